@@ -1,0 +1,80 @@
+"""The autoencoder: encoder, bottleneck and decoder, checked where they meet."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from diabolo.errors import ConfigError
+from diabolo.layers import activation
+
+
+class Pass(NamedTuple):
+    """What one pass of images through the autoencoder gives."""
+
+    raw: Tensor  # N x C x H x W, float32, before the output activation
+    code: Tensor  # N x size
+    penalty: Tensor  # scalar, to be added to the loss
+
+
+class Autoencoder(nn.Module):
+    """x -> decoder(bottleneck(encoder(x))), images in the network's scale.
+
+    `output` names the activation of the reconstruction (see `diabolo.layers.ACTIVATIONS`); it is applied in float32
+    whatever the precision of the network.
+
+    Raises:
+        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        bottleneck: nn.Module,
+        decoder: nn.Module,
+        image_shape: Sequence[int],
+        output: str = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self.output_name = output
+        self.output = activation(output)
+        self.image_shape = tuple(image_shape)
+        self.code_size: int = bottleneck.size  # type: ignore[assignment]
+        self._check()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """N x C x H x W in the network's scale -> N x size."""
+        code, _ = self.bottleneck(self.encoder(images))
+        return code
+
+    def decode(self, code: Tensor) -> Tensor:
+        """N x size -> N x C x H x W in the network's scale, float32."""
+        return self.output(self.decoder(code).float())
+
+    def forward(self, images: Tensor) -> Pass:
+        code, penalty = self.bottleneck(self.encoder(images))
+        return Pass(self.decoder(code).float(), code, penalty)
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        training = self.training
+        self.eval()
+        features = self.encoder(torch.zeros(1, *self.image_shape))
+        wanted = self.bottleneck.in_features
+        if features.shape != (1, wanted):
+            raise ConfigError(
+                f"the encoder ({type(self.encoder).__name__}) gives {tuple(features.shape[1:])} for an image of"
+                f" {self.image_shape}, but the bottleneck ({type(self.bottleneck).__name__}) takes ({wanted},)."
+            )
+        code, _ = self.bottleneck(features)
+        images = self.decoder(code)
+        if images.shape[1:] != self.image_shape:
+            raise ConfigError(
+                f"the decoder ({type(self.decoder).__name__}) gives {tuple(images.shape[1:])} for a code of"
+                f" {self.code_size}, but the images are {self.image_shape}."
+            )
+        self.train(training)

@@ -1,0 +1,23 @@
+"""Bottlenecks: what stands between the encoder's last numbers and the code.
+
+A bottleneck has `size`, the length of the code, and `in_features`, how many numbers it asks of the encoder. It returns
+the code and a penalty to be added to the loss (0 where there is none).
+"""
+
+from torch import Tensor, nn
+
+from diabolo.errors import whole
+from diabolo.layers import activation as make_activation
+
+
+class Vector(nn.Module):
+    """The code is the encoder's output, passed through `activation` where one is named. N x `size` -> N x `size`."""
+
+    def __init__(self, size: int, activation: str | None = None) -> None:
+        super().__init__()
+        self.size = self.in_features = whole("size", size)
+        self.activation = make_activation(activation)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        code = self.activation(features)
+        return code, code.new_zeros(())

@@ -1,0 +1,91 @@
+"""Config in, objects out: the only file that instantiates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from diabolo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning import Callback, Trainer
+
+    from diabolo.autoencoder import Autoencoder
+    from diabolo.data.datamodule import ImageData
+    from diabolo.module import AutoencoderModule
+
+
+def make(config: DictConfig, group: str, **arguments: Any) -> Any:
+    """Instantiates `config[group]`, its lists and mappings as plain ones.
+
+    Raises:
+        ConfigError: the node names no class, or its class refuses the arguments; the message begins with the group.
+    """
+    node = OmegaConf.select(config, group)
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except OmegaConfBaseException as failure:
+        raise ConfigError(f"{group}: {_first_line(failure)}.") from failure
+    except InstantiationException as failure:
+        cause = failure.__cause__
+        if isinstance(cause, ConfigError):
+            raise type(cause)(f"{group}: {cause}") from failure
+        if isinstance(cause, TypeError | ValueError | ImportError | AttributeError) or cause is None:
+            raise ConfigError(f"{group}: {_first_line(cause or failure)} ({_target(node)}).") from failure
+        raise cause from failure
+
+
+def build_data(config: DictConfig) -> ImageData:
+    """The datamodule; nothing is read before its `setup`."""
+    return make(config, "data", seed=config.seed)
+
+
+def build_autoencoder(config: DictConfig) -> Autoencoder:
+    """The network with fresh weights: encoder, bottleneck and decoder for the image's shape."""
+    from diabolo.autoencoder import Autoencoder
+    from diabolo.data.datamodule import check_image_shape
+    from diabolo.layers import initialise
+
+    shape = check_image_shape(config.data.image_shape)
+    bottleneck = make(config, "bottleneck")
+    encoder = make(config, "encoder", image_shape=shape, out_features=bottleneck.in_features)
+    decoder = make(config, "decoder", image_shape=shape, in_features=bottleneck.size)
+    for part in (encoder, decoder):
+        initialise(part, config.model.init)
+    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output)
+
+
+def build_module(config: DictConfig) -> AutoencoderModule:
+    """The LightningModule with fresh weights."""
+    from diabolo.module import AutoencoderModule
+
+    return AutoencoderModule(
+        build_autoencoder(config),
+        make(config, "loss"),
+        make(config, "optimizer"),
+        make(config, "scheduler") if config.get("scheduler") else None,
+        build_data(config).pixels,
+    )
+
+
+def build_callbacks(config: DictConfig) -> list[Callback]:
+    """The callbacks of the config, without those that are switched off."""
+    return [make(config, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items() if node]
+
+
+def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
+    """The Trainer; `arguments` are those of `diabolo.trainer.make_trainer` that are not config."""
+    return make(config, "trainer", **arguments)
+
+
+def _first_line(failure: BaseException) -> str:
+    lines = str(failure).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(failure).__name__
+
+
+def _target(node: Any) -> str:
+    return str(node.get("_target_", "no _target_")) if isinstance(node, DictConfig) else repr(node)

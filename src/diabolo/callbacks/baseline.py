@@ -1,0 +1,58 @@
+"""PCA of the same code size beside the run's own metrics."""
+
+from __future__ import annotations
+
+import logging
+from math import prod
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from diabolo.callbacks.pictures import data_of, tensorboard
+from diabolo.errors import whole
+from diabolo.pca import LinearCode
+
+log = logging.getLogger(__name__)
+
+MEMORY = 2 << 30  # bytes of float32 images
+
+
+class PCABaseline(Callback):
+    """Logs `val/pca_mse`, `val/pca_mae`, ... each epoch and `test/pca_*` at the end, fitted on the training images.
+
+    Args:
+        most_images: fit on so many of the training images at most, spread evenly over them; large images lower the
+            number to what 2 GiB hold.
+    """
+
+    def __init__(self, most_images: int = 60_000) -> None:
+        self.most_images = whole("most_images", most_images, 2)
+        self.code: LinearCode | None = None
+        self.val: dict[str, float] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = data_of(trainer)
+        if data.has_val:
+            self.val = {f"val/pca_{name}": x for name, x in self._fit(trainer).measure(data.parts("val")).items()}
+        if data.has_val and (writer := tensorboard(trainer)) is not None:
+            charts = {name: ["Multiline", [f"val/{name}", f"val/pca_{name}"]] for name in ("mse", "mae", "psnr", "ssim")}
+            writer.add_custom_scalars({"beside PCA of the same size": charts})
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.log_dict(self.val, rank_zero_only=True)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        measured = self._fit(trainer).measure(data_of(trainer).parts("test"))
+        self.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
+
+    def _fit(self, trainer: Trainer) -> LinearCode:
+        if self.code is None:
+            data = data_of(trainer)
+            count = data.count("train")
+            most = min(self.most_images, MEMORY // (4 * prod(data.image_shape)))
+            if count > most:
+                log.info("PCA is fitted on %d of the %d training images", most, count)
+            chosen = torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
+            size = trainer.lightning_module.autoencoder.code_size  # type: ignore[union-attr]
+            self.code = LinearCode(data.images("train", chosen), size)  # type: ignore[arg-type]
+        return self.code

@@ -1,0 +1,109 @@
+"""What the code looks like: histograms, dead units, a constant output, the embedding projector."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from diabolo.callbacks.pictures import SPLITS, asking, data_of, tensorboard
+from diabolo.errors import choice, whole
+
+if TYPE_CHECKING:
+    from diabolo.module import AutoencoderModule
+
+log = logging.getLogger(__name__)
+
+DEAD = 1e-4  # a unit is dead if it varies less than this part of the most varying unit
+FLOAT_NOISE = 1e-6  # ... or less than this part of its own magnitude
+CONSTANT = 1e-3  # the output is constant if it varies less than this part of what the images vary
+
+
+def dead_units(codes: Tensor) -> int:
+    """How many of a code's units, N x size, say nothing about the image: they hardly vary over N images."""
+    deviation, magnitude = codes.double().std(0), codes.double().abs().mean(0)
+    floor = torch.maximum(DEAD * deviation.max(), FLOAT_NOISE * magnitude.clamp(min=1))
+    return int((deviation <= floor).sum())
+
+
+def is_constant(reconstructions: Tensor, images: Tensor) -> bool:
+    """Whether the output, N x C x H x W, is the same for all images but for `CONSTANT` of their own variation."""
+    return bool(reconstructions.double().std(0).mean() <= CONSTANT * images.double().std(0).mean())
+
+
+class Codes(Callback):
+    """Logs `code/dead_units` and `output/constant` after each epoch and for the kept weights, with code histograms.
+
+    A run whose output is the same for every image, or whose code has dead units, warns when it is first seen.
+
+    Args:
+        images: how many from the start of the split are looked at.
+        histogram_every_n_epochs: 0 for none.
+    """
+
+    def __init__(self, images: int = 512, histogram_every_n_epochs: int = 1, split: str = "test") -> None:
+        self.images = whole("images", images, 2)
+        self.histogram_every_n_epochs = whole("histogram_every_n_epochs", histogram_every_n_epochs, 0)
+        self.split = choice("split", split, SPLITS)
+        self.warned: set[str] = set()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        codes = self._look(trainer, pl_module)
+        every, epoch, writer = self.histogram_every_n_epochs, trainer.current_epoch + 1, tensorboard(trainer)
+        if writer is not None and trainer.is_global_zero and every and epoch % every == 0:
+            writer.add_histogram("code/values", codes, epoch)
+            writer.add_histogram("code/deviation_of_units", codes.std(0), epoch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: Trainer, module: LightningModule) -> Tensor:
+        data = data_of(trainer)
+        split = self.split if data.count(self.split) > 1 else "train"
+        pixels = data.images(split, range(min(self.images, data.count(split)))).to(module.device)
+        with asking(module):
+            codes, ours = self._ask(module, pixels)  # type: ignore[arg-type]
+        dead, constant = dead_units(codes), is_constant(ours, pixels.float() / 255)
+        self.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
+        if constant:
+            self._warn("constant", trainer, "the output is the same for every image: the network ignores its input")
+        elif dead:
+            self._warn("dead", trainer, f"{dead} of {codes.shape[1]} code units are dead: the same for every image")
+        return codes
+
+    @staticmethod
+    def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        codes = module.encode(pixels).float()
+        return codes, module.decode(codes)
+
+    def _warn(self, kind: str, trainer: Trainer, sentence: str) -> None:
+        if kind not in self.warned and trainer.is_global_zero:
+            self.warned.add(kind)
+            log.warning("%s (after epoch %d)", sentence, trainer.current_epoch + trainer.training)
+
+
+class Projector(Callback):
+    """The codes of the kept weights in TensorBoard's projector, with thumbnails and labels.
+
+    Args:
+        images: how many from the start of the split; one takes about .2 ms.
+    """
+
+    def __init__(self, images: int = 500, split: str = "test") -> None:
+        self.images = whole("images", images, 1)
+        self.split = choice("split", split, SPLITS)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        writer, data = tensorboard(trainer), data_of(trainer)
+        if writer is None or not trainer.is_global_zero:
+            return
+        chosen = range(min(self.images, data.count(self.split)))
+        pixels = data.images(self.split, chosen)
+        with asking(pl_module):
+            codes = pl_module.encode(pixels.to(pl_module.device)).float()  # type: ignore[operator]
+        labels = [str(int(label)) for label in data.labels(self.split)[list(chosen)]]
+        thumbnails = pixels.float() / 255
+        writer.add_embedding(codes, labels, thumbnails.expand(-1, 3, -1, -1), trainer.current_epoch, "code")

@@ -1,0 +1,35 @@
+"""Hyperparameters and final metrics for TensorBoard's HParams tab."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+METRICS = (
+    *(f"{split}/{name}" for split in ("val", "test") for name in ("mse", "mae", "psnr", "ssim")),
+    "test/pca_mse",
+    "code/dead_units",
+    "output/constant",
+)
+
+
+class HParams(Callback):
+    """Writes the run's row of the HParams table: not-a-number until the run is done, so that a crashed run shows.
+
+    Args:
+        params: name -> value; the same names in every run, since the table's columns come from one of them.
+    """
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.params = {name: value if isinstance(value, int | float) else str(value) for name, value in params.items()}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(self.params, dict.fromkeys(METRICS, float("nan")), step=0)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        found = {name: float(value) for name, value in trainer.callback_metrics.items() if name in METRICS}
+        for logger in trainer.loggers:
+            logger.log_metrics(found, step=trainer.global_step)

@@ -1,0 +1,144 @@
+"""What the drawing callbacks share: when to draw, how to lay images out, where pictures go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from torch import Tensor
+
+from diabolo.errors import ConfigError, choice, whole
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from diabolo.data.datamodule import ImageData
+    from diabolo.module import AutoencoderModule
+
+SPLITS = ("train", "val", "test")
+SMALLEST_TILE = 56  # pixels; smaller images are enlarged by a whole factor so that one can see them
+GAP = 2  # pixels between tiles
+
+
+class Drawing(Callback):
+    """Draws before the first epoch, after every `every_n_epochs`-th, after the last, and once more of the kept weights.
+
+    Pictures go to TensorBoard's images, where the step is the number of finished epochs, and as PNG files to
+    `pictures/<name>/` in the run folder. Drawing leaves the state of the random generators as it was.
+
+    Args:
+        split: whose images are drawn; "test" by default, since these are the same in all runs. Nothing is chosen by
+            them.
+        every_n_epochs: 0 draws the kept weights only.
+    """
+
+    name = "drawing"
+
+    def __init__(self, split: str = "test", every_n_epochs: int = 1) -> None:
+        self.split = choice("split", split, SPLITS)
+        self.every_n_epochs = whole("every_n_epochs", every_n_epochs, 0)
+
+    def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
+        """The picture, C x H x W in [0, 1]."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 0 and trainer.global_step == 0 and self.every_n_epochs:
+            self.show(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if self.every_n_epochs and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+            self.show(trainer, pl_module, epoch)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.show(trainer, pl_module, None)
+
+    def show(self, trainer: Trainer, module: LightningModule, epoch: int | None) -> None:
+        """Draws and files one picture; `epoch` is None for that of the kept weights."""
+        if not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        with asking(module):
+            picture = self.draw(module, data_of(trainer))  # type: ignore[arg-type]
+        if (writer := tensorboard(trainer)) is not None:
+            tag, step = (self.name, epoch) if epoch is not None else (f"{self.name}/final", trainer.current_epoch)
+            writer.add_image(tag, picture, step)
+        save(picture, Path(trainer.default_root_dir) / "pictures" / self.name, epoch)
+
+
+@contextmanager
+def asking(module: LightningModule) -> Iterator[None]:
+    """Evaluation mode, no gradients, and the random state put back afterwards."""
+    training, state = module.training, torch.get_rng_state()
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(training)
+        torch.set_rng_state(state)
+
+
+def data_of(trainer: Trainer) -> ImageData:
+    """The datamodule of this trainer."""
+    return trainer.datamodule  # type: ignore[attr-defined]
+
+
+def tensorboard(trainer: Trainer) -> SummaryWriter | None:
+    """TensorBoard's writer, where the run has one."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            return logger.experiment
+    return None
+
+
+def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
+    """The images at `indices` of a split, N x C x H x W uint8.
+
+    Raises:
+        ConfigError: an index that the split does not have.
+    """
+    if bad := [i for i in indices if not 0 <= i < data.count(split)]:
+        raise ConfigError(f"`{argument}` names image {bad[0]}, but the {split} split has {data.count(split)} images.")
+    return data.images(split, list(indices))
+
+
+def rows(images: Iterable[Tensor]) -> Tensor:
+    """A picture with one row per entry: each N x C x H x W in [0, 1] (clipped), enlarged where small.
+
+    Returns C x H' x W'. White lines stand between the tiles; grey and colour rows may be mixed.
+    """
+    strips = [strip.detach().float().clamp(0, 1).cpu() for strip in images]
+    channels = max(strip.shape[1] for strip in strips)
+    lines = []
+    for strip in strips:
+        height, width = strip.shape[-2:]
+        factor = max(1, -(-SMALLEST_TILE // min(height, width)))
+        tiles = strip.expand(-1, channels, -1, -1).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        padded = torch.nn.functional.pad(tiles, (0, GAP, 0, GAP), value=1.0)  # N x C x (H + gap) x (W + gap)
+        lines.append(padded.permute(1, 2, 0, 3).reshape(channels, padded.shape[2], -1))  # C x (H + gap) x N(W + gap)
+    widest = max(line.shape[2] for line in lines)
+    lines = [torch.nn.functional.pad(line, (0, widest - line.shape[2]), value=1.0) for line in lines]
+    return torch.cat(lines, 1)[:, :-GAP, :-GAP]
+
+
+def diverging(values: Tensor, limit: float) -> Tensor:
+    """N x C x H x W signed values to N x 3 x H x W: blue at -limit, white at 0, red at +limit; colours are averaged."""
+    level = (values.float().mean(1, keepdim=True) / limit).clamp(-1, 1)
+    above, below = level.clamp(min=0), (-level).clamp(min=0)
+    red, green, blue = 1 - below, 1 - above - below, 1 - above
+    return torch.cat([red, green, blue], 1)
+
+
+def save(picture: Tensor, folder: Path, epoch: int | None) -> None:
+    """Writes a C x H x W picture in [0, 1] as `epoch_0005.png`, or as `final.png` without an epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = (picture * 255).round().byte().permute(1, 2, 0).squeeze(2).numpy()
+    name = "final" if epoch is None else f"epoch_{epoch:04d}"
+    Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)

@@ -1,0 +1,131 @@
+"""The console command `diabolo`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+HELP = """\
+diabolo: config-driven experiments with autoencoders on images
+
+  diabolo train [KEY=VALUE ...]      train; every config key can be overridden, e.g.
+                                     model=fc bottleneck.size=25 loss=mae data=mnist
+  diabolo train -m KEY=A,B,C ...     a sweep over all combinations
+  diabolo train RUN [KEY=VALUE ...]  continue the run in folder RUN
+  diabolo inspect [KEY=VALUE ...]    print the walk of shapes of a model, without training
+  diabolo evaluate RUN               measure a run's test metrics again
+
+  diabolo train --help               the config groups and Hydra's own flags
+  diabolo train --cfg job            the whole config
+  eval "$(diabolo -sc install=bash)" tab completion (or zsh, fish)
+  diabolo --version
+"""
+
+
+def main() -> None:
+    """Dispatches to a subcommand; a mistake of the user's ends with one sentence and exit code 2."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return
+    command, rest = arguments[0], arguments[1:]
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(f"diabolo {version('diabolo')}")
+        return
+    if command in ("-sc", "--shell-completion"):
+        return _complete(arguments)
+    commands = {"train": _train, "inspect": _inspect, "evaluate": _evaluate}
+    if command not in commands:
+        _refuse(f"there is no command {command!r}; there are {', '.join(commands)} (see diabolo --help).")
+    sys.path.insert(0, os.getcwd())  # a module beside the user's own yaml can be named in it
+    from diabolo.errors import ConfigError
+
+    try:
+        commands[command](rest)
+    except ConfigError as error:
+        _refuse(str(error))
+
+
+def _train(arguments: list[str]) -> None:
+    if arguments and not arguments[0].startswith("-") and "=" not in arguments[0]:
+        from diabolo.train import resume
+
+        resume(arguments[0], arguments[1:])
+    else:
+        _hydra(arguments)
+
+
+def _hydra(arguments: list[str]) -> None:
+    """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from diabolo.config import explain
+    from diabolo.runs import unwritable
+    from diabolo.train import main as run_hydra
+
+    wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        run_hydra()
+    except (HydraException, OmegaConfBaseException) as failure:
+        if wants_trace:
+            raise
+        _refuse(explain(failure, arguments))
+    except OSError as failure:
+        if wants_trace or failure.filename is None:
+            raise
+        _refuse(str(unwritable(Path(failure.filename), failure)))
+
+
+def _inspect(arguments: list[str]) -> None:
+    import argparse
+
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from diabolo.config import compose_config, explain
+
+    parser = argparse.ArgumentParser("diabolo inspect", description="Print the walk of shapes of a model.")
+    parser.add_argument("overrides", nargs="*", help="as for diabolo train")
+    parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
+    parser.add_argument("-cn", "--config-name", default="train", help="the root config")
+    given = parser.parse_intermixed_args(arguments)
+    try:
+        config = compose_config(given.overrides, given.config_dir, given.config_name)
+    except (HydraException, OmegaConfBaseException) as failure:
+        _refuse(explain(failure, given.overrides))
+    from diabolo.inspection import print_walk
+
+    print_walk(config)
+
+
+def _evaluate(arguments: list[str]) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
+    parser.add_argument("run", help="a run folder")
+    given = parser.parse_args(arguments)
+    from diabolo.evaluation import evaluate, print_evaluation
+
+    print_evaluation(given.run, evaluate(given.run))
+
+
+def _complete(arguments: list[str]) -> None:
+    """Hydra's completion, with the subcommand taken off the line first."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if len(words) > 1 and arguments[1:] and arguments[1].startswith("query"):
+        if len(words) == 2:
+            print(" ".join(name for name in ("train", "inspect", "evaluate") if name.startswith(words[1])))
+            return
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    _hydra(arguments)
+
+
+def _refuse(sentence: str) -> None:
+    print(f"diabolo: {sentence}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,130 @@
+"""Composing the config outside `@hydra.main`, naming runs, and saying what is wrong with an override."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+ROOT = "train"
+MODULE = "diabolo.conf"
+UNNAMED = ("data.root", "hydra", "trainer.threads", "trainer.devices", "trainer.accelerator")
+LONGEST_NAME = 120
+
+
+def run_name(overrides: Sequence[str]) -> str:
+    """A readable folder name made of what was overridden, e.g. "bottleneck.size=25_model=fc"; "default" for nothing.
+
+    Overrides that change where a run runs, not what it is, are left out.
+    """
+    named = sorted(o for o in overrides if not o.lstrip("+~").startswith(UNNAMED))
+    name = re.sub(r"[^\w.=+-]+", "-", "_".join(named)).strip("-") or "default"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
+    return name
+
+
+def register_resolvers() -> None:
+    """Makes `${run_name:...}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+
+def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None, name: str = ROOT) -> DictConfig:
+    """The config that `diabolo train` would run with these overrides, resolved.
+
+    Args:
+        config_dir: a folder searched beside diabolo's own configs, as Hydra's `--config-dir`.
+
+    Raises:
+        HydraException, OmegaConfBaseException: the overrides do not compose; see `explain`.
+    """
+    register_resolvers()
+    searched = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_module(MODULE, version_base="1.3"):
+        config = compose(name, [*searched, *overrides], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return resolved(config)
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """A copy without interpolations and without Hydra's own node."""
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
+
+
+def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
+    """A resolved config with further `key=value` pairs.
+
+    Raises:
+        ConfigError: a pair without `=`, or a key that the config does not have.
+    """
+    from diabolo.errors import ConfigError
+
+    changed = OmegaConf.create(OmegaConf.to_container(config))
+    for pair in overrides:
+        key, equals, _ = pair.partition("=")
+        if not equals or not known(config, key):
+            raise ConfigError(f"{pair!r} is not a key of this run's config with a value{_suggest(key, keys_of(config))}.")
+        changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))  # type: ignore[assignment]
+    return changed  # type: ignore[return-value]
+
+
+def known(config: DictConfig, key: str) -> bool:
+    """Whether the config has a value, None included, at the dotted `key`."""
+    return key in keys_of(config)
+
+
+def explain(failure: Exception, overrides: Sequence[str]) -> str:
+    """One sentence for what Hydra or OmegaConf say about overrides that do not compose, with the nearest right word."""
+    if isinstance(failure, MissingConfigException) and failure.missing_cfg_file and failure.options is not None:
+        group, _, name = failure.missing_cfg_file.rpartition("/")
+        if not group:
+            return f"there is no config {name!r}."
+        return (
+            f"{group}={name} does not exist{_suggest(name, failure.options)}; there are {', '.join(failure.options)}."
+        )
+    message = " ".join(str(failure).split())
+    if match := re.search(r"Could not override '([^']+)'", message):
+        key = match.group(1)
+        return f"there is no config key {key!r}{_suggest(key, _all_keys())}; see diabolo train --cfg job."
+    if match := re.search(r"Could not find match for '([^']+)'|No match in the defaults list", message):
+        return message.split(". ")[0].rstrip(".") + "."
+    first = re.split(r"(?<=[.!]) |\s+full_key:|\s+See https?:", message)[0].rstrip(".")
+    return f"{first}."
+
+
+def keys_of(config: Any, prefix: str = "") -> list[str]:
+    """All dotted keys of a config, inner nodes included."""
+    keys: list[str] = []
+    if isinstance(config, DictConfig):
+        with open_dict(config):
+            for key in config:
+                keys.append(f"{prefix}{key}")
+                if not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
+                    keys += keys_of(config[key], f"{prefix}{key}.")
+    return keys
+
+
+def _all_keys() -> list[str]:
+    GlobalHydra.instance().clear()
+    with initialize_config_module(MODULE, version_base="1.3"):
+        return keys_of(compose(ROOT))
+
+
+def _suggest(word: str, words: Iterable[str]) -> str:
+    words = list(words)
+    near = difflib.get_close_matches(word, words, 1, 0.6)
+    if not near:  # the last part alone: `size` for `bottleneck.size`
+        last = {w.rpartition(".")[2]: w for w in words}
+        near = [last[w] for w in difflib.get_close_matches(word.rpartition(".")[2], last, 1, 0.8)]
+    return f" (did you mean {near[0]!r}?)" if near else ""

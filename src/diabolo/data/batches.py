@@ -1,0 +1,135 @@
+"""Cutting a set of images into batches: from memory on the training device, or streamed by workers.
+
+Both kinds of batches are Lightning's data loaders in all but name. They are deterministic in (seed, epoch) and know
+where they stand, so that a run stopped within an epoch goes on with the batch it would have seen next.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from diabolo.data.images import ImageSet, MemoryImages
+
+CHUNK = 64  # batches gathered at once: slices of a shuffled chunk are cheaper than one gather a batch
+
+
+class Order:
+    """The order of `count` images in each epoch, cut into batches; one of `world` processes takes every world-th image.
+
+    Shuffled orders give every process the same number of images, repeating a few from the front; unshuffled ones give
+    each image to one process exactly, so that sums over processes are exact.
+    """
+
+    def __init__(
+        self, count: int, batch_size: int, shuffle: bool, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.count, self.batch_size, self.shuffle = count, batch_size, shuffle
+        self.seed, self.rank, self.world = seed, rank, world
+        self.epoch = 0
+        self.done = 0  # batches of this epoch that have been handed out
+        self.images = len(self._mine(torch.arange(count)))
+
+    def set_epoch(self, epoch: int) -> None:  # called by Lightning before every epoch
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.images // self.batch_size)
+
+    def indices(self) -> Tensor:
+        """This process's images in the order of the current epoch."""
+        if not self.shuffle:
+            return self._mine(torch.arange(self.count))
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return self._mine(torch.randperm(self.count, generator=generator))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The rest of the epoch's batches, as lists of indices."""
+        for batch in self.indices().split(self.batch_size)[self.done :]:
+            yield batch.tolist()
+
+    def _mine(self, order: Tensor) -> Tensor:
+        if self.shuffle and self.count % self.world:
+            order = torch.cat([order, order[: self.world - self.count % self.world]])
+        return order[self.rank :: self.world]
+
+
+class Batches:
+    """What both kinds share: Lightning asks for the length, the sampler (to set the epoch) and the state."""
+
+    def __init__(self, images: ImageSet, order: Order) -> None:
+        self.images = images
+        self.order = order
+        self.sampler = order
+        self.batch_sampler = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.order.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.order.done = state["done"]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.order.done >= len(self):  # Lightning takes the last batch and does not ask for one more
+            self.order.done = 0
+        for batch in self._rest():
+            self.order.done += 1
+            yield batch
+
+    def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
+        raise NotImplementedError
+
+
+class MemoryBatches(Batches):
+    """Batches of images that lie on `device` as bytes, cut there without a line of Python per image."""
+
+    def __init__(self, images: MemoryImages, order: Order, device: torch.device) -> None:
+        super().__init__(images, order)
+        self.pixels = images.pixels.to(device)
+        self.labels = images.labels.to(device)
+
+    def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
+        size = self.order.batch_size
+        rest = self.order.indices()[self.order.done * size :].to(self.pixels.device)
+        for chunk in rest.split(size * CHUNK):
+            yield from zip(self.pixels[chunk].split(size), self.labels[chunk].split(size), strict=True)
+
+
+class StreamedBatches(Batches):
+    """Batches decoded by `workers` processes of a DataLoader while the training goes on."""
+
+    def __init__(self, images: ImageSet, order: Order, workers: int, pin_memory: bool) -> None:
+        super().__init__(images, order)
+        self.loader: DataLoader = DataLoader(
+            _Labelled(images),
+            batch_sampler=order,  # type: ignore[arg-type]
+            num_workers=workers,
+            pin_memory=pin_memory,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+        )
+
+    def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, labels in self.loader:
+            yield pixels, labels
+
+
+class _Labelled(Dataset):
+    """Pairs of image and label."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.images[index], self.images.labels[index]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        return [self[index] for index in indices]

@@ -1,0 +1,160 @@
+"""The datamodule: splits, limits and batches of any source of images."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from diabolo.data.batches import Batches, MemoryBatches, Order, StreamedBatches
+from diabolo.data.images import ImageSet, MemoryImages, Source
+from diabolo.errors import ConfigError, whole, wholes
+from diabolo.pixels import PixelScale
+
+SMALLEST_SIDE = 8
+
+
+class ImageData(LightningDataModule):
+    """Training, validation and test images, loaded once, in the order of `setup`: limit, test split, validation split.
+
+    Args:
+        source: called with `root` and `image_shape`, gives the training and, where the set has its own, test images.
+        image_shape: (channels, height, width); 1 or 3 channels, sides of 8 or more.
+        root: the folder in which the source looks.
+        mean, std: what the network's pixels are normalised by, in units of [0, 1]: one number or one a channel, or null.
+        batch_size: images a step.
+        val_fraction: part of the training images set aside for validation; 0 for none.
+        test_fraction: part of the images set aside for the test where the set has no test images of its own.
+        limit, test_limit: use only the first so many training or test images.
+        split_seed: draws the splits, stratified by label where there are labels. It is not the seed of the training, so
+            that runs with different seeds are measured on the same images.
+        seed: draws the order of the training images in each epoch.
+        eval_batch_size: images a step in validation and test.
+        num_workers: processes that decode images which do not fit in memory; null for one a core, up to 8.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        image_shape: Sequence[int],
+        root: str | None = None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        batch_size: int = 128,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        limit: int | None = None,
+        test_limit: int | None = None,
+        split_seed: int = 0,
+        seed: int = 0,
+        eval_batch_size: int = 512,
+        num_workers: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.image_shape = check_image_shape(image_shape)
+        self.pixels = PixelScale(mean, std, self.image_shape[0])
+        self.source, self.root = source, root
+        self.batch_size = whole("data.batch_size", batch_size)
+        self.eval_batch_size = whole("data.eval_batch_size", eval_batch_size)
+        self.val_fraction = _fraction("val_fraction", val_fraction)
+        self.test_fraction = _fraction("test_fraction", test_fraction)
+        self.limit = limit if limit is None else whole("data.limit", limit)
+        self.test_limit = test_limit if test_limit is None else whole("data.test_limit", test_limit)
+        self.split_seed, self.seed = split_seed, seed
+        self.num_workers = min(8, os.cpu_count() or 1) if num_workers is None else whole("num_workers", num_workers, 0)
+        self.splits: dict[str, ImageSet] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.splits:
+            return
+        train, test = self.source(root=self.root, image_shape=self.image_shape)
+        if test is None:
+            train, test = self._split(train, self.test_fraction)
+        train, test = _first(train, self.limit), _first(test, self.test_limit)
+        train, val = self._split(train, self.val_fraction)
+        if not len(train):
+            raise ConfigError("no training image is left after the splits: lower data.val_fraction or data.test_fraction.")
+        self.splits = {"train": train, "val": val, "test": test}
+
+    @property
+    def has_val(self) -> bool:
+        """Whether a validation split is set aside."""
+        return self.val_fraction > 0
+
+    def images(self, split: str, indices: Tensor | Sequence[int] | None = None) -> Tensor:
+        """The images of a split ("train", "val" or "test"), or those at `indices`: N x C x H x W uint8."""
+        chosen = self.splits[split]
+        return chosen.take(torch.arange(len(chosen)) if indices is None else indices)
+
+    def parts(self, split: str) -> Iterator[Tensor]:
+        """The images of a split in parts of `eval_batch_size`: N x C x H x W uint8."""
+        for indices in torch.arange(self.count(split)).split(self.eval_batch_size):
+            yield self.images(split, indices)
+
+    def labels(self, split: str) -> Tensor:
+        """The labels of a split, N int64, -1 where there is none."""
+        return self.splits[split].labels
+
+    def count(self, split: str) -> int:
+        """The number of images of a split."""
+        return len(self.splits[split])
+
+    def train_dataloader(self) -> Batches:
+        return self._batches("train", self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> Batches | list[Any]:
+        return self._batches("val", self.eval_batch_size, shuffle=False) if self.has_val else []
+
+    def test_dataloader(self) -> Batches:
+        return self._batches("test", self.eval_batch_size, shuffle=False)
+
+    def _batches(self, split: str, batch_size: int, shuffle: bool) -> Batches:
+        images = self.splits[split]
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        order = Order(len(images), batch_size, shuffle, self.seed, rank, world)
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        if isinstance(images, MemoryImages):
+            return MemoryBatches(images, order, device)
+        return StreamedBatches(images, order, self.num_workers, pin_memory=device.type == "cuda")
+
+    def _split(self, images: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet]:
+        """The images without and with the drawn fraction."""
+        aside = round(len(images) * fraction)
+        everything = torch.arange(len(images))
+        if not aside:
+            return images, images.subset(everything[:0])
+        labels = images.labels.numpy()
+        counts = torch.unique(images.labels, return_counts=True)[1]
+        stratify = labels if int(counts.min()) > 1 and len(counts) <= min(aside, len(images) - aside) else None
+        keep, away = train_test_split(
+            everything.numpy(), test_size=aside, random_state=self.split_seed, stratify=stratify
+        )
+        return images.subset(torch.from_numpy(keep).sort().values), images.subset(torch.from_numpy(away).sort().values)
+
+
+def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """`image_shape` as a tuple of three.
+
+    Raises:
+        ConfigError: not three whole numbers, not 1 or 3 channels, or a side under 8.
+    """
+    shape = wholes("data.image_shape", image_shape)
+    if len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < SMALLEST_SIDE:
+        raise ConfigError(
+            f"`data.image_shape` (= {shape}) must be [channels, height, width] with 1 or 3 channels and sides of at"
+            f" least {SMALLEST_SIDE}."
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _fraction(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(f"`data.{name}` (= {value!r}) must be a number from 0 up to, but not including, 1.")
+    return float(value)
+
+
+def _first(images: ImageSet, limit: int | None) -> ImageSet:
+    return images if limit is None else images.subset(torch.arange(min(limit, len(images))))

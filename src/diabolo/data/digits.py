@@ -1,0 +1,19 @@
+"""The handwritten digits that come with scikit-learn: no download."""
+
+from collections.abc import Sequence
+
+import torch
+from sklearn.datasets import load_digits
+
+from diabolo.data.images import MemoryImages, Splits, fit_shape
+
+
+def digits(image_shape: Sequence[int], root: str | None = None) -> Splits:
+    """1,797 digits of 8x8 pixels with 17 grey levels, resized to `image_shape`, with their labels; `root` is not
+    needed.
+
+    Source: Alpaydin & Kaynak, "Optical recognition of handwritten digits" (UCI, 1998), the test part of it.
+    """
+    bunch = load_digits()
+    pixels = torch.from_numpy(bunch.images).mul(255 / 16).round().byte()[:, None]  # N x 1 x 8 x 8
+    return Splits(MemoryImages(fit_shape(pixels, image_shape), torch.from_numpy(bunch.target).long()), None)

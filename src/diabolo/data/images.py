@@ -1,0 +1,81 @@
+"""Sets of images: what a data source gives and what batches are cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
+
+
+class ImageSet(Protocol):
+    """Images of one shape as bytes, each with a label; -1 where there is none."""
+
+    labels: Tensor  # N, int64
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One image, C x H x W, uint8."""
+        ...
+
+    def take(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """Several images, N x C x H x W, uint8."""
+        ...
+
+    def subset(self, indices: Tensor) -> ImageSet: ...
+
+
+class Splits(NamedTuple):
+    """What a source gives: training images, and test images where the set has its own."""
+
+    train: ImageSet
+    test: ImageSet | None
+
+
+Source = Callable[..., Splits]  # called with root= (a folder or None) and image_shape= ((C, H, W))
+
+
+@dataclass
+class MemoryImages:
+    """Images held in memory: `pixels` N x C x H x W uint8, `labels` N int64."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.pixels[index]
+
+    def take(self, indices: Tensor | Sequence[int]) -> Tensor:
+        return self.pixels[torch.as_tensor(indices)]
+
+    def subset(self, indices: Tensor) -> MemoryImages:
+        return MemoryImages(self.pixels[indices], self.labels[indices])
+
+
+def fit_shape(pixels: Tensor, image_shape: Sequence[int]) -> Tensor:
+    """N x C' x H' x W' uint8 to N x C x H x W uint8: grey repeated or colour weighed to luminance, sides resized
+    (bilinear, antialiased)."""
+    channels, height, width = image_shape
+    if pixels.shape[1] != channels:
+        if channels == 1:
+            weights = torch.tensor(LUMINANCE).view(1, 3, 1, 1)
+            pixels = torch.cat([(part * weights).sum(1, keepdim=True).round().byte() for part in pixels.split(4096)])
+        else:
+            pixels = pixels.expand(-1, channels, -1, -1)
+    if pixels.shape[2:] != (height, width):
+        pixels = torch.cat([_resize(part.float(), height, width) for part in pixels.split(4096)])
+    return pixels.contiguous()
+
+
+def _resize(images: Tensor, height: int, width: int) -> Tensor:
+    resized = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    return resized.round().clamp(0, 255).byte()

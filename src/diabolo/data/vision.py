@@ -1,0 +1,97 @@
+"""Data sets that torchvision knows, read whole into memory as bytes."""
+
+import gzip
+import struct
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+
+from diabolo.data.images import MemoryImages, Splits, fit_shape
+from diabolo.errors import ConfigError
+
+
+def torchvision_images(
+    dataset: str,
+    root: str,
+    image_shape: Sequence[int],
+    train: Mapping[str, Any],
+    test: Mapping[str, Any],
+    download: bool = True,
+    transpose: bool = False,
+) -> Splits:
+    """The training and test images of `torchvision.datasets.<dataset>` below `root`, fitted to `image_shape`.
+
+    A copy that is there is used; only a missing one is downloaded, if `download` allows.
+
+    Args:
+        train, test: the arguments with which torchvision's class gives either part.
+        transpose: swap rows and columns (EMNIST's files hold them swapped).
+
+    Raises:
+        ConfigError: no copy and no download, or a file that cannot be read.
+    """
+    parts = (_load(dataset, Path(root), {**arguments}, download) for arguments in (train, test))
+    return Splits(*(_to_memory(part, image_shape, transpose) for part in parts))
+
+
+def _load(dataset: str, root: Path, arguments: dict[str, Any], download: bool) -> Any:
+    from torchvision import datasets  # takes seconds to import: only where it is used
+
+    cls = getattr(datasets, dataset)
+    try:
+        try:
+            return cls(root, download=False, **arguments)
+        except RuntimeError as missing:
+            if "not found" not in str(missing):
+                raise
+        if not download:
+            raise ConfigError(
+                f"there is no {dataset} in `data.root` (= {str(root)!r}), and `data.download` is false: point data.root="
+                " at the folder of a copy, or take data=digits, which needs no download."
+            )
+        try:
+            return cls(root, download=True, **arguments)
+        except (URLError, OSError, RuntimeError) as failure:
+            raise ConfigError(
+                f"there is no {dataset} in `data.root` (= {str(root)!r}) and downloading it failed ({_brief(failure)}):"
+                " point data.root= at the folder of a copy, or take data=digits, which needs no download."
+            ) from failure
+    except ConfigError:
+        raise
+    except Exception as failure:  # whatever a broken file makes torchvision raise
+        broken = _broken_idx(root / dataset / "raw") or str(root)
+        raise ConfigError(f"{dataset} cannot be read: {broken} ({_brief(failure)}); remove it or replace it.") from failure
+
+
+def _brief(failure: BaseException) -> str:
+    return " ".join(str(failure).split())[:120] or type(failure).__name__
+
+
+def _broken_idx(folder: Path) -> str | None:
+    """The first IDX file of `folder` whose length is not what its header says, with both lengths."""
+    for path in sorted(p for p in folder.glob("*ubyte*") if p.is_file()):
+        try:
+            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            axes = content[3]
+            expected = 4 + 4 * axes + prod(struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes]))
+        except (OSError, EOFError, IndexError, struct.error):
+            return f"{path} has no readable header"
+        if len(content) != expected:
+            return f"{path} is truncated or padded: {len(content):,} bytes where its header promises {expected:,}"
+    return None
+
+
+def _to_memory(part: Any, image_shape: Sequence[int], transpose: bool) -> MemoryImages:
+    pixels = torch.as_tensor(part.data)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]  # N x 1 x H x W
+    elif pixels.shape[-1] in (1, 3):
+        pixels = pixels.permute(0, 3, 1, 2)  # N x C x H x W
+    if transpose:
+        pixels = pixels.transpose(-1, -2)
+    labels = torch.as_tensor(part.targets if hasattr(part, "targets") else part.labels).long()
+    return MemoryImages(fit_shape(pixels, image_shape), labels)

@@ -1,0 +1,33 @@
+"""Errors that a user can mend, and the checks that raise them."""
+
+from collections.abc import Collection
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A value, file or combination that cannot work; the command line prints it as one sentence and exits with 2."""
+
+
+class Diverged(ConfigError):
+    """The loss, the weights or the yardstick stopped being finite numbers during training."""
+
+
+def whole(name: str, value: Any, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`, else a `ConfigError` that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ConfigError(f"`{name}` (= {value!r}) must be a whole number of at least {minimum}.")
+    return value
+
+
+def wholes(name: str, values: Any, empty: bool = False) -> list[int]:
+    """`values` as a list of ints of at least 1, else a `ConfigError` that names the argument."""
+    if isinstance(values, str) or not hasattr(values, "__iter__") or not (empty or len(values)):
+        raise ConfigError(f"`{name}` (= {values!r}) must be a list of whole numbers, such as [16,32].")
+    return [whole(f"{name}[{i}]", value) for i, value in enumerate(values)]
+
+
+def choice(name: str, value: Any, options: Collection[str]) -> str:
+    """`value` if it is one of `options`, else a `ConfigError` that lists them."""
+    if value not in options:
+        raise ConfigError(f"`{name}` (= {value!r}) must be one of {', '.join(options)}.")
+    return value

@@ -1,0 +1,65 @@
+"""Small parts that every family is made of: activations, normalisations, initial weights."""
+
+from math import gcd
+
+from torch import nn
+
+from diabolo.errors import choice
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+NORMS = ("none", "batch", "group")
+INITS = ("default", "xavier", "kaiming", "orthogonal")
+
+
+def activation(name: str | None) -> nn.Module:
+    """The activation called `name`; `None` is the identity."""
+    return ACTIVATIONS[choice("activation", name or "identity", ACTIVATIONS)]()
+
+
+def norm(name: str, channels: int, spatial: bool = True) -> nn.Module:
+    """Normalisation of N x `channels` x H x W maps, or of N x `channels` vectors where `spatial` is false.
+
+    "group" takes up to 8 groups of at least 2 channels (Wu & He, "Group Normalization", 2018).
+    """
+    choice("norm", name, NORMS)
+    if name == "batch":
+        return nn.BatchNorm2d(channels) if spatial else nn.BatchNorm1d(channels)
+    if name == "group":
+        return nn.GroupNorm(gcd(8, channels // 2) if channels % 2 == 0 else 1, channels)
+    return nn.Identity()
+
+
+def finish(channels: int, norm_name: str, activation_name: str, spatial: bool = True) -> list[nn.Module]:
+    """What follows a layer of `channels` outputs: its normalisation, if any, then its activation."""
+    normalise = norm(norm_name, channels, spatial)
+    after = [] if isinstance(normalise, nn.Identity) else [normalise]
+    return [*after, activation(activation_name)]
+
+
+def initialise(module: nn.Module, scheme: str) -> None:
+    """Draws the weights of every linear and convolutional layer anew, in place; "default" keeps PyTorch's.
+
+    "xavier": Glorot & Bengio 2010, uniform, with biases at 0. "kaiming": He et al. 2015, uniform for ReLU, biases 0.
+    "orthogonal": Saxe et al. 2014, gain 1, biases 0.
+    """
+    draw = {
+        "xavier": nn.init.xavier_uniform_,
+        "kaiming": lambda weight: nn.init.kaiming_uniform_(weight, nonlinearity="relu"),
+        "orthogonal": nn.init.orthogonal_,
+    }.get(choice("init", scheme, INITS))
+    if draw is None:
+        return
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            draw(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,60 @@
+"""The yardstick: the same four numbers for every run, per pixel in [0, 1], in float32, over a whole split."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+SIGMA = 1.5  # of SSIM's Gaussian window, in pixels (Wang et al. 2004, section III.B: 11x11)
+RADIUS = 5
+
+
+def ssim_per_image(ours: Tensor, theirs: Tensor) -> Tensor:
+    """SSIM of N x C x H x W images in [0, 1], as N numbers (Wang et al. 2004; data range 1).
+
+    The mean is taken where the 11x11 window lies inside the image, as in the paper and in scikit-image. An axis shorter
+    than 11 pixels has no such place; there the whole axis counts, its border reflected. Sides must be 6 or more.
+    """
+    _, maps = structural_similarity_index_measure(
+        ours, theirs, sigma=SIGMA, data_range=1.0, reduction="none", return_full_image=True
+    )
+    height, width = (slice(RADIUS, -RADIUS) if side > 2 * RADIUS else slice(None) for side in theirs.shape[-2:])
+    return maps[..., height, width].flatten(1).mean(1)
+
+
+class Yardstick(Metric):
+    """MSE, MAE, PSNR and SSIM over all images seen since the last reset.
+
+    MSE and MAE are means over images, channels and pixels; PSNR is 10 log10(1 / MSE) of that mean, in dB; SSIM is the
+    mean over images of `ssim_per_image`. Values outside [0, 1] are not clipped: what a network cannot reach counts.
+    """
+
+    full_state_update = False
+    squared: Tensor
+    absolute: Tensor
+    similarity: Tensor
+    pixels: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("squared", "absolute", "similarity", "pixels", "images"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, ours: Tensor, theirs: Tensor) -> None:
+        """Takes in N x C x H x W reconstructions and originals, float32 in the scale of [0, 1]."""
+        difference = ours - theirs
+        self.squared += difference.square().sum(dtype=torch.float64)
+        self.absolute += difference.abs().sum(dtype=torch.float64)
+        self.similarity += ssim_per_image(ours, theirs).sum(dtype=torch.float64)
+        self.pixels += theirs.numel()
+        self.images += len(theirs)
+
+    def compute(self) -> dict[str, Tensor]:
+        mse = self.squared / self.pixels
+        return {
+            "mse": mse,
+            "mae": self.absolute / self.pixels,
+            "psnr": -10 * torch.log10(mse),
+            "ssim": self.similarity / self.images,
+        }

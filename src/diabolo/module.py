@@ -1,0 +1,216 @@
+"""The LightningModule: steps, logging and optimisers. It knows no concrete family, loss or picture."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from diabolo.autoencoder import Autoencoder, Pass
+from diabolo.errors import ConfigError, Diverged
+from diabolo.metrics import Yardstick
+from diabolo.pixels import PixelScale
+
+Batch = tuple[Tensor, Tensor]  # images (bytes or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
+STEPS_BETWEEN_LOGS = 50
+
+
+class AutoencoderModule(LightningModule):
+    """Trains an autoencoder and measures it by the yardstick.
+
+    Outside training it is the model itself: `encode`, `decode` and `reconstruct` speak of images in [0, 1].
+
+    Args:
+        autoencoder: the network.
+        loss: takes (reconstruction, images) in the network's scale; see `diabolo.losses`.
+        optimizer: parameters -> optimiser.
+        scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
+        pixels: the scale that the network is trained on.
+
+    Raises:
+        ConfigError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
+        pixels: PixelScale | None = None,
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.pixels = pixels or PixelScale()
+        self.on_logits: bool = getattr(loss, "on_logits", False)
+        if self.on_logits and autoencoder.output_name != "sigmoid":
+            raise ConfigError(
+                f"`loss` ({type(loss).__name__}) is computed on the logits of a sigmoid, but `model.output` is"
+                f" {autoencoder.output_name!r}: set model.output=sigmoid or choose another loss."
+            )
+        if self.on_logits and self.pixels.normalises:
+            raise ConfigError(
+                f"`loss` ({type(loss).__name__}) needs pixels in [0, 1], but `data.mean` and `data.std` normalise them:"
+                " set both to null or choose another loss."
+            )
+        self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
+        self._epoch_loss = _Mean()
+
+    # ---- the model, in [0, 1] ----
+
+    def encode(self, images: Tensor) -> Tensor:
+        """N x C x H x W, bytes or floats in [0, 1] -> codes, N x size."""
+        return self.autoencoder.encode(self.pixels.to_network(images))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped)."""
+        return self.pixels.to_unit(self.autoencoder.decode(codes))
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1]."""
+        return self.decode(self.encode(images))
+
+    forward = reconstruct
+
+    # ---- steps ----
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        target = self.pixels.to_network(batch[0])
+        loss = self._objective(self.autoencoder(target), target)
+        value = loss.detach()
+        self._epoch_loss.update(value, len(target), self.global_step)
+        last = self.trainer.is_last_batch
+        if last or self.global_step % STEPS_BETWEEN_LOGS == 0:
+            self._epoch_loss.check()
+            if self.logger is not None:
+                self.logger.log_metrics({"train/batch_loss": float(value)}, step=self.global_step)
+        if last:
+            rates = self.trainer.optimizers[0].param_groups
+            final = {
+                "train/loss": self._epoch_loss.mean(),
+                "train/last_batch_loss": value,
+                "train/learning_rate": rates[0]["lr"],
+            }
+            self.log_dict(final, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+            self._epoch_loss.reset()
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.is_last_batch and not all(bool(p.isfinite().all()) for p in self.parameters()):
+            raise Diverged(f"the weights are no longer finite numbers after step {self.global_step}{ADVICE}")
+
+    def on_train_epoch_end(self) -> None:
+        """Steps a plateau schedule here and not by Lightning, which does it after the checkpoint is written: a
+        continued run would miss the step."""
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                value = self.trainer.callback_metrics.get(str(config.monitor))
+                if value is None:
+                    known = ", ".join(sorted(self.trainer.callback_metrics))
+                    raise ConfigError(
+                        f"`scheduler.monitor` (= {config.monitor!r}) is not measured in this run; there are {known}"
+                        " (val/* needs data.val_fraction above 0)."
+                    )
+                config.scheduler.step(value)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def configure_optimizers(self) -> Any:
+        assert self.optimizer is not None, "a module that is to be trained needs an optimiser"
+        optimizer = self.optimizer(self.autoencoder.parameters())
+        if self.scheduler is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"strict": False, **self.scheduler(optimizer, steps)}}
+
+    # ---- what a continued run needs beside the weights ----
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["epoch_loss"] = self._epoch_loss.state()
+        checkpoint["rng"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._trainer is not None and self._trainer.training:
+            self._epoch_loss.load(checkpoint["epoch_loss"])
+            torch.set_rng_state(checkpoint["rng"])
+
+    # ---- inside ----
+
+    def _objective(self, out: Pass, target: Tensor) -> Tensor:
+        """Loss plus penalty, in float32 whatever the precision of the network."""
+        with torch.autocast(target.device.type, enabled=False):
+            reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
+            return self.loss(reconstruction, target) + out.penalty.float()
+
+    def _measure(self, split: str, batch: Batch) -> None:
+        target = self.pixels.to_network(batch[0])
+        out: Pass = self.autoencoder(target)
+        with torch.autocast(target.device.type, enabled=False):
+            ours = self.pixels.to_unit(self.autoencoder.output(out.raw))
+            self.yardsticks[split].update(ours, self.pixels.to_unit(target))
+        self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
+
+    def _report(self, split: str) -> None:
+        yardstick = self.yardsticks[split]
+        values = {f"{split}/{name}": value for name, value in yardstick.compute().items()}  # type: ignore[operator]
+        yardstick.reset()  # type: ignore[operator]
+        if not bool(values[f"{split}/mse"].isfinite()):
+            raise Diverged(f"`{split}/mse` is {float(values[f'{split}/mse'])} after step {self.global_step}{ADVICE}")
+        self.log_dict({name: value.float() for name, value in values.items()})
+
+
+ADVICE = ": the training diverged; lower optimizer.lr or set trainer.gradient_clip (the last good checkpoint is kept)."
+
+
+class _Mean:
+    """Mean of the losses of an epoch and the first step that was not finite, both kept on the device."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total: Tensor | None = None
+        self.bad_step: Tensor | None = None
+        self.count = 0
+
+    def update(self, loss: Tensor, images: int, step: int) -> None:
+        if self.total is None or self.bad_step is None:
+            self.total = torch.zeros((), dtype=torch.float64, device=loss.device)
+            self.bad_step = torch.full((), -1, device=loss.device)
+        self.total += loss.double() * images
+        self.count += images
+        self.bad_step = torch.where((self.bad_step < 0) & ~loss.isfinite(), step, self.bad_step)
+
+    def check(self) -> None:
+        if self.bad_step is not None and self.bad_step.item() >= 0:
+            raise Diverged(f"the loss is not a finite number at step {int(self.bad_step.item())}{ADVICE}")
+
+    def mean(self) -> Tensor:
+        assert self.total is not None
+        return (self.total / self.count).float()
+
+    def state(self) -> dict[str, Any]:
+        return {"total": self.total, "bad_step": self.bad_step, "count": self.count}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.total, self.bad_step, self.count = state["total"], state["bad_step"], state["count"]

@@ -1,0 +1,41 @@
+"""What a linear code of the same size can do: principal component analysis, the yardstick's second column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from diabolo.metrics import Yardstick
+
+EXACT_UP_TO = 4096  # pixels times channels; beyond, the randomised solver
+
+
+class LinearCode:
+    """PCA with `size` components, fitted on N x C x H x W uint8 images.
+
+    Up to 4,096 numbers an image the components are exact (eigenvectors of the covariance), beyond they come from the
+    randomised solver of Halko et al. (2011). More components than the images span reproduce them without error.
+    """
+
+    def __init__(self, images: Tensor, size: int) -> None:
+        self.shape = tuple(images.shape[1:])
+        data = (images.flatten(1).float() / 255).numpy()
+        size = min(size, *data.shape)
+        solver = "covariance_eigh" if data.shape[1] <= EXACT_UP_TO else "randomized"
+        self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """N x C x H x W uint8 -> float32 in the scale of [0, 1]."""
+        data = (images.flatten(1).float() / 255).numpy()
+        ours = self.pca.inverse_transform(self.pca.transform(data))
+        return torch.from_numpy(ours).float().view(-1, *self.shape)
+
+    def measure(self, parts: Iterable[Tensor]) -> dict[str, float]:
+        """The yardstick over images that come in parts, each N x C x H x W uint8."""
+        yardstick = Yardstick()
+        for part in parts:
+            yardstick.update(self.reconstruct(part), part.float() / 255)
+        return {name: float(value) for name, value in yardstick.compute().items()}

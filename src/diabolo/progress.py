@@ -1,0 +1,88 @@
+"""The progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+REFRESH = 0.2  # seconds; reading the loss makes a GPU wait, so it is read no more often
+PLAIN_LINES = 20  # at most so many lines where there is no terminal
+
+
+class ProgressBar(Callback):
+    """Epoch, loss, the yardstick beside PCA, and the time left for the whole run.
+
+    On a terminal one bar; elsewhere (a file, CI) at most 20 plain lines. The log file has a line per epoch.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = console.is_terminal
+        self.bar: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.batches = int(trainer.num_training_batches)
+        self.epochs = int(trainer.max_epochs or 0)
+        self.done_before = trainer.current_epoch
+        self.began = self.refreshed = time.monotonic()
+        if self.live and trainer.is_global_zero:
+            columns = (
+                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[said]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
+            )
+            self.bar = Progress(*columns, console=self.console, refresh_per_second=5)
+            self.task = self.bar.add_task(
+                "", total=self.epochs * self.batches, epoch=self.done_before + 1, epochs=self.epochs, said=""
+            )
+            self.bar.update(self.task, completed=trainer.global_step)
+            self.bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:  # fmt: skip  # noqa: E501
+        if self.bar is None or (now := time.monotonic()) - self.refreshed < REFRESH:
+            return
+        self.refreshed = now
+        said = f"loss {float(outputs['loss']):.4f}{self._yardstick(trainer)}"
+        done = trainer.current_epoch * self.batches + batch_idx + 1
+        self.bar.update(self.task, completed=done, epoch=trainer.current_epoch + 1, said=said)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        epoch = trainer.current_epoch + 1
+        left = (time.monotonic() - self.began) / (epoch - self.done_before) * (self.epochs - epoch)
+        said = f"loss {float(trainer.callback_metrics['train/loss']):.5f}{self._yardstick(trainer)}"
+        line = f"epoch {epoch}/{self.epochs}  {said}  {left:.0f} s left"
+        log.info(line, extra={"file_only": True})
+        if self.bar is not None:
+            self.bar.update(self.task, completed=epoch * self.batches, epoch=epoch, said=said)
+        elif epoch in (1, self.epochs) or epoch % -(-self.epochs // PLAIN_LINES) == 0:
+            self.console.print(line, soft_wrap=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    @staticmethod
+    def _yardstick(trainer: Trainer) -> str:
+        metrics = trainer.callback_metrics
+        if "val/mse" not in metrics:
+            return ""
+        beside = f" (PCA {float(metrics['val/pca_mse']):.5f})" if "val/pca_mse" in metrics else ""
+        return f"  val mse {float(metrics['val/mse']):.5f}{beside}"

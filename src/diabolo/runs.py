@@ -1,0 +1,166 @@
+"""Run folders: what a run writes down about itself, and how it is read back.
+
+    config.yaml     the whole resolved config
+    state.json      running, done, stopped or failed, with the reason, the command's overrides and the versions
+    metrics.json    the final metrics, flat, by TensorBoard's tags
+    history.jsonl   the metrics of each epoch, a line each
+    checkpoints/    best.ckpt and last.ckpt
+    pictures/       every picture as PNG
+    run.log         the log
+    events.*        TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from diabolo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from diabolo.module import AutoencoderModule
+
+RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
+
+
+class RunFolder:
+    """One run's folder. Nothing is read or written until it is asked for."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.pictures = self.path / "pictures"
+        self.log = self.path / "run.log"
+        self.history = self.path / "history.jsonl"
+
+    @classmethod
+    def find(cls, path: str | Path) -> RunFolder:
+        """The run folder at `path`.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        run = cls(path)
+        if not run.is_run():
+            raise ConfigError(f"{str(path)!r} is not a run folder: it has no config.yaml with a state.json beside it.")
+        return run
+
+    def is_run(self) -> bool:
+        return (self.path / "config.yaml").is_file() and (self.path / "state.json").is_file()
+
+    def checkpoint(self, name: str) -> Path | None:
+        """The checkpoint called "best" or "last", if it is there."""
+        path = self.checkpoints / f"{name}.ckpt"
+        return path if path.is_file() else None
+
+    def kept(self) -> Path:
+        """The checkpoint that stands for the run: the best on validation, or the last where none was chosen.
+
+        Raises:
+            ConfigError: the run has no checkpoint.
+        """
+        path = self.checkpoint("best") or self.checkpoint("last")
+        if path is None:
+            raise ConfigError(f"{str(self.path)!r} has no checkpoint yet (state: {self.state()['state']}).")
+        return path
+
+    def config(self) -> DictConfig:
+        """The resolved config."""
+        config = OmegaConf.load(self.path / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    def state(self) -> dict[str, Any]:
+        return _read(self.path / "state.json")
+
+    def metrics(self) -> dict[str, Any]:
+        """The final metrics; empty before the run is done."""
+        path = self.path / "metrics.json"
+        return _read(path) if path.is_file() else {}
+
+    def begin(self, config: DictConfig, overrides: list[str]) -> None:
+        """Writes the config and marks the run as running.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            _write(self.path / "config.yaml", OmegaConf.to_yaml(config))
+            self.mark(
+                "running",
+                overrides=overrides,
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                started=_now(),
+                versions={"python": platform.python_version()} | {name: version(name) for name in RECORDED_VERSIONS},
+            )
+        except OSError as failure:
+            raise unwritable(self.path, failure) from failure
+
+    def mark(self, state: str, **more: Any) -> None:
+        """Sets the state, keeping what else is known."""
+        known = self.state() if (self.path / "state.json").is_file() else {}
+        known.pop("reason", None)
+        _write(self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n")
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        _write(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
+
+
+def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderModule:
+    """The trained model of a run, in evaluation mode on the CPU: `encode`, `decode`, `reconstruct`.
+
+    Args:
+        run_folder: the folder that `diabolo train` left.
+        checkpoint: "best" or "last"; by default the best on validation where there is one.
+
+    Raises:
+        ConfigError: no run folder, or no such checkpoint.
+    """
+    import torch
+
+    from diabolo.build import build_module
+
+    run = RunFolder.find(run_folder)
+    path = run.checkpoint(checkpoint) if checkpoint else run.kept()
+    if path is None:
+        raise ConfigError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
+    module = build_module(run.config())
+    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    return module.eval()
+
+
+def unwritable(path: Path, failure: OSError) -> ConfigError:
+    """The sentence for a run folder that cannot be written."""
+    return ConfigError(
+        f"the run folder {str(path)!r} cannot be written ({failure.strerror or failure}); free some space or choose"
+        " another place with hydra.run.dir=."
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as failure:
+        raise ConfigError(f"{path} cannot be read ({failure}).") from failure
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, whenever the process may be killed."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)

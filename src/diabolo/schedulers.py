@@ -1,0 +1,29 @@
+"""Learning-rate schedules: functions of the optimiser and the number of steps, returning Lightning's scheduler config."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
+
+from diabolo.errors import ConfigError
+
+
+def cosine(optimizer: Optimizer, total_steps: int, final: float = 0.0) -> dict[str, Any]:
+    """From the optimiser's rate down to `final` along half a cosine, step by step (Loshchilov & Hutter 2017)."""
+    return {"scheduler": CosineAnnealingLR(optimizer, total_steps, eta_min=final), "interval": "step"}
+
+
+def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> dict[str, Any]:
+    """Up to the optimiser's rate over the first `rise` of the steps, then down to nearly 0 (Smith & Topin 2019)."""
+    if not 0 < rise < 1:
+        raise ConfigError(f"`scheduler.rise` (= {rise}) must lie between 0 and 1.")
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    return {"scheduler": OneCycleLR(optimizer, peaks, total_steps, pct_start=rise), "interval": "step"}
+
+
+def plateau(
+    optimizer: Optimizer, total_steps: int, patience: int = 5, factor: float = 0.1, monitor: str = "val/mse"
+) -> dict[str, Any]:
+    """Multiplies the rate by `factor` when `monitor` has not fallen for `patience` epochs."""
+    scheduler = ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+    return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}

@@ -1,0 +1,84 @@
+"""What a run says on the terminal and in its log, apart from the progress bar."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+console = Console(highlight=False)
+
+log = logging.getLogger("diabolo")
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Everything logged goes to the file at `path`, warnings of Python and Lightning included; diabolo's own messages
+    go to the terminal too."""
+    import lightning  # noqa: F401  it adds handlers of its own, which print what the file is for
+
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    root = logging.getLogger()
+    to_file = logging.FileHandler(path, delay=True)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
+    to_terminal.addFilter(lambda record: record.name.startswith("diabolo") and not hasattr(record, "file_only"))
+    before = root.handlers[:], root.level
+    root.handlers[:] = [to_file, to_terminal]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:], root.level = before
+        to_file.close()
+
+
+def closing_table(metrics: Mapping[str, Any]) -> Table:
+    """The yardstick of a finished run beside PCA of the same code size."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [
+        (title, prefix)
+        for title, prefix in (("val", "val/"), ("test", "test/"), ("test, PCA of the same size", "test/pca_"))
+        if f"{prefix}mse" in metrics
+    ]
+    table.add_column("per pixel in [0, 1]")
+    for title, _ in columns:
+        table.add_column(title, justify="right")
+    for name, digits in (("mse", 5), ("mae", 5), ("psnr", 2), ("ssim", 4)):
+        cells = [f"{metrics[prefix + name]:.{digits}f}" for _, prefix in columns]
+        table.add_row(f"{name.upper()}{' (dB)' if name == 'psnr' else ''}", *cells)
+    return table
+
+
+def short(path: Path) -> str:
+    """`path` as one would type it here: relative where it lies below the current folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def say_closing(metrics: Mapping[str, Any], run: Path) -> None:
+    """Prints the closing table and where to look next."""
+    folder = short(run)
+    console.print(closing_table(metrics))
+    console.print(
+        f"{metrics['parameters']:,} parameters, {metrics['epochs']} epochs in {metrics['seconds']:.1f} s"
+        f" ({metrics['train/images_per_second']:,.0f} images/s)"
+    )
+    for broken, sentence in (
+        ("output/constant", "the output is the same for every image"),
+        ("code/dead_units", f"{metrics.get('code/dead_units', 0):.0f} code units are dead"),
+    ):
+        if metrics.get(broken):
+            console.print(f"[bold yellow]Warning:[/] {sentence}.")
+    console.print(f"run folder: {folder}", soft_wrap=True)
+    console.print(f"tensorboard --logdir {folder}", style="bold", soft_wrap=True)

@@ -1,0 +1,193 @@
+"""`diabolo train`: config in, a finished run folder out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from diabolo.config import override, register_resolvers, resolved
+from diabolo.errors import ConfigError
+from diabolo.runs import RunFolder, unwritable
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from diabolo.data.datamodule import ImageData
+    from diabolo.module import AutoencoderModule
+    from diabolo.recording import Clock, SignalStop
+
+log = logging.getLogger(__name__)
+
+register_resolvers()
+
+
+@hydra.main(version_base="1.3", config_path="pkg://diabolo.conf", config_name="train")
+def main(config: DictConfig) -> float:
+    """The job that Hydra runs, once or once per job of a sweep. Returns what a sweeper minimises: the validation MSE
+    (the test MSE of a run without validation is nobody's to choose by, so that there it is the training loss)."""
+    job = HydraConfig.get()
+    run = RunFolder(job.runtime.output_dir)
+    try:
+        metrics = train(resolved(config), run, list(job.overrides.task))
+    except ConfigError as error:
+        if job.mode == RunMode.MULTIRUN:
+            raise  # a sweep goes on with its other jobs
+        print(f"diabolo: {error}", file=sys.stderr)
+        sys.exit(2)
+    return metrics.get("val/mse", metrics["train/loss"])
+
+
+def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Continues the run in `folder` from its last checkpoint, with e.g. `trainer.max_epochs=50` to go on longer.
+
+    Raises:
+        ConfigError: no run there, nothing left to do, or an unknown override.
+    """
+    run = RunFolder.find(folder)
+    config = override(run.config(), overrides)
+    if run.state()["state"] == "done" and config == run.config():
+        raise ConfigError(
+            f"{str(folder)!r} is done; to train it longer, add trainer.max_epochs= with more than"
+            f" {config.trainer.max_epochs}."
+        )
+    return train(config, run, [*run.state().get("overrides", []), *overrides])
+
+
+def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Trains, validates and tests what a resolved config describes and returns the final metrics.
+
+    A run folder that holds a checkpoint is continued from it. Whatever ends the run, its state says so.
+
+    Raises:
+        ConfigError: something that the user can mend; the state is then "failed" with the reason.
+        Stopped: SIGINT or SIGTERM; the state is "stopped", and a checkpoint lies there if training had begun.
+    """
+    from diabolo.recording import SignalStop, Stopped
+    from diabolo.terminal import logging_to, short
+
+    if run.is_run() and run.config() != config and run.checkpoint("last") and HydraConfig.initialized():
+        raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
+    stop = SignalStop(run.checkpoints / "last.ckpt")
+    run.begin(config, list(overrides))
+    with stop, logging_to(run.log):
+        try:
+            metrics = _train(config, run, stop)
+            run.write_metrics(metrics)
+            run.mark("done")
+        except Stopped as stopped:
+            run.mark("stopped", reason=str(stopped))
+            log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+            sys.exit(stopped.exit_code)
+        except ConfigError as error:
+            _fail(run, str(error))
+            raise
+        except OSError as error:
+            _fail(run, str(error))
+            raise unwritable(run.path, error) from error
+        except BaseException as error:
+            log.exception("failed", extra={"file_only": True})
+            _fail(run, f"{type(error).__name__}: {error}")
+            raise
+    return metrics
+
+
+def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, Any]:
+    import torch
+    from lightning import seed_everything
+
+    from diabolo.build import build_callbacks, build_data, build_module, build_trainer, make
+    from diabolo.errors import whole
+    from diabolo.progress import ProgressBar
+    from diabolo.recording import Clock, History
+    from diabolo.terminal import console, say_closing
+
+    seed_everything(whole("seed", config.seed, 0), workers=True, verbose=False)
+    data = build_data(config)
+    module = build_module(config)
+    last = run.checkpoint("last")
+    clock = Clock()
+    logger = make(config, "logger", save_dir=str(run.path)) if config.get("logger") else None
+    trainer = build_trainer(
+        config,
+        folder=run.path,
+        callbacks=build_callbacks(config),
+        recorders=[clock, History(run.history, clock), ProgressBar(console), stop],
+        logger=logger,
+        validates=data.has_val,
+    )
+    data.setup()
+    if trainer.is_global_zero:
+        console.print(_headline(module, data, run), soft_wrap=True)
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    seconds = clock.seconds
+    kept = torch.load(run.kept(), map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    metrics = measure(trainer, module, data)
+    metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": kept["epoch"] + 1}
+    if trainer.is_global_zero:
+        say_closing(metrics, run.path)
+    return metrics
+
+
+def measure(trainer: Trainer, module: AutoencoderModule, data: ImageData) -> dict[str, Any]:
+    """Validation and test metrics of the module's present weights."""
+    loggers, trainer.loggers = trainer.loggers, []  # the validation curve in TensorBoard is that of the training
+    metrics: dict[str, Any] = {}
+    if data.has_val:
+        metrics |= trainer.validate(module, datamodule=data, verbose=False)[0]
+    trainer.loggers = loggers
+    return metrics | dict(trainer.test(module, datamodule=data, verbose=False)[0])
+
+
+def _figures(run: RunFolder, module: AutoencoderModule, data: ImageData, clock: Clock) -> dict[str, Any]:
+    """What is known of a run beside its yardstick: the last epoch's training figures, sizes, speed, versions."""
+    import json
+
+    rows = run.history.read_text().splitlines()
+    last = json.loads(rows[-1])
+    size = module.autoencoder.code_size
+    return {
+        **{name: value for name, value in last.items() if name.startswith("train/")},
+        "train/images_per_second": round(clock.images_per_second, 1),
+        "epochs": last["epoch"],
+        "steps": last["step"],
+        "parameters": sum(p.numel() for p in module.autoencoder.parameters()),
+        "code_size": size,
+        "compression_ratio": prod(data.image_shape) / size,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **{f"versions/{name}": version for name, version in run.state()["versions"].items()},
+    }
+
+
+def _headline(module: AutoencoderModule, data: ImageData, run: RunFolder) -> str:
+    counts = ", ".join(f"{data.count(split):,} {split}" for split in ("train", "val", "test"))
+    from diabolo.terminal import short
+
+    shape = "x".join(map(str, data.image_shape))
+    size = module.autoencoder.code_size
+    parameters = sum(p.numel() for p in module.autoencoder.parameters())
+    return (
+        f"{shape} images ({counts}), a code of {size} ({prod(data.image_shape) / size:.0f}:1),"
+        f" {parameters:,} parameters -> {short(run.path)}"
+    )
+
+
+def _fail(run: RunFolder, reason: str) -> None:
+    try:
+        run.mark("failed", reason=reason)
+    except OSError:
+        log.exception("the state of the run could not be written", extra={"file_only": True})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Lightning's Trainer from the switches of the config group `trainer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch import Tensor
+
+from diabolo.errors import ConfigError, choice, whole
+
+PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
+
+
+def make_trainer(
+    folder: Path,
+    callbacks: list[Callback],
+    recorders: list[Callback],
+    logger: Any,
+    validates: bool,
+    max_epochs: int,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    strategy: str = "auto",
+    precision: str | int = "auto",
+    gradient_clip: float | None = None,
+    early_stopping: int | None = None,
+    ema: float | None = None,
+    compile: bool = False,
+    monitor: str = "val/mse",
+    threads: int | None = None,
+) -> Trainer:
+    """A Trainer that writes `best` and `last` checkpoints into `folder/checkpoints`.
+
+    Args:
+        callbacks, recorders: called before and after those that the switches below add.
+        validates: whether there is a validation split; without one there is no best checkpoint.
+        precision: "auto" is bf16-mixed on a GPU that has it and 32 elsewhere.
+        gradient_clip: the gradient's largest norm.
+        early_stopping: epochs without a lower `monitor` after which training stops.
+        ema: decay of an exponential moving average of the weights, which is then validated, tested and kept.
+        compile: `torch.compile` the network, in place.
+        monitor: what the best checkpoint has the least of.
+        threads: of torch on the CPU; null leaves torch's choice.
+
+    Raises:
+        ConfigError: a value out of range, no such device, or a switch that needs a validation split and has none.
+    """
+    whole("trainer.max_epochs", max_epochs)
+    choice("trainer.precision", str(precision), PRECISIONS)
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer=auto or trainer=cpu.")
+    if threads is not None:
+        torch.set_num_threads(whole("trainer.threads", threads))
+    if early_stopping is not None and not validates:
+        raise ConfigError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if str(precision) == "auto":
+        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32"
+    if str(precision) == "16-mixed" and not on_gpu:
+        raise ConfigError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
+
+    switches: list[Callback] = []
+    if ema is not None:
+        switches.append(EMA(ema))
+    if compile:
+        switches.append(Compile())
+    if early_stopping is not None:
+        patience = whole("trainer.early_stopping", early_stopping)
+        switches.append(EarlyStopping(monitor, patience=patience, check_finite=False))
+    checkpoints = folder / "checkpoints"
+    if validates:
+        switches.append(_checkpoint(checkpoints, "best", monitor))
+    switches.append(_checkpoint(checkpoints, "last", None))
+    return Trainer(
+        default_root_dir=folder,
+        callbacks=[*callbacks, *switches, *recorders],
+        logger=logger or False,
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision=str(precision),  # type: ignore[arg-type]
+        gradient_clip_val=gradient_clip,
+        num_sanity_val_steps=0,
+        limit_val_batches=None if validates else 0,
+        log_every_n_steps=1,  # the module itself decides when to log a step
+        enable_progress_bar=False,  # `diabolo.progress` is the progress bar
+        enable_model_summary=False,  # `diabolo inspect` is the summary
+        use_distributed_sampler=False,  # the batches know their rank
+        deterministic="warn" if not on_gpu else None,
+    )
+
+
+def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder, name, monitor=monitor, enable_version_counter=False, save_on_train_epoch_end=True, auto_insert_metric_name=False
+    )  # fmt: skip
+
+
+class EMA(WeightAveraging):
+    """Exponential moving average of the weights with a warm-up: decay min(`decay`, (1 + t) / (10 + t)) at update t, so
+    that short runs are not held at their initial weights (as in TensorFlow's `ExponentialMovingAverage`)."""
+
+    def __init__(self, decay: float) -> None:
+        if not 0 < decay < 1:
+            raise ConfigError(f"`trainer.ema` (= {decay}) must lie between 0 and 1.")
+
+        def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+            warm = min(decay, (1 + float(updates)) / (10 + float(updates)))
+            return averaged * warm + current * (1 - warm)
+
+        super().__init__(avg_fn=average)
+
+
+class Compile(Callback):
+    """Compiles the network in place before training; the names in checkpoints stay as they are."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            pl_module.autoencoder.compile()  # type: ignore[union-attr, operator]
