@@ -28,13 +28,13 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
-        return
+        return None
     command, rest = arguments[0], arguments[1:]
     if command == "--version":
         from importlib.metadata import version
 
         print(f"diabolo {version('diabolo')}")
-        return
+        return None
     if command in ("-sc", "--shell-completion"):
         return _complete(arguments)
     commands = {"train": _train, "inspect": _inspect, "evaluate": _evaluate}

@@ -27,7 +27,8 @@ def run_name(overrides: Sequence[str]) -> str:
     Overrides that change where a run runs, not what it is, are left out.
     """
     named = sorted(o for o in overrides if not o.lstrip("+~").startswith(UNNAMED))
-    name = re.sub(r"[^\w.=+-]+", "-", "_".join(named)).strip("-") or "default"
+    plain = re.sub(r"[\[\]{}'\"\s]", "", "_".join(named))
+    name = re.sub(r"[^\w.=+-]+", "-", plain).strip("-") or "default"
     if len(name) > LONGEST_NAME:
         name = f"{name[:LONGEST_NAME]}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
     return name
@@ -58,7 +59,7 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
 
 def resolved(config: DictConfig) -> DictConfig:
     """A copy without interpolations and without Hydra's own node."""
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     return OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
 
 
@@ -74,8 +75,10 @@ def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
     for pair in overrides:
         key, equals, _ = pair.partition("=")
         if not equals or not known(config, key):
-            raise ConfigError(f"{pair!r} is not a key of this run's config with a value{_suggest(key, keys_of(config))}.")
-        changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))  # type: ignore[assignment]
+            raise ConfigError(
+                f"{pair!r} is not a key of this run's config with a value{_suggest(key, keys_of(config))}."
+            )
+        changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))
     return changed  # type: ignore[return-value]
 
 
@@ -108,7 +111,7 @@ def keys_of(config: Any, prefix: str = "") -> list[str]:
     keys: list[str] = []
     if isinstance(config, DictConfig):
         with open_dict(config):
-            for key in config:
+            for key in map(str, config):
                 keys.append(f"{prefix}{key}")
                 if not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
                     keys += keys_of(config[key], f"{prefix}{key}.")

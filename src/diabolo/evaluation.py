@@ -16,17 +16,19 @@ def evaluate(folder: str | Path) -> dict[str, float]:
     """
     from diabolo.build import build_callbacks, build_data, build_trainer
     from diabolo.callbacks.pictures import Drawing
+    from diabolo.terminal import logging_to
     from diabolo.train import measure
 
     run = RunFolder.find(folder)
     config = run.config()
-    module, data = load(folder), build_data(config)
-    callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
-    trainer = build_trainer(
-        config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
-    )
-    data.setup()
-    return measure(trainer, module, data)
+    with logging_to(run.log):
+        module, data = load(folder), build_data(config)
+        callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
+        trainer = build_trainer(
+            config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
+        )
+        data.setup()
+        return measure(trainer, module, data)
 
 
 def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:

@@ -67,11 +67,19 @@ def print_walk(config: DictConfig) -> None:
 
     autoencoder = build_module(config).autoencoder
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (("layer", "left"), ("", "left"), ("output", "left"), ("parameters", "right"), ("size", "left")):
+    for title, justify in (
+        ("layer", "left"),
+        ("", "left"),
+        ("output", "left"),
+        ("parameters", "right"),
+        ("size", "left"),
+    ):
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
     table.add_row("image", "", _times(autoencoder.image_shape), "", "")
     for step in walk(autoencoder):
-        table.add_row(step.path, step.layer, _times(step.shape), f"{step.parameters:,}" if step.parameters else "", step.formula)
+        table.add_row(
+            step.path, step.layer, _times(step.shape), f"{step.parameters:,}" if step.parameters else "", step.formula
+        )
     console.print(table)
     pixels, size = prod(autoencoder.image_shape), autoencoder.code_size
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in autoencoder.named_children()}

@@ -61,6 +61,7 @@ class AutoencoderModule(LightningModule):
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
         self._epoch_loss = _Mean()
+        self._scheduled_steps: int | None = None  # the length of a schedule that knows its end
 
     # ---- the model, in [0, 1] ----
 
@@ -141,16 +142,26 @@ class AutoencoderModule(LightningModule):
         if self.scheduler is None:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": {"strict": False, **self.scheduler(optimizer, steps)}}
+        schedule = {"strict": False, **self.scheduler(optimizer, steps)}
+        if schedule.get("interval") == "step":
+            self._scheduled_steps = steps
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     # ---- what a continued run needs beside the weights ----
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["epoch_loss"] = self._epoch_loss.state()
         checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["scheduled_steps"] = self._scheduled_steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self._trainer.training:
+            planned = checkpoint["scheduled_steps"]
+            if planned is not None and planned != self.trainer.estimated_stepping_batches:
+                raise ConfigError(
+                    f"the learning rates of this run were scheduled for {planned} steps, not for"
+                    f" {self.trainer.estimated_stepping_batches}: start a new run for another number of epochs."
+                )
             self._epoch_loss.load(checkpoint["epoch_loss"])
             torch.set_rng_state(checkpoint["rng"])
 
@@ -167,13 +178,14 @@ class AutoencoderModule(LightningModule):
         out: Pass = self.autoencoder(target)
         with torch.autocast(target.device.type, enabled=False):
             ours = self.pixels.to_unit(self.autoencoder.output(out.raw))
-            self.yardsticks[split].update(ours, self.pixels.to_unit(target))
+            self.yardsticks[split].update(ours, self.pixels.to_unit(target))  # type: ignore[operator]
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
 
     def _report(self, split: str) -> None:
         yardstick = self.yardsticks[split]
-        values = {f"{split}/{name}": value for name, value in yardstick.compute().items()}  # type: ignore[operator]
-        yardstick.reset()  # type: ignore[operator]
+        assert isinstance(yardstick, Yardstick)
+        values = {f"{split}/{name}": value for name, value in yardstick.compute().items()}
+        yardstick.reset()
         if not bool(values[f"{split}/mse"].isfinite()):
             raise Diverged(f"`{split}/mse` is {float(values[f'{split}/mse'])} after step {self.global_step}{ADVICE}")
         self.log_dict({name: value.float() for name, value in values.items()})

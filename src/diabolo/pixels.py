@@ -25,7 +25,9 @@ class PixelScale(nn.Module):
         for name, given, neutral in (("mean", mean, 0.0), ("std", std, 1.0)):
             values = torch.tensor(neutral if given is None else _numbers(name, given)).flatten()
             if len(values) not in (1, channels):
-                raise ConfigError(f"`data.{name}` (= {given}) must be one number or one for each of {channels} channels.")
+                raise ConfigError(
+                    f"`data.{name}` (= {given}) must be one number or one for each of {channels} channels."
+                )
             if name == "std" and not bool((values > 0).all()):
                 raise ConfigError(f"`data.std` (= {given}) must be above 0.")
             self.register_buffer(name, values.view(-1, 1, 1), persistent=False)

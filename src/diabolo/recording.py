@@ -47,7 +47,9 @@ class Clock(Callback):
         self._start = time.perf_counter()
         self._images = 0
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, _: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, _: int
+    ) -> None:
         self._images += len(batch[0])
         if trainer.is_last_batch:
             self._synchronize(pl_module)
@@ -143,6 +145,9 @@ class SignalStop(Callback):
             raise Stopped(self.received)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if trainer.world_size > 1:  # all processes write a checkpoint together, so all must know
+            asked = trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
+            self.received = self.received or (signal.SIGTERM if asked else None)
         if self.received is not None and not trainer.is_last_batch:
             trainer.save_checkpoint(self.last)
             raise Stopped(self.received)

@@ -1,13 +1,13 @@
 """Run folders: what a run writes down about itself, and how it is read back.
 
-    config.yaml     the whole resolved config
-    state.json      running, done, stopped or failed, with the reason, the command's overrides and the versions
-    metrics.json    the final metrics, flat, by TensorBoard's tags
-    history.jsonl   the metrics of each epoch, a line each
-    checkpoints/    best.ckpt and last.ckpt
-    pictures/       every picture as PNG
-    run.log         the log
-    events.*        TensorBoard
+config.yaml     the whole resolved config
+state.json      running, done, stopped or failed, with the reason, the command's overrides and the versions
+metrics.json    the final metrics, flat, by TensorBoard's tags
+history.jsonl   the metrics of each epoch, a line each
+checkpoints/    best.ckpt and last.ckpt
+pictures/       every picture as PNG
+run.log         the log
+events.*        TensorBoard
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ class RunFolder:
         """Sets the state, keeping what else is known."""
         known = self.state() if (self.path / "state.json").is_file() else {}
         known.pop("reason", None)
-        _write(self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n")
+        _write(
+            self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n"
+        )
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         _write(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of the optimiser and the number of steps, returning Lightning's scheduler config."""
+"""Learning-rate schedules: from the optimiser and the number of steps to Lightning's scheduler config."""
 
 from typing import Any
 

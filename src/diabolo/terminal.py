@@ -18,9 +18,9 @@ log = logging.getLogger("diabolo")
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
+def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
     """Everything logged goes to the file at `path`, warnings of Python and Lightning included; diabolo's own messages
-    go to the terminal too."""
+    go to the terminal too, unless `terminal` is false."""
     import lightning  # noqa: F401  it adds handlers of its own, which print what the file is for
 
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
@@ -32,7 +32,7 @@ def logging_to(path: Path) -> Iterator[None]:
     to_terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
     to_terminal.addFilter(lambda record: record.name.startswith("diabolo") and not hasattr(record, "file_only"))
     before = root.handlers[:], root.level
-    root.handlers[:] = [to_file, to_terminal]
+    root.handlers[:] = [to_file, to_terminal] if terminal else [to_file]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:

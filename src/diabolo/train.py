@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PROCESS_GROUP = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
+
 register_resolvers()
 
 
@@ -38,7 +43,8 @@ def main(config: DictConfig) -> float:
     job = HydraConfig.get()
     run = RunFolder(job.runtime.output_dir)
     try:
-        metrics = train(resolved(config), run, list(job.overrides.task))
+        start = launch if str(config.trainer.strategy).startswith("ddp") else train
+        metrics = start(resolved(config), run, list(job.overrides.task))
     except ConfigError as error:
         if job.mode == RunMode.MULTIRUN:
             raise  # a sweep goes on with its other jobs
@@ -55,12 +61,26 @@ def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     run = RunFolder.find(folder)
     config = override(run.config(), overrides)
-    if run.state()["state"] == "done" and config == run.config():
-        raise ConfigError(
-            f"{str(folder)!r} is done; to train it longer, add trainer.max_epochs= with more than"
-            f" {config.trainer.max_epochs}."
-        )
     return train(config, run, [*run.state().get("overrides", []), *overrides])
+
+
+def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """`train` in processes of its own, for strategies that start the script again once for each device: what they start
+    is `diabolo train RUN`, which needs neither Hydra nor the overrides."""
+    _claim(config, run)
+    run.begin(config, list(overrides))
+    environment = {name: value for name, value in os.environ.items() if name not in PROCESS_GROUP}
+    process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
+    before = signal.signal(signal.SIGTERM, lambda signum, _: process.send_signal(signum))
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:  # the terminal has sent it to the processes too
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code:
+        sys.exit(code)
+    return run.metrics()
 
 
 def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -70,16 +90,22 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
 
     Raises:
         ConfigError: something that the user can mend; the state is then "failed" with the reason.
-        Stopped: SIGINT or SIGTERM; the state is "stopped", and a checkpoint lies there if training had begun.
+        SystemExit: SIGINT or SIGTERM (exit code 130 or 143); the state is "stopped", and a checkpoint lies there if
+            training had begun.
     """
     from diabolo.recording import SignalStop, Stopped
     from diabolo.terminal import logging_to, short
 
-    if run.is_run() and run.config() != config and run.checkpoint("last") and HydraConfig.initialized():
-        raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
-    stop = SignalStop(run.checkpoints / "last.ckpt")
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if rank:  # a helper of another process, which keeps the run folder
+        with (
+            SignalStop(run.checkpoints / "last.ckpt") as stop,
+            logging_to(run.path / f"run.{rank}.log", terminal=False),
+        ):
+            return _train(config, run, stop)
+    _claim(config, run)
     run.begin(config, list(overrides))
-    with stop, logging_to(run.log):
+    with SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
         try:
             metrics = _train(config, run, stop)
             run.write_metrics(metrics)
@@ -99,6 +125,19 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
             _fail(run, f"{type(error).__name__}: {error}")
             raise
     return metrics
+
+
+def _claim(config: DictConfig, run: RunFolder) -> None:
+    """Refuses a folder that holds a run of another config, or one that is done."""
+    if not run.is_run():
+        return
+    if HydraConfig.initialized() and run.config() != config:
+        raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
+    if run.state()["state"] == "done" and run.config() == config:
+        raise ConfigError(
+            f"{str(run.path)!r} is done; to train it longer: diabolo train {run.path} trainer.max_epochs=N with N above"
+            f" {config.trainer.max_epochs}."
+        )
 
 
 def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, Any]:

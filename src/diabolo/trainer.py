@@ -97,8 +97,13 @@ def make_trainer(
 
 def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
     return ModelCheckpoint(
-        folder, name, monitor=monitor, enable_version_counter=False, save_on_train_epoch_end=True, auto_insert_metric_name=False
-    )  # fmt: skip
+        folder,
+        name,
+        monitor=monitor,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
 
 
 class EMA(WeightAveraging):
@@ -121,4 +126,4 @@ class Compile(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            pl_module.autoencoder.compile()  # type: ignore[union-attr, operator]
+            pl_module.autoencoder.compile()  # type: ignore[union-attr]

@@ -35,15 +35,17 @@ class PCABaseline(Callback):
         if data.has_val:
             self.val = {f"val/pca_{name}": x for name, x in self._fit(trainer).measure(data.parts("val")).items()}
         if data.has_val and (writer := tensorboard(trainer)) is not None:
-            charts = {name: ["Multiline", [f"val/{name}", f"val/pca_{name}"]] for name in ("mse", "mae", "psnr", "ssim")}
+            charts = {
+                name: ["Multiline", [f"val/{name}", f"val/pca_{name}"]] for name in ("mse", "mae", "psnr", "ssim")
+            }
             writer.add_custom_scalars({"beside PCA of the same size": charts})
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.log_dict(self.val, rank_zero_only=True)
+        pl_module.log_dict(self.val, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         measured = self._fit(trainer).measure(data_of(trainer).parts("test"))
-        self.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
+        pl_module.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
 
     def _fit(self, trainer: Trainer) -> LinearCode:
         if self.code is None:

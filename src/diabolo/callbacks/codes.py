@@ -67,7 +67,7 @@ class Codes(Callback):
         with asking(module):
             codes, ours = self._ask(module, pixels)  # type: ignore[arg-type]
         dead, constant = dead_units(codes), is_constant(ours, pixels.float() / 255)
-        self.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
+        module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
             self._warn("constant", trainer, "the output is the same for every image: the network ignores its input")
         elif dead:

@@ -60,7 +60,9 @@ class Interpolation(Drawing):
             decoded = module.decode(torch.lerp(codes[0], codes[1], share.view(-1, 1)))  # steps x C x H x W
             lines += [torch.cat([start[None], line, end[None]]) for line in (blended, decoded)]
         if not lines:
-            raise ConfigError("`pairs`, `labels` and `random` of the interpolation name no pair; switch it off instead.")
+            raise ConfigError(
+                "`pairs`, `labels` and `random` of the interpolation name no pair; switch it off instead."
+            )
         return rows(lines)
 
     def all_pairs(self, data: ImageData) -> list[list[int]]:

@@ -103,6 +103,8 @@ def first_of_labels(data: ImageData, split: str, labels: Sequence[int]) -> list[
         found = torch.nonzero(data.labels(split) == label).flatten()
         seen = list(labels[:place]).count(label)
         if len(found) <= seen:
-            raise ConfigError(f"`labels` asks for image {seen + 1} of label {label}; the {split} split has {len(found)}.")
+            raise ConfigError(
+                f"`labels` asks for image {seen + 1} of label {label}; the {split} split has {len(found)}."
+            )
         indices.append(int(found[seen]))
     return indices

@@ -107,7 +107,7 @@ class StreamedBatches(Batches):
         super().__init__(images, order)
         self.loader: DataLoader = DataLoader(
             _Labelled(images),
-            batch_sampler=order,  # type: ignore[arg-type]
+            batch_sampler=order,
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
@@ -115,8 +115,7 @@ class StreamedBatches(Batches):
         )
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for pixels, labels in self.loader:
-            yield pixels, labels
+        yield from self.loader
 
 
 class _Labelled(Dataset):

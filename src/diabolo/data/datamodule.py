@@ -24,7 +24,7 @@ class ImageData(LightningDataModule):
         source: called with `root` and `image_shape`, gives the training and, where the set has its own, test images.
         image_shape: (channels, height, width); 1 or 3 channels, sides of 8 or more.
         root: the folder in which the source looks.
-        mean, std: what the network's pixels are normalised by, in units of [0, 1]: one number or one a channel, or null.
+        mean, std: what pixels in [0, 1] are normalised by: one number, one number a channel, or null.
         batch_size: images a step.
         val_fraction: part of the training images set aside for validation; 0 for none.
         test_fraction: part of the images set aside for the test where the set has no test images of its own.
@@ -76,7 +76,9 @@ class ImageData(LightningDataModule):
         train, test = _first(train, self.limit), _first(test, self.test_limit)
         train, val = self._split(train, self.val_fraction)
         if not len(train):
-            raise ConfigError("no training image is left after the splits: lower data.val_fraction or data.test_fraction.")
+            raise ConfigError(
+                "no training image is left after the splits: lower data.val_fraction or data.test_fraction."
+            )
         self.splits = {"train": train, "val": val, "test": test}
 
     @property

@@ -72,7 +72,9 @@ class FolderImages:
         try:
             return decode(path, self.image_shape, self.fit)
         except (OSError, ValueError, SyntaxError) as failure:
-            raise ConfigError(f"{path} cannot be read ({failure}); remove it or set data.source.unreadable=skip.") from None
+            raise ConfigError(
+                f"{path} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
+            ) from None
 
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
         return torch.stack([self[int(i)] for i in indices])

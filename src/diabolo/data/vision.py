@@ -50,8 +50,8 @@ def _load(dataset: str, root: Path, arguments: dict[str, Any], download: bool) -
                 raise
         if not download:
             raise ConfigError(
-                f"there is no {dataset} in `data.root` (= {str(root)!r}), and `data.download` is false: point data.root="
-                " at the folder of a copy, or take data=digits, which needs no download."
+                f"there is no {dataset} in `data.root` (= {str(root)!r}), and `data.source.download` is false: point"
+                " data.root= at the folder of a copy, or take data=digits, which needs no download."
             )
         try:
             return cls(root, download=True, **arguments)
@@ -64,7 +64,9 @@ def _load(dataset: str, root: Path, arguments: dict[str, Any], download: bool) -
         raise
     except Exception as failure:  # whatever a broken file makes torchvision raise
         broken = _broken_idx(root / dataset / "raw") or str(root)
-        raise ConfigError(f"{dataset} cannot be read: {broken} ({_brief(failure)}); remove it or replace it.") from failure
+        raise ConfigError(
+            f"{dataset} cannot be read: {broken} ({_brief(failure)}); remove it or replace it."
+        ) from failure
 
 
 def _brief(failure: BaseException) -> str:

@@ -52,7 +52,9 @@ class ConvTransposeDecoder(nn.Sequential):
         widths, sizes = plan(image_shape, channels, head, in_features, lambda s: conv_size(s, kernel, STRIDE, padding))
         super().__init__(*from_code(head, in_features, widths[-1], sizes[-1], norm, activation))  # N x channels x h x w
         for (width, after), (size, target) in zip(pairwise(widths[::-1]), pairwise(sizes[::-1]), strict=True):
-            extra = tuple(output_padding(s, t, kernel, STRIDE, padding) for s, t in zip(size, target, strict=True))
-            self.append(nn.ConvTranspose2d(width, after, kernel, STRIDE, padding, extra))  # N x channels x 2h x 2w
+            rows, columns = (output_padding(s, t, kernel, STRIDE, padding) for s, t in zip(size, target, strict=True))
+            self.append(
+                nn.ConvTranspose2d(width, after, kernel, STRIDE, padding, (rows, columns))
+            )  # N x channels x 2h x 2w
             if target != sizes[0]:
                 self.extend(finish(after, norm, activation))

@@ -56,9 +56,7 @@ def to_code(head: str, channels: int, size: Size, out_features: int) -> list[nn.
     return [nn.Flatten()]
 
 
-def from_code(
-    head: str, in_features: int, channels: int, size: Size, norm: str, activation: str
-) -> list[nn.Module]:
+def from_code(head: str, in_features: int, channels: int, size: Size, norm: str, activation: str) -> list[nn.Module]:
     """Layers from N x `in_features` to N x `channels` x `size`."""
     maps = (channels, *size)
     if head == "linear":

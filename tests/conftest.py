@@ -1,0 +1,118 @@
+"""What all tests share: one thread, a command line in this process or in its own, small data written on the spot."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads fall off a cliff beside a busy neighbour
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that compile everything anew take twice as long
+
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def diabolo(monkeypatch, capsys, tmp_path) -> Callable[..., Ended]:
+    """Runs the command line in this process, in an empty folder: `diabolo("train", "model=fc")`."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from diabolo.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def run(*arguments: str) -> Ended:
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
+        monkeypatch.setattr(sys, "argv", ["diabolo", *arguments])
+        os.environ["HYDRA_FULL_ERROR"] = "0"
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path) -> Callable[..., subprocess.Popen]:
+    """Starts the command line as a process of its own, in an empty folder."""
+    started: list[subprocess.Popen] = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "diabolo", *arguments]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+        one.communicate()
+
+
+TINY = (
+    "model=fc",
+    "model.hidden=[16]",
+    "bottleneck.size=4",
+    "data.image_shape=[1,8,8]",
+    "data.limit=96",
+    "data.test_limit=32",
+    "data.batch_size=32",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+)
+"""Overrides of a run that takes a fraction of a second: 3 steps an epoch of a small network on 8x8 digits."""
+
+
+@pytest.fixture
+def tiny() -> tuple[str, ...]:
+    return TINY
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes bytes in the IDX format of MNIST."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str] = ("MNIST",)) -> Path:
+    """Writes random images in the layout of torchvision's MNIST below `root` and returns it."""
+    draw = np.random.default_rng(0)
+    for name in names:
+        for prefix, count in (("train", train), ("t10k", test)):
+            write_idx(root / name / "raw" / f"{prefix}-images-idx3-ubyte", draw.integers(0, 256, (count, 28, 28)))
+            write_idx(root / name / "raw" / f"{prefix}-labels-idx1-ubyte", np.arange(count) % 10)
+    return root
+
+
+@pytest.fixture
+def mnist_root(tmp_path) -> Path:
+    """A folder with a made MNIST of 64 training and 32 test images."""
+    return write_mnist(tmp_path / "mnist")
