@@ -43,8 +43,12 @@ def main(config: DictConfig) -> float:
     job = HydraConfig.get()
     run = RunFolder(job.runtime.output_dir)
     try:
+        config = resolved(config)
+        if run.is_run() and run.config() != config:
+            raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
+        _refuse_done(config, run)
         start = launch if str(config.trainer.strategy).startswith("ddp") else train
-        metrics = start(resolved(config), run, list(job.overrides.task))
+        metrics = start(config, run, list(job.overrides.task))
     except ConfigError as error:
         if job.mode == RunMode.MULTIRUN:
             raise  # a sweep goes on with its other jobs
@@ -61,13 +65,13 @@ def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     run = RunFolder.find(folder)
     config = override(run.config(), overrides)
+    _refuse_done(config, run)
     return train(config, run, [*run.state().get("overrides", []), *overrides])
 
 
 def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """`train` in processes of its own, for strategies that start the script again once for each device: what they start
     is `diabolo train RUN`, which needs neither Hydra nor the overrides."""
-    _claim(config, run)
     run.begin(config, list(overrides))
     environment = {name: value for name, value in os.environ.items() if name not in PROCESS_GROUP}
     process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
@@ -103,7 +107,6 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
             logging_to(run.path / f"run.{rank}.log", terminal=False),
         ):
             return _train(config, run, stop)
-    _claim(config, run)
     run.begin(config, list(overrides))
     with SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
         try:
@@ -127,13 +130,8 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
     return metrics
 
 
-def _claim(config: DictConfig, run: RunFolder) -> None:
-    """Refuses a folder that holds a run of another config, or one that is done."""
-    if not run.is_run():
-        return
-    if HydraConfig.initialized() and run.config() != config:
-        raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
-    if run.state()["state"] == "done" and run.config() == config:
+def _refuse_done(config: DictConfig, run: RunFolder) -> None:
+    if run.is_run() and run.state()["state"] == "done" and run.config() == config:
         raise ConfigError(
             f"{str(run.path)!r} is done; to train it longer: diabolo train {run.path} trainer.max_epochs=N with N above"
             f" {config.trainer.max_epochs}."
