@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from diabolo.data.images import ImageSet, MemoryImages
+from diabolo.errors import ConfigError
 
 CHUNK = 64  # batches gathered at once: slices of a shuffled chunk are cheaper than one gather a batch
 
@@ -108,6 +109,7 @@ class StreamedBatches(Batches):
         self.loader: DataLoader = DataLoader(
             _Labelled(images),
             batch_sampler=order,
+            collate_fn=_collate,
             num_workers=workers,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
@@ -115,7 +117,10 @@ class StreamedBatches(Batches):
         )
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from self.loader
+        for batch in self.loader:
+            if isinstance(batch, str):
+                raise ConfigError(batch)
+            yield batch
 
 
 class _Labelled(Dataset):
@@ -130,5 +135,12 @@ class _Labelled(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.images[index], self.images.labels[index]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
-        return [self[index] for index in indices]
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]] | str:
+        try:
+            return [self[index] for index in indices]
+        except ConfigError as error:  # its sentence alone: what a worker raises arrives wrapped in a traceback
+            return str(error)
+
+
+def _collate(pairs: list[tuple[Tensor, Tensor]] | str) -> Any:
+    return pairs if isinstance(pairs, str) else default_collate(pairs)

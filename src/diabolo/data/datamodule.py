@@ -18,7 +18,8 @@ SMALLEST_SIDE = 8
 
 
 class ImageData(LightningDataModule):
-    """Training, validation and test images, loaded once, in the order of `setup`: limit, test split, validation split.
+    """Training, validation and test images, loaded once: first the test split is drawn, then the limits cut, then the
+    validation split is drawn.
 
     Args:
         source: called with `root` and `image_shape`, gives the training and, where the set has its own, test images.
@@ -63,8 +64,10 @@ class ImageData(LightningDataModule):
         self.test_fraction = _fraction("test_fraction", test_fraction)
         self.limit = limit if limit is None else whole("data.limit", limit)
         self.test_limit = test_limit if test_limit is None else whole("data.test_limit", test_limit)
-        self.split_seed, self.seed = split_seed, seed
-        self.num_workers = min(8, os.cpu_count() or 1) if num_workers is None else whole("num_workers", num_workers, 0)
+        self.split_seed, self.seed = whole("data.split_seed", split_seed, 0), seed
+        self.num_workers = (
+            min(8, os.cpu_count() or 1) if num_workers is None else whole("data.num_workers", num_workers, 0)
+        )
         self.splits: dict[str, ImageSet] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -75,10 +78,13 @@ class ImageData(LightningDataModule):
             train, test = self._split(train, self.test_fraction)
         train, test = _first(train, self.limit), _first(test, self.test_limit)
         train, val = self._split(train, self.val_fraction)
-        if not len(train):
-            raise ConfigError(
-                "no training image is left after the splits: lower data.val_fraction or data.test_fraction."
-            )
+        for split, images, advice in (
+            ("training", train, "lower data.val_fraction or data.test_fraction"),
+            ("test", test, "raise data.test_fraction"),
+            ("validation", val if self.has_val else train, "raise data.val_fraction, or set it to 0 to go without"),
+        ):
+            if not len(images):
+                raise ConfigError(f"no {split} image is left after the splits: {advice}.")
         self.splits = {"train": train, "val": val, "test": test}
 
     @property
@@ -126,8 +132,9 @@ class ImageData(LightningDataModule):
         """The images without and with the drawn fraction."""
         aside = round(len(images) * fraction)
         everything = torch.arange(len(images))
-        if not aside:
-            return images, images.subset(everything[:0])
+        if aside in (0, len(images)):
+            nothing = images.subset(everything[:0])
+            return (nothing, images) if aside else (images, nothing)
         labels = images.labels.numpy()
         counts = torch.unique(images.labels, return_counts=True)[1]
         stratify = labels if int(counts.min()) > 1 and len(counts) <= min(aside, len(images) - aside) else None

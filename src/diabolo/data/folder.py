@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 FITS = ("crop", "stretch", "pad")
 UNREADABLE = ("refuse", "skip")
+BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what broken files make Pillow raise
 
 
 def folder_images(
@@ -31,7 +32,8 @@ def folder_images(
     """All images below `root` that Pillow reads, brought to `image_shape`.
 
     `root/train` and `root/test` are the two parts where both exist; else everything is for training and the datamodule
-    splits a test part off. The first folder below a part is the label, where there are at least two such folders.
+    splits a test part off. The first folder below a part is the label, where there are at least two such folders; their
+    sorted names are numbered over both parts together.
 
     Args:
         fit: "crop" resizes the shorter side and cuts the centre, "pad" resizes the longer side and adds black,
@@ -48,11 +50,14 @@ def folder_images(
     if not base.is_dir():
         raise ConfigError(f"`data.root` (= {root!r}) is not a folder; give the folder that holds the images.")
     own_test = (base / "train").is_dir() and (base / "test").is_dir()
-    parts = [
-        _open(part, tuple(image_shape), fit, unreadable, memory_limit)
-        for part in ([base / "train", base / "test"] if own_test else [base])
-    ]
-    return Splits(parts[0], parts[1] if own_test else None)
+    found = {part: _find(part) for part in ([base / "train", base / "test"] if own_test else [base])}
+    names = sorted({_label(path, part) for part, paths in found.items() for path in paths} - {""})
+    numbers = {name: number for number, name in enumerate(names)} if len(names) > 1 else {}
+    opened = []
+    for part, paths in found.items():
+        labels = torch.tensor([numbers.get(_label(path, part), -1) for path in paths])
+        opened.append(_open(part, paths, labels, tuple(image_shape), fit, unreadable, memory_limit))
+    return Splits(opened[0], opened[1] if own_test else None)
 
 
 class FolderImages:
@@ -71,7 +76,7 @@ class FolderImages:
         path = self.paths[index]
         try:
             return decode(path, self.image_shape, self.fit)
-        except (OSError, ValueError, SyntaxError) as failure:
+        except BROKEN as failure:
             raise ConfigError(
                 f"{path} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
             ) from None
@@ -99,19 +104,44 @@ def decode(path: Path, image_shape: Sequence[int], fit: str) -> Tensor:
 
 
 def _to_bytes(image: Image.Image) -> Image.Image:
-    """Images of 16 or 32 bits a pixel scaled to 8 bits: Pillow's own conversion would clip them to white."""
+    """Images of 16 or 32 bits a pixel scaled to 8 bits: Pillow's own conversion would clip them to white. Whole numbers
+    that stay under 256 count as 8 bits, floats that stay within 1 as [0, 1]."""
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA")  # without Pillow's warning that the transparency is lost
     if image.mode not in ("I", "I;16", "I;16B", "I;16L", "F"):
         return image
     values = np.asarray(image, dtype=np.float64)
+    if image.mode == "F" and values.max() <= 1:
+        values = values * 255
     top = 65535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
     return Image.fromarray((values / max(top, values.max()) * 255).round().clip(0, 255).astype(np.uint8))
 
 
-def _open(base: Path, image_shape: tuple[int, ...], fit: str, unreadable: str, memory_limit: int) -> ImageSet:
-    known = Image.registered_extensions()
-    paths = sorted(p for p in base.rglob("*") if p.is_file() and p.suffix.lower() in known)
+def _find(base: Path) -> list[Path]:
+    """All files below `base` that look like images."""
+    endings = Image.registered_extensions()  # those too that Pillow only writes, such as .pdf
+    readable = {ending for ending, kind in endings.items() if kind in Image.OPEN or kind == "MPO"}  # MPO opens as JPEG
+    paths = sorted(p for p in base.rglob("*") if p.suffix.lower() in readable and p.is_file())
     if not paths:
         raise ConfigError(f"there is no image in {str(base)!r}: no file there has an ending that Pillow reads.")
+    return paths
+
+
+def _label(path: Path, base: Path) -> str:
+    """The first folder below `base` on the way to `path`; empty where the file lies in `base` itself."""
+    return path.relative_to(base).parts[0] if path.parent != base else ""
+
+
+def _open(
+    base: Path,
+    paths: Sequence[Path],
+    labels: Tensor,
+    image_shape: tuple[int, ...],
+    fit: str,
+    unreadable: str,
+    memory_limit: int,
+) -> ImageSet:
+    """The images at `paths`, judged and, where they fit, decoded."""
     channels, height, width = image_shape
     in_memory = len(paths) * channels * height * width <= memory_limit
     with ThreadPoolExecutor() as pool:
@@ -120,18 +150,19 @@ def _open(base: Path, image_shape: tuple[int, ...], fit: str, unreadable: str, m
         else:  # too much to decode twice: look at the headers, and meet a broken body when its turn comes
             decoded = pool.map(_header, paths)
         kept = []
-        good: list[Path] = []
+        good: list[int] = []
         bad: list[str] = []
-        for path, result in zip(paths, decoded, strict=True):
+        for place, result in enumerate(decoded):
             if isinstance(result, str):
-                bad.append(f"{path} ({result})")
+                bad.append(f"{paths[place]} ({result})")
             else:
-                good.append(path)
+                good.append(place)
                 if in_memory:
                     kept.append(result)
     _judge(bad, unreadable, base, bool(good))
-    labels = _labels(good, base)
-    return MemoryImages(torch.stack(kept), labels) if in_memory else FolderImages(good, labels, image_shape, fit)
+    if in_memory:
+        return MemoryImages(torch.stack(kept), labels[good])
+    return FolderImages([paths[place] for place in good], labels[good], image_shape, fit)
 
 
 def _judge(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
@@ -149,7 +180,7 @@ def _try(path: Path, image_shape: tuple[int, ...], fit: str) -> Tensor | str:
         return decode(path, image_shape, fit)
     except UnidentifiedImageError:
         return "not an image"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as failure:
+    except BROKEN as failure:
         return str(failure)
 
 
@@ -157,13 +188,7 @@ def _header(path: Path) -> Tensor | str:
     try:
         with Image.open(path):
             return torch.empty(0)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as failure:
+    except UnidentifiedImageError:
+        return "not an image"
+    except BROKEN as failure:
         return str(failure)
-
-
-def _labels(paths: Sequence[Path], base: Path) -> Tensor:
-    parents = [path.relative_to(base).parts[0] if path.parent != base else "" for path in paths]
-    names = sorted(set(parents) - {""})
-    if len(names) < 2:
-        return torch.full((len(paths),), -1)
-    return torch.tensor([names.index(parent) if parent else -1 for parent in parents])
