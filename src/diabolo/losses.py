@@ -119,7 +119,8 @@ class MSSSIM(SSIM):
     """1 - multi-scale structural similarity (Wang et al. 2003) over `levels` halvings of the image.
 
     The weights are the paper's first `levels`, scaled to sum to 1; negative contrast terms count as 0 (its "relu"
-    form), which keeps the gradient finite. The image's smaller side must exceed (window - 1) * 2^(levels - 1).
+    form), which keeps the gradient finite. The window must fit into the smallest scale, and torchmetrics asks for a
+    smaller side of at least window * (levels - 1)^2, which is more at 4 levels.
     """
 
     WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -139,11 +140,11 @@ class MSSSIM(SSIM):
 
     def similarity(self, ours: Tensor, theirs: Tensor) -> Tensor:
         levels, side = len(self.betas), min(theirs.shape[-2:])
-        if side <= (self.window - 1) * 2 ** (levels - 1):
+        needed = self.window * max(2 ** (levels - 1), (levels - 1) ** 2)
+        if side < needed:
             raise ConfigError(
-                f"`loss.levels` (= {levels}) with `loss.window` (= {self.window}) needs images of more than"
-                f" {(self.window - 1) * 2 ** (levels - 1)} pixels a side; these have {side}: take fewer levels or a"
-                " smaller window."
+                f"the image's smaller side (= {side}) must be at least {needed} with `loss.levels` (= {levels}) and"
+                f" `loss.window` (= {self.window}): take fewer levels or a smaller window."
             )
         return multiscale_structural_similarity_index_measure(
             ours,

@@ -17,6 +17,8 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> dict
     """Up to the optimiser's rate over the first `rise` of the steps, then down to nearly 0 (Smith & Topin 2019)."""
     if not 0 < rise < 1:
         raise ConfigError(f"`scheduler.rise` (= {rise}) must lie between 0 and 1.")
+    if rise * total_steps == 1:  # the peak would be step 0 itself, and PyTorch divides by the length of the way there
+        rise *= 1 - 1e-9
     peaks = [group["lr"] for group in optimizer.param_groups]
     return {"scheduler": OneCycleLR(optimizer, peaks, total_steps, pct_start=rise), "interval": "step"}
 
