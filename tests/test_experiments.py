@@ -1,0 +1,143 @@
+"""The presets' networks, layer by layer, against the published architectures written out in plain PyTorch."""
+
+import pytest
+import torch
+from torch import nn
+
+from diabolo.autoencoder import Autoencoder
+from diabolo.build import build_autoencoder
+from diabolo.config import compose_config
+
+
+def transpose_conv() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [
+        nn.Conv2d(1, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 7),
+        nn.Flatten(),
+    ], [
+        nn.Unflatten(1, (64, 1, 1)),
+        nn.ConvTranspose2d(64, 32, 7),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 16, 3, stride=2, padding=1, output_padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(16, 1, 3, stride=2, padding=1, output_padding=1),
+        nn.Sigmoid(),
+    ]
+
+
+def upsample_conv() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+    ], [
+        nn.Unflatten(1, (4, 7, 7)),
+        nn.Upsample(scale_factor=2),
+        nn.Conv2d(4, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Upsample(scale_factor=2),
+        nn.Conv2d(16, 1, 3, padding=1),
+        nn.Sigmoid(),
+    ]
+
+
+def fc_hidden_sizes() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [nn.Flatten(), nn.Linear(784, 25), nn.ReLU()], [
+        nn.Linear(25, 784),
+        nn.Tanh(),
+        nn.Unflatten(1, (1, 28, 28)),
+    ]
+
+
+def lenet() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [
+        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120),
+        nn.Tanh(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+        nn.Linear(84, 10),
+    ], [
+        nn.Linear(10, 84),
+        nn.Tanh(),
+        nn.Linear(84, 120),
+        nn.Tanh(),
+        nn.Linear(120, 400),
+        nn.Tanh(),
+        nn.Unflatten(1, (16, 5, 5)),
+        nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(16, 6, 5),
+        nn.Tanh(),
+        nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(6, 1, 5, padding=2),
+    ]
+
+
+PUBLISHED = {
+    "experiment=transpose_conv": transpose_conv,
+    "experiment=upsample_conv": upsample_conv,
+    "experiment=fc_hidden_sizes": fc_hidden_sizes,
+    "model=lenet model.output=identity bottleneck.size=10": lenet,
+}
+
+
+def network(overrides: str) -> Autoencoder:
+    torch.manual_seed(0)
+    return build_autoencoder(compose_config(overrides.split()))
+
+
+@pytest.mark.parametrize("overrides", PUBLISHED)
+def test_with_the_same_weights_the_network_computes_what_the_published_one_does(overrides):
+    ours = network(overrides)
+    encoder, decoder = (nn.Sequential(*layers) for layers in PUBLISHED[overrides]())
+    for part, published in ((ours.encoder, encoder), (ours.decoder, decoder)):
+        weights = zip(published.state_dict(), part.state_dict().values(), strict=True)
+        published.load_state_dict(dict(weights))
+    images = torch.rand(4, 1, 28, 28)
+    torch.testing.assert_close(ours.encode(images), encoder(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours.decode(ours.encode(images)), decoder(encoder(images)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "shapes", "parameters"),
+    [
+        (
+            "transpose_conv",
+            [(16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (64, 32, 7, 7), (64,)]
+            + [(64, 32, 7, 7), (32,), (32, 16, 3, 3), (16,), (16, 1, 3, 3), (1,)],
+            210_369,
+        ),
+        (
+            "upsample_conv",
+            [(16, 1, 3, 3), (16,), (4, 16, 3, 3), (4,), (16, 4, 3, 3), (16,), (1, 16, 3, 3), (1,)],
+            1_477,
+        ),
+        ("fc_hidden_sizes", [(25, 784), (25,), (784, 25), (784,)], 40_009),
+    ],
+)
+def test_a_preset_has_the_published_weights(experiment, shapes, parameters):
+    state = network(f"experiment={experiment}").state_dict()
+    assert [tuple(value.shape) for value in state.values()] == shapes
+    assert sum(value.numel() for value in state.values()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("experiment", "size", "output"),
+    [("transpose_conv", 64, "Sigmoid"), ("upsample_conv", 196, "Sigmoid"), ("fc_hidden_sizes", 25, "Tanh")],
+)
+def test_a_preset_has_the_published_code_and_output(experiment, size, output):
+    ours = network(f"experiment={experiment}")
+    assert (ours.code_size, type(ours.output).__name__) == (size, output)
