@@ -1,10 +1,12 @@
 """What all tests share: one thread, a command line in this process or in its own, small data written on the spot."""
 
+import logging
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads fall off a cliff beside a busy neighbour
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that compile everything anew take twice as long
 
+import io
 import struct
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 torch.set_num_threads(1)
 
@@ -40,6 +43,7 @@ def diabolo(monkeypatch, capsys, tmp_path) -> Callable[..., Ended]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])  # Hydra adds one with this test's stdout
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
     def run(*arguments: str) -> Ended:
@@ -54,6 +58,21 @@ def diabolo(monkeypatch, capsys, tmp_path) -> Callable[..., Ended]:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Callable:
+    """Trains what the overrides describe, without the command line, and returns the run folder."""
+    from diabolo.config import compose_config
+    from diabolo.runs import RunFolder
+    from diabolo.train import train
+
+    def run(*overrides: str) -> RunFolder:
+        folder = RunFolder(tmp_path_factory.mktemp("runs") / "run")
+        train(compose_config(overrides), folder, list(overrides))
+        return folder
 
     return run
 
@@ -116,3 +135,19 @@ def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str
 def mnist_root(tmp_path) -> Path:
     """A folder with a made MNIST of 64 training and 32 test images."""
     return write_mnist(tmp_path / "mnist")
+
+
+def drawn(folder: Path, tag: str) -> dict[int, np.ndarray]:
+    """The pictures below a tag of TensorBoard's images, H x W x 3 bytes, by step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    pictures = {e.step: Image.open(io.BytesIO(e.encoded_image_string)) for e in events.Images(tag)}
+    return {step: np.asarray(picture.convert("RGB")) for step, picture in pictures.items()}
+
+
+def tiles(picture: np.ndarray, row: int, count: int) -> np.ndarray:
+    """The first `count` images of a row of a picture of 8x8 images, which are drawn 7 times as large and 2 pixels
+    apart: N x 3 x 8 x 8 bytes."""
+    places = [(slice(58 * row, 58 * row + 56, 7), slice(58 * column, 58 * column + 56, 7)) for column in range(count)]
+    return np.stack([picture[place] for place in places]).transpose(0, 3, 1, 2)

@@ -156,6 +156,15 @@ def test_unreadable_files_are_skipped_by_name(broken, memory_limit, caplog):
     assert "cut.bmp" in line
 
 
+@pytest.mark.parametrize("memory_limit", [1 << 30, 0])
+def test_what_is_left_keeps_its_labels(tmp_path, memory_limit):
+    fill(tmp_path, ["a/1.png", "b/0.png", "b/1.png"])
+    (tmp_path / "a" / "0.png").write_text("no image")
+    train = folder_images(str(tmp_path), (3, 10, 10), unreadable="skip", memory_limit=memory_limit).train
+    assert train.labels.tolist() == [0, 1, 1]
+    assert np.array_equal(train[0].permute(1, 2, 0), rgb(Image.open(tmp_path / "a/1.png")))
+
+
 def test_unreadable_files_are_refused_by_name(broken):
     with pytest.raises(ConfigError, match=r"2 of the images in .*cut\.bmp \(.*truncated.*none\.jpg \(not an image\)"):
         folder_images(str(broken), (3, 8, 8))

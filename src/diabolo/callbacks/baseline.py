@@ -31,16 +31,16 @@ class PCABaseline(Callback):
         self.val: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = data_of(trainer)
-        if data.has_val:
-            self.val = {f"val/pca_{name}": x for name, x in self._fit(trainer).measure(data.parts("val")).items()}
-        if data.has_val and (writer := tensorboard(trainer)) is not None:
+        if data_of(trainer).has_val and (writer := tensorboard(trainer)) is not None:
             charts = {
                 name: ["Multiline", [f"val/{name}", f"val/pca_{name}"]] for name in ("mse", "mae", "psnr", "ssim")
             }
             writer.add_custom_scalars({"beside PCA of the same size": charts})
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.val:  # the same in every epoch
+            measured = self._fit(trainer).measure(data_of(trainer).parts("val"))
+            self.val = {f"val/pca_{name}": value for name, value in measured.items()}
         pl_module.log_dict(self.val, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -15,7 +15,8 @@ METRICS = (
 
 
 class HParams(Callback):
-    """Writes the run's row of the HParams table: not-a-number until the run is done, so that a crashed run shows.
+    """Writes the run's row of the HParams table: not-a-number until each metric is first logged, so that a crashed run
+    shows. The table then has the last value of each.
 
     Args:
         params: name -> value; the same names in every run, since the table's columns come from one of them.
@@ -28,8 +29,3 @@ class HParams(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(self.params, dict.fromkeys(METRICS, float("nan")), step=0)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        found = {name: float(value) for name, value in trainer.callback_metrics.items() if name in METRICS}
-        for logger in trainer.loggers:
-            logger.log_metrics(found, step=trainer.global_step)

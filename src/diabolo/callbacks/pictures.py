@@ -65,7 +65,7 @@ class Drawing(Callback):
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         with asking(module):
-            picture = self.draw(module, data_of(trainer))  # type: ignore[arg-type]
+            picture = (self.draw(module, data_of(trainer)) * 255).round().byte()  # type: ignore[arg-type]
         if (writer := tensorboard(trainer)) is not None:
             tag, step = (self.name, epoch) if epoch is not None else (f"{self.name}/final", trainer.current_epoch)
             writer.add_image(tag, picture, step)
@@ -137,8 +137,8 @@ def diverging(values: Tensor, limit: float) -> Tensor:
 
 
 def save(picture: Tensor, folder: Path, epoch: int | None) -> None:
-    """Writes a C x H x W picture in [0, 1] as `epoch_0005.png`, or as `final.png` without an epoch."""
+    """Writes a C x H x W picture of bytes as `epoch_0005.png`, or as `final.png` without an epoch."""
     folder.mkdir(parents=True, exist_ok=True)
-    pixels = (picture * 255).round().byte().permute(1, 2, 0).squeeze(2).numpy()
+    pixels = picture.permute(1, 2, 0).squeeze(2).numpy()
     name = "final" if epoch is None else f"epoch_{epoch:04d}"
     Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
