@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError
-from diabolo.layers import activation
+from diabolo.errors import ConfigError, choice
+from diabolo.layers import ACTIVATIONS, activation
 
 
 class Pass(NamedTuple):
@@ -41,7 +41,7 @@ class Autoencoder(nn.Module):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.output_name = output
-        self.output = activation(output)
+        self.output = activation(choice("model.output", output, ACTIVATIONS))
         self.image_shape = tuple(image_shape)
         self.code_size: int = bottleneck.size  # type: ignore[assignment]
         self._check()

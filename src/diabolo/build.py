@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -9,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import ConfigError
+from diabolo.errors import ConfigError, positive
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
@@ -26,17 +28,15 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
         ConfigError: the node names no class, or its class refuses the arguments; the message begins with the group.
     """
     node = OmegaConf.select(config, group)
+    if node is None:
+        raise ConfigError(f"{group}: the config has none; choose one by {group}=NAME.")
     try:
-        return instantiate(node, _convert_="all", **arguments)
+        made = instantiate(node, _convert_="all", **arguments)
     except OmegaConfBaseException as failure:
-        raise ConfigError(f"{group}: {_first_line(failure)}.") from failure
+        raise ConfigError(f"{group}: {_brief(failure)}.") from failure
     except InstantiationException as failure:
-        cause = failure.__cause__
-        if isinstance(cause, ConfigError):
-            raise type(cause)(f"{group}: {cause}") from failure
-        if isinstance(cause, TypeError | ValueError | ImportError | AttributeError) or cause is None:
-            raise ConfigError(f"{group}: {_first_line(cause or failure)} ({_target(node)}).") from failure
-        raise cause from failure
+        raise _refusal(group, node, failure.__cause__ or failure) from failure
+    return _guarded(group, node, made) if isinstance(made, partial) else made
 
 
 def build_data(config: DictConfig) -> ImageData:
@@ -63,6 +63,8 @@ def build_module(config: DictConfig) -> AutoencoderModule:
     """The LightningModule with fresh weights."""
     from diabolo.module import AutoencoderModule
 
+    if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
+        positive("optimizer.lr", rate)
     return AutoencoderModule(
         build_autoencoder(config),
         make(config, "loss"),
@@ -82,9 +84,32 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     return make(config, "trainer", **arguments)
 
 
-def _first_line(failure: BaseException) -> str:
+def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:
+    """A partial whose class, called later, refuses its arguments in the same words as one called at once."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return half(*args, **kwargs)
+        except (TypeError, ValueError, AttributeError) as failure:
+            raise _refusal(group, node, failure) from failure
+
+    return call
+
+
+def _refusal(group: str, node: Any, cause: BaseException) -> BaseException:
+    """The error to raise for what a class said about its arguments."""
+    if isinstance(cause, ConfigError):
+        return cause if str(cause).startswith(f"`{group}.") else type(cause)(f"{group}: {cause}")
+    if isinstance(cause, TypeError | ValueError | ImportError | AttributeError | InstantiationException):
+        return ConfigError(f"{group}: {_brief(cause)} ({_target(node)}).")
+    return cause
+
+
+def _brief(failure: BaseException) -> str:
+    """The first line of a message, with the next one where the first only announces it."""
     lines = str(failure).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(failure).__name__
+    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(failure).__name__
+    return said.rstrip(".")
 
 
 def _target(node: Any) -> str:

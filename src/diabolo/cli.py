@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _train(arguments: list[str]) -> None:
-    if arguments and not arguments[0].startswith("-") and "=" not in arguments[0]:
+    if arguments and not arguments[0].startswith("-") and ("=" not in arguments[0] or Path(arguments[0]).is_dir()):
         from diabolo.train import resume
 
         resume(arguments[0], arguments[1:])
@@ -60,10 +60,7 @@ def _train(arguments: list[str]) -> None:
 
 def _hydra(arguments: list[str]) -> None:
     """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from diabolo.config import explain
+    from diabolo.config import concerns_overrides, explain
     from diabolo.runs import unwritable
     from diabolo.train import main as run_hydra
 
@@ -72,23 +69,20 @@ def _hydra(arguments: list[str]) -> None:
     sys.argv = [sys.argv[0], *arguments]
     try:
         run_hydra()
-    except (HydraException, OmegaConfBaseException) as failure:
+    except Exception as failure:
         if wants_trace:
             raise
-        _refuse(explain(failure, arguments))
-    except OSError as failure:
-        if wants_trace or failure.filename is None:
-            raise
-        _refuse(str(unwritable(Path(failure.filename), failure)))
+        if concerns_overrides(failure):
+            _refuse(explain(failure, arguments))
+        if isinstance(failure, OSError) and failure.filename is not None:
+            _refuse(str(unwritable(Path(failure.filename), failure)))
+        raise
 
 
 def _inspect(arguments: list[str]) -> None:
     import argparse
 
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from diabolo.config import compose_config, explain
+    from diabolo.config import compose_config, concerns_overrides, explain
 
     parser = argparse.ArgumentParser("diabolo inspect", description="Print the walk of shapes of a model.")
     parser.add_argument("overrides", nargs="*", help="as for diabolo train")
@@ -97,7 +91,9 @@ def _inspect(arguments: list[str]) -> None:
     given = parser.parse_intermixed_args(arguments)
     try:
         config = compose_config(given.overrides, given.config_dir, given.config_name)
-    except (HydraException, OmegaConfBaseException) as failure:
+    except Exception as failure:
+        if not concerns_overrides(failure):
+            raise
         _refuse(explain(failure, given.overrides))
     from diabolo.inspection import print_walk
 

@@ -12,8 +12,9 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 ROOT = "train"
 MODULE = "diabolo.conf"
@@ -87,6 +88,14 @@ def known(config: DictConfig, key: str) -> bool:
     return key in keys_of(config)
 
 
+NO_GROUP_NAME = "Config group override"  # how Hydra's ValueError begins where a group is given null or a number
+
+
+def concerns_overrides(failure: Exception) -> bool:
+    """Whether `failure` is one of composing the config, which `explain` can put into words."""
+    return isinstance(failure, HydraException | OmegaConfBaseException) or str(failure).startswith(NO_GROUP_NAME)
+
+
 def explain(failure: Exception, overrides: Sequence[str]) -> str:
     """One sentence for what Hydra or OmegaConf say about overrides that do not compose, with the nearest right word."""
     if isinstance(failure, MissingConfigException) and failure.missing_cfg_file and failure.options is not None:
@@ -97,6 +106,12 @@ def explain(failure: Exception, overrides: Sequence[str]) -> str:
             f"{group}={name} does not exist{_suggest(name, failure.options)}; there are {', '.join(failure.options)}."
         )
     message = " ".join(str(failure).split())
+    if message.startswith(NO_GROUP_NAME):
+        return "a config group takes a name, as in model=fc, not null or a number; see diabolo train --help."
+    if isinstance(failure, MissingMandatoryValue):
+        return f"`{failure.full_key}` has no value: give it one by {failure.full_key}=VALUE."
+    if isinstance(failure, OverrideParseException):
+        return f"{failure.override!r} is not an override: write KEY=VALUE, with quotes around special characters."
     if match := re.search(r"Could not override '([^']+)'", message):
         key = match.group(1)
         return f"there is no config key {key!r}{_suggest(key, _all_keys())}; see diabolo train --cfg job."

@@ -26,6 +26,13 @@ def wholes(name: str, values: Any, empty: bool = False) -> list[int]:
     return [whole(f"{name}[{i}]", value) for i, value in enumerate(values)]
 
 
+def positive(name: str, value: Any) -> float:
+    """`value` if it is a number above 0, else a `ConfigError` that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"`{name}` (= {value!r}) must be a number above 0.")
+    return value
+
+
 def choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value` if it is one of `options`, else a `ConfigError` that lists them."""
     if value not in options:

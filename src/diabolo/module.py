@@ -61,6 +61,7 @@ class AutoencoderModule(LightningModule):
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
         self._epoch_loss = _Mean()
+        self._batches: dict[str, Any] | None = None  # where the batches of a continued run stood
         self._scheduled_steps: int | None = None  # the length of a schedule that knows its end
 
     # ---- the model, in [0, 1] ----
@@ -111,14 +112,10 @@ class AutoencoderModule(LightningModule):
         continued run would miss the step."""
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, ReduceLROnPlateau):
-                value = self.trainer.callback_metrics.get(str(config.monitor))
-                if value is None:
-                    known = ", ".join(sorted(self.trainer.callback_metrics))
-                    raise ConfigError(
-                        f"`scheduler.monitor` (= {config.monitor!r}) is not measured in this run; there are {known}"
-                        " (val/* needs data.val_fraction above 0)."
-                    )
-                config.scheduler.step(value)
+                config.scheduler.step(self._measured("scheduler.monitor", str(config.monitor)))
+        for watching in (*self.trainer.checkpoint_callbacks, *self.trainer.early_stopping_callbacks):
+            if watching.monitor is not None:  # type: ignore[attr-defined]
+                self._measured("trainer.monitor", watching.monitor)  # type: ignore[attr-defined]
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):
@@ -153,6 +150,8 @@ class AutoencoderModule(LightningModule):
         checkpoint["epoch_loss"] = self._epoch_loss.state()
         checkpoint["rng"] = torch.get_rng_state()
         checkpoint["scheduled_steps"] = self._scheduled_steps
+        batches: Any = self.trainer.train_dataloader
+        checkpoint["batches"] = batches.state_dict() if hasattr(batches, "state_dict") else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self._trainer.training:
@@ -164,8 +163,25 @@ class AutoencoderModule(LightningModule):
                 )
             self._epoch_loss.load(checkpoint["epoch_loss"])
             torch.set_rng_state(checkpoint["rng"])
+            self._batches = checkpoint["batches"]
+
+    def on_train_start(self) -> None:
+        """Takes the batches to where they stood: Lightning, which does it too, forgets it where a schedule has asked
+        for the number of steps before the checkpoint is read."""
+        if self._batches is not None:
+            self.trainer.train_dataloader.load_state_dict(self._batches)  # type: ignore[union-attr]
+            self._batches = None
 
     # ---- inside ----
+
+    def _measured(self, argument: str, name: str) -> Tensor:
+        metrics = self.trainer.callback_metrics
+        if name not in metrics:
+            raise ConfigError(
+                f"`{argument}` (= {name!r}) is not measured in this run; there are {', '.join(sorted(metrics))}"
+                " (val/* needs data.val_fraction above 0)."
+            )
+        return metrics[name]
 
     def _objective(self, out: Pass, target: Tensor) -> Tensor:
         """Loss plus penalty, in float32 whatever the precision of the network."""

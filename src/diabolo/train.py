@@ -17,8 +17,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.config import override, register_resolvers, resolved
+from diabolo.config import explain, override, register_resolvers, resolved
 from diabolo.errors import ConfigError
 from diabolo.runs import RunFolder, unwritable
 
@@ -49,9 +50,10 @@ def main(config: DictConfig) -> float:
         _refuse_done(config, run)
         start = launch if str(config.trainer.strategy).startswith("ddp") else train
         metrics = start(config, run, list(job.overrides.task))
-    except ConfigError as error:
+    except (ConfigError, OmegaConfBaseException) as failure:
+        error = failure if isinstance(failure, ConfigError) else ConfigError(explain(failure, ()))
         if job.mode == RunMode.MULTIRUN:
-            raise  # a sweep goes on with its other jobs
+            raise error from None  # a sweep goes on with its other jobs
         print(f"diabolo: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/mse", metrics["train/loss"])
@@ -164,7 +166,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, An
     )
     data.setup()
     if trainer.is_global_zero:
-        console.print(_headline(module, data, run), soft_wrap=True)
+        console.print(_headline(module, data, run), soft_wrap=True, markup=False)
     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     seconds = clock.seconds
     kept = torch.load(run.kept(), map_location="cpu", weights_only=True)

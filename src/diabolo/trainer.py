@@ -10,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
-from diabolo.errors import ConfigError, choice, whole
+from diabolo.errors import ConfigError, choice, positive, whole
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
@@ -57,6 +57,12 @@ def make_trainer(
         torch.set_num_threads(whole("trainer.threads", threads))
     if early_stopping is not None and not validates:
         raise ConfigError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
+    if gradient_clip is not None:
+        positive("trainer.gradient_clip", gradient_clip)
+    if not isinstance(compile, bool):
+        raise ConfigError(f"`trainer.compile` (= {compile!r}) must be true or false.")
+    if isinstance(devices, int) and devices != -1:  # -1: all there are
+        whole("trainer.devices", devices)
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     if str(precision) == "auto":
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32"
@@ -91,7 +97,6 @@ def make_trainer(
         enable_progress_bar=False,  # `diabolo.progress` is the progress bar
         enable_model_summary=False,  # `diabolo inspect` is the summary
         use_distributed_sampler=False,  # the batches know their rank
-        deterministic="warn" if not on_gpu else None,
     )
 
 
@@ -111,7 +116,7 @@ class EMA(WeightAveraging):
     that short runs are not held at their initial weights (as in TensorFlow's `ExponentialMovingAverage`)."""
 
     def __init__(self, decay: float) -> None:
-        if not 0 < decay < 1:
+        if positive("trainer.ema", decay) >= 1:
             raise ConfigError(f"`trainer.ema` (= {decay}) must lie between 0 and 1.")
 
         def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:

@@ -1,0 +1,102 @@
+"""Every yaml below conf/, found on the disk, composes as GROUP=NAME and trains a step."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from lightning import seed_everything
+from omegaconf import OmegaConf
+from PIL import Image
+
+from conftest import CONF, write_mnist
+from diabolo.build import build_module
+from diabolo.runs import RunFolder, load
+
+YAMLS = sorted(path.relative_to(CONF).with_suffix("").as_posix().split("/") for path in CONF.glob("*/*.yaml"))
+ONE_STEP = (
+    "model.channels=[4,8]",
+    "model.hidden=[16]",
+    "data.batch_size=64",
+    "data.val_fraction=0.2",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "callbacks=none",
+    "logger=none",
+)
+OF_THEIR_OWN = {"data", "experiment", "trainer"}  # groups whose yamls need more than GROUP=NAME; see below
+WRITTEN = ("MNIST", "FashionMNIST", "KMNIST")  # whose files are simple enough to write
+
+
+def names(group: str) -> list[str]:
+    return [name for found, name in YAMLS if found == group]
+
+
+def test_each_group_of_the_root_has_a_folder_and_each_folder_is_a_group():
+    (root,) = (path for path in CONF.glob("*.yaml"))
+    groups = {name for entry in OmegaConf.load(root).defaults if entry != "_self_" for name in entry}
+    assert groups == {group for group, _ in YAMLS}
+
+
+@pytest.mark.parametrize(("group", "name"), [pair for pair in YAMLS if pair[0] not in OF_THEIR_OWN])
+def test_a_choice_of_a_group_trains_a_step(trained, group, name):
+    run = one_step(trained, f"{group}={name}", "data.limit=40")
+    own = OmegaConf.load(CONF / group / f"{name}.yaml")
+    if "_target_" in own:
+        assert run.config()[group]._target_ == own._target_
+    elif group in ("callbacks", "logger", "scheduler"):
+        assert set(run.config().get(group) or {}) == set(own)
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_data_train_a_step(trained, name, tmp_path, monkeypatch):
+    source = OmegaConf.load(CONF / "data" / f"{name}.yaml").source
+    if (dataset := source.get("dataset")) in WRITTEN:
+        write_mnist(tmp_path, names=[dataset])
+    elif dataset:
+        monkeypatch.setattr(f"torchvision.datasets.{dataset}", made_set)
+    else:
+        for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 30, 20, 3), dtype=np.uint8)):
+            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    one_step(trained, f"data={name}", f"data.root={tmp_path}", "data.limit=40", "data.image_shape=[1,16,16]")
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_an_experiment_trains_a_step_with_its_own_values(trained, name, mnist_root):
+    own = OmegaConf.load(CONF / "experiment" / f"{name}.yaml")
+    small = ("data.batch_size=64", "trainer.max_epochs=1", "trainer.accelerator=cpu")
+    config = one_step(trained, f"experiment={name}", f"data.root={mnist_root}", own=small).config()
+    for group in ("model", "bottleneck", "optimizer", "callbacks"):
+        if group in own:
+            assert OmegaConf.merge(config[group], own[group]) == config[group]
+
+
+@pytest.mark.parametrize("name", [n for n in names("trainer") if n != "ddp"])  # test_resume.py starts its processes
+def test_a_trainer_trains_a_step_or_says_what_it_lacks(trained, diabolo, name, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    if name != "gpu":
+        one_step(trained, f"trainer={name}", "data.limit=40")
+        return
+    ended = diabolo("train", f"trainer={name}")
+    assert ended.code == 2
+    assert ended.err.startswith("diabolo: `trainer.accelerator` is gpu, but torch sees no GPU here")
+
+
+def one_step(trained, *overrides: str, own: tuple[str, ...] = ONE_STEP) -> RunFolder:
+    """Runs the overrides, checks that they made one step that changed the weights, and returns the run."""
+    run = trained(*own, *overrides)
+    metrics = run.metrics()
+    assert metrics["steps"] == 1
+    assert np.isfinite([metrics["train/loss"], metrics["test/mse"]]).all()
+    seed_everything(run.config().seed, verbose=False)
+    before, after = build_module(run.config()).autoencoder, load(run.path).autoencoder
+    for part in ("encoder", "decoder"):
+        weights = zip(getattr(before, part).parameters(), getattr(after, part).parameters(), strict=True)
+        assert not all(torch.equal(*pair) for pair in weights)
+    return run
+
+
+def made_set(root: str, download: bool, **arguments) -> SimpleNamespace:
+    """What torchvision's classes of colour images look like from outside, with 40 random images."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    return SimpleNamespace(data=images, targets=[i % 10 for i in range(40)])

@@ -1,0 +1,165 @@
+"""A run that is stopped and continued is, bit for bit, the run that was never stopped."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from conftest import TINY
+from diabolo.config import compose_config
+from diabolo.module import AutoencoderModule
+from diabolo.runs import RunFolder
+from diabolo.train import resume, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
+
+BARE = (*TINY, "callbacks=none", "logger=none", "trainer.max_epochs=4")  # 4 epochs of 3 steps
+SETTINGS = {
+    "one_cycle": (),
+    "plateau": ("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "optimizer.lr=3"),
+    "ema": ("trainer.ema=0.9",),
+    "early_stopping": ("trainer.early_stopping=2", "optimizer=sgd", "optimizer.lr=1e-30", "trainer.max_epochs=9"),
+}
+OF_THE_CLOCK = {"seconds", "finished", "train/images_per_second"}
+
+
+@pytest.fixture(scope="module")
+def unbroken(trained) -> dict[str, RunFolder]:
+    return {name: trained(*BARE, *overrides) for name, overrides in SETTINGS.items()}
+
+
+def assert_same(ours: RunFolder, theirs: RunFolder) -> None:
+    """Weights, metrics and history are equal, but for the time that things took."""
+    for name in ("best", "last"):
+        one, other = (torch.load(run.checkpoint(name), weights_only=True) for run in (ours, theirs))
+        assert one["global_step"] == other["global_step"]
+        assert all(torch.equal(one["state_dict"][key], other["state_dict"][key]) for key in other["state_dict"])
+    for one, other in ((ours.metrics(), theirs.metrics()), *zip(rows(ours), rows(theirs), strict=True)):
+        assert {k: one[k] for k in one if k not in OF_THE_CLOCK} == {
+            k: other[k] for k in other if k not in OF_THE_CLOCK
+        }
+
+
+def rows(run: RunFolder) -> list[dict]:
+    return [json.loads(line) for line in run.history.read_text().splitlines()]
+
+
+def stop(monkeypatch, folder: RunFolder, overrides: tuple[str, ...], step: int, signum: int = signal.SIGTERM) -> int:
+    """Trains, sends this process a signal during the given step, and returns the exit code."""
+    training_step = AutoencoderModule.training_step
+
+    def interrupted(module, *batch):
+        if module.global_step == step:
+            os.kill(os.getpid(), signum)
+        return training_step(module, *batch)
+
+    config = compose_config(overrides)
+    with monkeypatch.context() as patched:
+        patched.setattr(AutoencoderModule, "training_step", interrupted)
+        with pytest.raises(SystemExit) as end:
+            train(config, folder, list(overrides))
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("setting", "step"),  # step 0 is the first, 4 lies within the second epoch, 5 is its last
+    [("one_cycle", 0), ("one_cycle", 4), ("one_cycle", 5), ("plateau", 8), ("plateau", 10), ("ema", 4), ("ema", 5),
+     ("early_stopping", 4), ("early_stopping", 5)],
+)  # fmt: skip
+def test_stopped_and_continued_equals_unbroken(unbroken, monkeypatch, tmp_path, setting, step):
+    run = RunFolder(tmp_path / "a=run")
+    assert stop(monkeypatch, run, (*BARE, *SETTINGS[setting]), step) == 143
+    assert run.state()["state"] == "stopped"
+    assert torch.load(run.checkpoint("last"), weights_only=True)["global_step"] == step + 1
+    assert len(rows(run) if run.history.exists() else []) == (step + 1) // 3
+    resume(run.path)
+    assert run.state()["state"] == "done"
+    assert_same(run, unbroken[setting])
+
+
+def test_a_run_may_be_stopped_and_continued_again_and_again(unbroken, monkeypatch, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    for step in (1, 2, 7, 10):
+        assert stop(monkeypatch, run, BARE, step, signal.SIGINT) == 130
+    resume(run.path)
+    assert_same(run, unbroken["one_cycle"])
+
+
+def test_the_plateau_setting_does_lower_its_rate(unbroken):
+    rates = [row["train/learning_rate"] for row in rows(unbroken["plateau"])]
+    assert rates[0] == 3
+    assert rates[2] == 1.5
+
+
+def test_a_longer_run_without_a_schedule_equals_one_that_was_long_from_the_start(diabolo, trained):
+    constant = [o for o in BARE if "max_epochs" not in o] + ["scheduler=none"]
+    run = trained(*constant, "trainer.max_epochs=2")
+    ended = diabolo("train", str(run.path), "trainer.max_epochs=4")
+    assert ended.code == 0, ended.err
+    assert_same(run, trained(*constant, "trainer.max_epochs=4"))
+
+
+def test_a_schedule_that_knows_its_end_cannot_be_made_longer(diabolo, trained):
+    run = trained(*BARE)
+    ended = diabolo("train", str(run.path), "trainer.max_epochs=6")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert "were scheduled for 12 steps, not for 18: start a new run for another number of epochs" in ended.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code", "state"), [
+    (signal.SIGTERM, 143, "stopped"), (signal.SIGINT, 130, "stopped"), (signal.SIGKILL, -9, "running")
+])  # fmt: skip
+def test_a_process_that_gets_a_signal_can_be_continued(trained, process, tmp_path, signum, code, state):
+    long = (*BARE, "trainer.max_epochs=150")
+    first = process("train", *long, "hydra.run.dir=run")
+    out, _ = signalled(first, RunFolder(tmp_path / "run"), signum)
+    assert first.returncode == code
+    assert RunFolder(tmp_path / "run").state()["state"] == state
+    assert ("go on with: diabolo train run" in out) == (state == "stopped")
+    again = process("train", "run")
+    assert again.wait(120) == 0
+    assert_same(RunFolder(tmp_path / "run"), trained(*long))
+
+
+DDP = (*BARE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+
+
+@pytest.mark.slow
+def test_two_processes_end_done_with_the_metrics_of_one(process, trained, tmp_path):
+    ended = process("train", *DDP, "hydra.run.dir=run")
+    out, err = ended.communicate(timeout=180)
+    assert ended.returncode == 0, err
+    run, alone = RunFolder(tmp_path / "run"), trained(*BARE)
+    assert run.state()["state"] == "done"
+    assert set(run.metrics()) == set(alone.metrics())
+    assert run.metrics()["test/mse"] == pytest.approx(alone.metrics()["test/mse"], rel=0.2)
+    assert out.count("per pixel in [0, 1]") == out.count("epoch 4/4") == out.count("tensorboard --logdir") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_that_get_a_signal_stop_with_a_checkpoint(process, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    first = process("train", *DDP, "trainer.max_epochs=2000", "hydra.run.dir=run")
+    signalled(first, run, signal.SIGTERM)
+    assert first.returncode == 143
+    assert run.state()["state"] == "stopped"
+    kept = torch.load(run.checkpoint("last"), weights_only=True)
+    again = process("train", "run")
+    signalled(again, run, signal.SIGTERM, after=len(rows(run)))
+    assert again.returncode == 143
+    assert torch.load(run.checkpoint("last"), weights_only=True)["global_step"] > kept["global_step"]
+
+
+def signalled(process, run: RunFolder, signum: int, after: int = 0) -> tuple[str, str]:
+    """Waits until the run has another epoch behind it, sends the signal and waits for the end."""
+    deadline = time.monotonic() + 120
+    while not run.history.exists() or len(run.history.read_text().splitlines()) <= after:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signum)
+    return process.communicate(timeout=60)
