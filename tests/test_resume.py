@@ -11,6 +11,7 @@ import torch
 from conftest import TINY
 from diabolo.config import compose_config
 from diabolo.module import AutoencoderModule
+from diabolo.recording import Clock
 from diabolo.runs import RunFolder
 from diabolo.train import resume, train
 
@@ -163,3 +164,11 @@ def signalled(process, run: RunFolder, signum: int, after: int = 0) -> tuple[str
         time.sleep(0.01)
     process.send_signal(signum)
     return process.communicate(timeout=60)
+
+
+def test_the_clock_counts_all_sittings():
+    clock = Clock()
+    clock.load_state_dict({"seconds": 100.0, "loops": [[50, 50.0], [20, 1.0], [40, 2.0]]})
+    assert 100 < clock.seconds < 101
+    assert clock.images_per_second == 20  # without the first epoch, which warms up
+    assert clock.state_dict()["loops"] == [[50, 50.0], [20, 1.0], [40, 2.0]]
