@@ -24,6 +24,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "callbacks=null": "a config group takes a name, as in model=fc, not null or a number",
     "~loss": "loss: the config has none; choose one by loss=NAME",
     "bottleneck.size=???": "`bottleneck.size` has no value: give it one by bottleneck.size=VALUE",
+    "+data.source.foo=1": "data.source: digits() got an unexpected keyword argument 'foo'",
     "+encoder.foo=1": "encoder: FCEncoder.__init__() got an unexpected keyword argument 'foo'",
     "encoder._target_=nowhere.Mine": "encoder: Error loading 'nowhere.Mine': ModuleNotFoundError",
     "bottleneck.size=0": "bottleneck: `size` (= 0) must be a whole number of at least 1",

@@ -93,6 +93,7 @@ def test_the_default_init_changes_nothing():
         ("xavier", "transposed", math.sqrt(6 / (9 * 8 + 9 * 16))),
         ("kaiming", "linear", math.sqrt(6 / 100)),
         ("kaiming", "conv", math.sqrt(6 / (9 * 8))),
+        ("kaiming", "transposed", math.sqrt(6 / (9 * 8))),
     ],
 )
 def test_uniform_inits_fill_their_papers_interval(scheme, name, bound):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -154,3 +156,18 @@ def test_a_run_that_breaks_is_marked_failed_with_the_reason(trained, monkeypatch
     assert run.state()["state"] == "failed"
     assert run.state()["reason"] == "ZeroDivisionError: a bug"
     assert "Traceback" in run.log.read_text()
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(diabolo, tiny, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    holder = "import sys; from diabolo.runs import RunFolder\nwith RunFolder(sys.argv[1]).held(): print(1, flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", holder, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "1\n"
+    ended = diabolo("train", *tiny, f"hydra.run.dir={run.path}")
+    assert ended.code == 2
+    assert "is being trained by another process" in ended.err
+    other.kill()
+    other.communicate()
+    assert diabolo("train", *tiny, f"hydra.run.dir={run.path}").code == 0

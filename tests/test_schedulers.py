@@ -60,6 +60,25 @@ def test_plateau_multiplies_the_rate_when_patience_is_over():
     assert seen == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
 
 
+def test_plateau_knows_which_metrics_grow_as_images_get_better():
+    sgd = optimizer()
+    scheduler = plateau(sgd, STEPS, patience=0, factor=0.5, monitor="val/ssim")["scheduler"]
+    for value in (0.5, 0.6, 0.7):
+        scheduler.step(value)
+    assert sgd.param_groups[0]["lr"] == LR
+    scheduler.step(0.6)
+    assert sgd.param_groups[0]["lr"] == LR / 2
+
+
+def test_one_cycle_leaves_the_momentum_alone():
+    adam = torch.optim.Adam([torch.zeros(1, requires_grad=True)], betas=(0.5, 0.9))
+    scheduler = one_cycle(adam, STEPS)["scheduler"]
+    for _ in range(3):
+        assert adam.param_groups[0]["betas"] == (0.5, 0.9)
+        adam.step()
+        scheduler.step()
+
+
 def test_lightning_is_told_when_to_step_and_what_to_watch():
     assert cosine(optimizer(), STEPS)["interval"] == "step"
     assert one_cycle(optimizer(), STEPS)["interval"] == "step"

@@ -209,3 +209,16 @@ def test_a_compiled_network_trains_to_the_same_weights(trained, run):
     for ours, theirs in zip(weights(compiled), weights(run), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
     assert load(compiled.path).autoencoder.code_size == 4
+
+
+def test_the_best_checkpoint_is_the_one_of_the_highest_ssim_if_that_is_watched(trained):
+    run = trained(*BARE, "trainer.monitor=val/ssim", "trainer.max_epochs=6", "optimizer.lr=.05")
+    seen = [row["val/ssim"] for row in history(run)]
+    assert run.metrics()["kept_epoch"] == 1 + int(np.argmax(seen))
+    assert seen.index(max(seen)) != seen.index(min(seen))
+
+
+def test_a_last_batch_of_one_image_is_refused_where_the_norm_needs_two(diabolo, tiny):
+    ended = diabolo("train", *tiny, "model.norm=batch", "data.limit=65", "data.val_fraction=0")
+    assert ended.code == 2
+    assert "choose another `data.batch_size` (= 32)" in ended.err

@@ -1,5 +1,6 @@
 """Small parts that every family is made of: activations, normalisations, initial weights."""
 
+from functools import partial
 from math import gcd
 
 from torch import nn
@@ -53,13 +54,16 @@ def initialise(module: nn.Module, scheme: str) -> None:
     """
     draw = {
         "xavier": nn.init.xavier_uniform_,
-        "kaiming": lambda weight: nn.init.kaiming_uniform_(weight, nonlinearity="relu"),
+        "kaiming": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),
         "orthogonal": nn.init.orthogonal_,
     }.get(choice("init", scheme, INITS))
     if draw is None:
         return
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            draw(layer.weight)
+            if scheme == "kaiming" and isinstance(layer, nn.ConvTranspose2d):
+                draw(layer.weight, mode="fan_out")  # its weight is stored the other way round: in, out, k, k
+            else:
+                draw(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -5,8 +5,14 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+GROWS_BETTER = ("psnr", "ssim")
 SIGMA = 1.5  # of SSIM's Gaussian window, in pixels (Wang et al. 2004, section III.B: 11x11)
 RADIUS = 5
+
+
+def direction(metric: str) -> str:
+    """ "max" for a metric whose name ends in one that grows as images get better, else "min"."""
+    return "max" if metric.endswith(GROWS_BETTER) else "min"
 
 
 def ssim_per_image(ours: Tensor, theirs: Tensor) -> Tensor:

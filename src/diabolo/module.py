@@ -84,7 +84,15 @@ class AutoencoderModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         target = self.pixels.to_network(batch[0])
-        loss = self._objective(self.autoencoder(target), target)
+        try:
+            loss = self._objective(self.autoencoder(target), target)
+        except ValueError as failure:
+            if len(target) == 1 and "more than 1 value per channel" in str(failure):
+                raise ConfigError(
+                    "a batch of one image is left over at the end of the epoch, and batch normalisation needs two:"
+                    f" choose another `data.batch_size` (= {self.trainer.datamodule.batch_size})."  # type: ignore[attr-defined]
+                ) from failure
+            raise
         value = loss.detach()
         self._epoch_loss.update(value, len(target), self.global_step)
         last = self.trainer.is_last_batch

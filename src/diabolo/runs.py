@@ -16,12 +16,14 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from diabolo.errors import ConfigError
@@ -86,6 +88,27 @@ class RunFolder:
         """The final metrics; empty before the run is done."""
         path = self.path / "metrics.json"
         return _read(path) if path.is_file() else {}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from training in this folder; a process that dies lets go.
+
+        Raises:
+            ConfigError: another process holds it, or the folder cannot be written.
+        """
+        lock = FileLock(self.path / ".lock", blocking=False)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as failure:
+            raise ConfigError(
+                f"{str(self.path)!r} is being trained by another process (PID {self.state().get('pid')}): wait for it,"
+                " or stop it first."
+            ) from failure
+        except OSError as failure:
+            raise unwritable(self.path, failure) from failure
+        with lock:
+            yield
 
     def begin(self, config: DictConfig, overrides: list[str]) -> None:
         """Writes the config and marks the run as running.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 log = logging.getLogger("diabolo")
 
@@ -35,12 +38,19 @@ def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
     root.handlers[:] = [to_file, to_terminal] if terminal else [to_file]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    threading.excepthook, hook = _log_thread, threading.excepthook  # TensorBoard's writer, on a full disk
     try:
         yield
     finally:
+        threading.excepthook = hook
         logging.captureWarnings(False)
         root.handlers[:], root.level = before
         to_file.close()
+
+
+def _log_thread(failed: threading.ExceptHookArgs) -> None:
+    error = (failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+    log.error("a thread failed", exc_info=error, extra={"file_only": True})
 
 
 def closing_table(metrics: Mapping[str, Any]) -> Table:
@@ -80,5 +90,5 @@ def say_closing(metrics: Mapping[str, Any], run: Path) -> None:
     ):
         if metrics.get(broken):
             console.print(f"[bold yellow]Warning:[/] {sentence}.")
-    console.print(f"run folder: {folder}", soft_wrap=True)
-    console.print(f"tensorboard --logdir {folder}", style="bold", soft_wrap=True)
+    console.print(f"run folder: {folder}", soft_wrap=True, markup=False)
+    console.print(f"tensorboard --logdir {shlex.quote(folder)}", style="bold", soft_wrap=True, markup=False)

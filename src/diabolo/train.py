@@ -109,8 +109,8 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
             logging_to(run.path / f"run.{rank}.log", terminal=False),
         ):
             return _train(config, run, stop)
-    run.begin(config, list(overrides))
-    with SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
+    with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
+        run.begin(config, list(overrides))
         try:
             metrics = _train(config, run, stop)
             run.write_metrics(metrics)
@@ -120,6 +120,7 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
             log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
             sys.exit(stopped.exit_code)
         except ConfigError as error:
+            log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
             _fail(run, str(error))
             raise
         except OSError as error:

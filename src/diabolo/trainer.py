@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from torch import Tensor
 
 from diabolo.errors import ConfigError, choice, positive, whole
+from diabolo.metrics import direction
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 
@@ -40,10 +41,10 @@ def make_trainer(
         validates: whether there is a validation split; without one there is no best checkpoint.
         precision: "auto" is bf16-mixed on a GPU that has it and 32 elsewhere.
         gradient_clip: the gradient's largest norm.
-        early_stopping: epochs without a lower `monitor` after which training stops.
+        early_stopping: epochs without a better `monitor` after which training stops.
         ema: decay of an exponential moving average of the weights, which is then validated, tested and kept.
         compile: `torch.compile` the network, in place.
-        monitor: what the best checkpoint has the least of.
+        monitor: what the best checkpoint is best in: the least error, or the highest PSNR or SSIM.
         threads: of torch on the CPU; null leaves torch's choice.
 
     Raises:
@@ -76,7 +77,7 @@ def make_trainer(
         switches.append(Compile())
     if early_stopping is not None:
         patience = whole("trainer.early_stopping", early_stopping)
-        switches.append(EarlyStopping(monitor, patience=patience, check_finite=False))
+        switches.append(EarlyStopping(monitor, patience=patience, mode=direction(monitor), check_finite=False))
     checkpoints = folder / "checkpoints"
     if validates:
         switches.append(_checkpoint(checkpoints, "best", monitor))
@@ -105,6 +106,7 @@ def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint
         folder,
         name,
         monitor=monitor,
+        mode=direction(monitor or ""),
         save_on_train_epoch_end=True,
         enable_version_counter=False,
         auto_insert_metric_name=False,

@@ -37,22 +37,30 @@ def is_constant(reconstructions: Tensor, images: Tensor) -> bool:
 class Codes(Callback):
     """Logs `code/dead_units` and `output/constant` after each epoch and for the kept weights, with code histograms.
 
-    A run whose output is the same for every image, or whose code has dead units, warns when it is first seen.
+    A run whose output is the same for every image, or whose code has dead units, warns when it has been so for
+    `patience` epochs on end: many networks begin with the mean image and leave it.
 
     Args:
         images: how many from the start of the split are looked at.
         histogram_every_n_epochs: 0 for none.
     """
 
-    def __init__(self, images: int = 512, histogram_every_n_epochs: int = 1, split: str = "test") -> None:
+    def __init__(
+        self, images: int = 512, patience: int = 3, histogram_every_n_epochs: int = 1, split: str = "test"
+    ) -> None:
         self.images = whole("images", images, 2)
+        self.patience = whole("patience", patience)
         self.histogram_every_n_epochs = whole("histogram_every_n_epochs", histogram_every_n_epochs, 0)
         self.split = choice("split", split, SPLITS)
-        self.warned: set[str] = set()
+        self.lifeless_epochs = 0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        codes = self._look(trainer, pl_module)
-        every, epoch, writer = self.histogram_every_n_epochs, trainer.current_epoch + 1, tensorboard(trainer)
+        codes, ailment = self._look(trainer, pl_module)
+        self.lifeless_epochs = self.lifeless_epochs + 1 if ailment else 0
+        epoch = trainer.current_epoch + 1
+        if self.lifeless_epochs == self.patience and trainer.is_global_zero:
+            log.warning("warning: %s (for %d epochs, up to epoch %d)", ailment, self.patience, epoch)
+        every, writer = self.histogram_every_n_epochs, tensorboard(trainer)
         if writer is not None and trainer.is_global_zero and every and epoch % every == 0:
             writer.add_histogram("code/values", codes, epoch)
             writer.add_histogram("code/deviation_of_units", codes.std(0), epoch)
@@ -60,7 +68,8 @@ class Codes(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._look(trainer, pl_module)
 
-    def _look(self, trainer: Trainer, module: LightningModule) -> Tensor:
+    def _look(self, trainer: Trainer, module: LightningModule) -> tuple[Tensor, str]:
+        """The codes, and what is wrong with them or with the output, if anything; logs both metrics."""
         data = data_of(trainer)
         split = self.split if data.count(self.split) > 1 else "train"
         pixels = data.images(split, range(min(self.images, data.count(split)))).to(module.device)
@@ -69,20 +78,13 @@ class Codes(Callback):
         dead, constant = dead_units(codes), is_constant(ours, pixels.float() / 255)
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
-            self._warn("constant", trainer, "the output is the same for every image: the network ignores its input")
-        elif dead:
-            self._warn("dead", trainer, f"{dead} of {codes.shape[1]} code units are dead: the same for every image")
-        return codes
+            return codes, "the output is the same for every image, the network ignores its input"
+        return codes, f"{dead} of {codes.shape[1]} code units are dead, the same for every image" if dead else ""
 
     @staticmethod
     def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
         codes = module.encode(pixels).float()
         return codes, module.decode(codes)
-
-    def _warn(self, kind: str, trainer: Trainer, sentence: str) -> None:
-        if kind not in self.warned and trainer.is_global_zero:
-            self.warned.add(kind)
-            log.warning("%s (after epoch %d)", sentence, trainer.current_epoch + trainer.training)
 
 
 class Projector(Callback):

@@ -6,6 +6,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+PREFIX = "final/"  # apart from the curves: these are the figures of the kept weights, once
 METRICS = (
     *(f"{split}/{name}" for split in ("val", "test") for name in ("mse", "mae", "psnr", "ssim")),
     "test/pca_mse",
@@ -15,8 +16,8 @@ METRICS = (
 
 
 class HParams(Callback):
-    """Writes the run's row of the HParams table: not-a-number until each metric is first logged, so that a crashed run
-    shows. The table then has the last value of each.
+    """Writes the run's row of the HParams table: not-a-number until the run is done, so that a crashed run shows; then
+    the metrics of the kept weights, as in `metrics.json`, under `final/`.
 
     Args:
         params: name -> value; the same names in every run, since the table's columns come from one of them.
@@ -24,8 +25,21 @@ class HParams(Callback):
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.params = {name: value if isinstance(value, int | float) else str(value) for name, value in params.items()}
+        self.kept: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(self.params, dict.fromkeys(METRICS, float("nan")), step=0)
+                unknown = {f"{PREFIX}{name}": float("nan") for name in METRICS}
+                logger.log_hyperparams(self.params, unknown, step=0)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take(trainer)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take(trainer)
+        for logger in trainer.loggers:
+            logger.log_metrics({f"{PREFIX}{name}": value for name, value in self.kept.items()}, trainer.global_step)
+
+    def _take(self, trainer: Trainer) -> None:
+        self.kept |= {name: float(value) for name, value in trainer.callback_metrics.items() if name in METRICS}

@@ -73,7 +73,10 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
-        train, test = self.source(root=self.root, image_shape=self.image_shape)
+        try:
+            train, test = self.source(root=self.root, image_shape=self.image_shape)
+        except TypeError as failure:
+            raise ConfigError(f"data.source: {failure}.") from failure
         if test is None:
             train, test = self._split(train, self.test_fraction)
         train, test = _first(train, self.limit), _first(test, self.test_limit)
