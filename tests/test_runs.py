@@ -160,14 +160,11 @@ def test_a_run_that_breaks_is_marked_failed_with_the_reason(trained, monkeypatch
 
 def test_a_folder_in_which_another_process_trains_is_refused(diabolo, tiny, tmp_path):
     run = RunFolder(tmp_path / "run")
-    holder = "import sys; from diabolo.runs import RunFolder\nwith RunFolder(sys.argv[1]).held(): print(1, flush=True); input()"
-    other = subprocess.Popen(
-        [sys.executable, "-c", holder, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout.readline() == "1\n"
-    ended = diabolo("train", *tiny, f"hydra.run.dir={run.path}")
-    assert ended.code == 2
-    assert "is being trained by another process" in ended.err
-    other.kill()
-    other.communicate()
+    held = "import sys, time, diabolo.runs as r\nwith r.RunFolder(sys.argv[1]).held(): print(1, flush=True), time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", held, str(run.path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "1\n"
+        ended = diabolo("train", *tiny, f"hydra.run.dir={run.path}")
+        assert ended.code == 2
+        assert "is being trained by another process" in ended.err
+        other.kill()
     assert diabolo("train", *tiny, f"hydra.run.dir={run.path}").code == 0

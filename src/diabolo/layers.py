@@ -1,9 +1,10 @@
 """Small parts that every family is made of: activations, normalisations, initial weights."""
 
+from collections.abc import Callable
 from functools import partial
 from math import gcd
 
-from torch import nn
+from torch import Tensor, nn
 
 from diabolo.errors import choice
 
@@ -52,11 +53,12 @@ def initialise(module: nn.Module, scheme: str) -> None:
     "xavier": Glorot & Bengio 2010, uniform, with biases at 0. "kaiming": He et al. 2015, uniform for ReLU, biases 0.
     "orthogonal": Saxe et al. 2014, gain 1, biases 0.
     """
-    draw = {
+    draws: dict[str, Callable[..., Tensor]] = {
         "xavier": nn.init.xavier_uniform_,
         "kaiming": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),
         "orthogonal": nn.init.orthogonal_,
-    }.get(choice("init", scheme, INITS))
+    }
+    draw = draws.get(choice("init", scheme, INITS))
     if draw is None:
         return
     for layer in module.modules():

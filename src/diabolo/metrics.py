@@ -1,5 +1,7 @@
 """The yardstick: the same four numbers for every run, per pixel in [0, 1], in float32, over a whole split."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -10,7 +12,7 @@ SIGMA = 1.5  # of SSIM's Gaussian window, in pixels (Wang et al. 2004, section I
 RADIUS = 5
 
 
-def direction(metric: str) -> str:
+def direction(metric: str) -> Literal["min", "max"]:
     """ "max" for a metric whose name ends in one that grows as images get better, else "min"."""
     return "max" if metric.endswith(GROWS_BETTER) else "min"
 

@@ -102,8 +102,7 @@ class RunFolder:
             lock.acquire()
         except Timeout as failure:
             raise ConfigError(
-                f"{str(self.path)!r} is being trained by another process (PID {self.state().get('pid')}): wait for it,"
-                " or stop it first."
+                f"{str(self.path)!r} is being trained by another process: wait for it, or stop it first."
             ) from failure
         except OSError as failure:
             raise unwritable(self.path, failure) from failure
