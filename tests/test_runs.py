@@ -158,10 +158,15 @@ def test_a_run_that_breaks_is_marked_failed_with_the_reason(trained, monkeypatch
     assert "Traceback" in run.log.read_text()
 
 
+HOLD = """import sys, time
+from diabolo.runs import RunFolder
+with RunFolder(sys.argv[1]).held():
+    print(1, flush=True), time.sleep(60)"""
+
+
 def test_a_folder_in_which_another_process_trains_is_refused(diabolo, tiny, tmp_path):
     run = RunFolder(tmp_path / "run")
-    held = "import sys, time, diabolo.runs as r\nwith r.RunFolder(sys.argv[1]).held(): print(1, flush=True), time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", held, str(run.path)], stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "1\n"
         ended = diabolo("train", *tiny, f"hydra.run.dir={run.path}")
         assert ended.code == 2
