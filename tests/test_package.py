@@ -43,6 +43,7 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "upsampling": {"errors", "shapes"},
     "families": {"errors", "families", "layers", "shapes", "upsampling"},
     "data": {"data", "errors", "pixels"},
+    "report": {"errors", "report", "runs"},
     "callbacks": {"callbacks", "data.datamodule", "errors", "module", "pca", "pixels"},
 }
 BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml

@@ -1,0 +1,1 @@
+"""Comparison of runs: tables, plots, page. It reads run folders' own files and never needs torch for that."""
