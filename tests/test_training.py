@@ -221,4 +221,4 @@ def test_the_best_checkpoint_is_the_one_of_the_highest_ssim_if_that_is_watched(t
 def test_a_last_batch_of_one_image_is_refused_where_the_norm_needs_two(diabolo, tiny):
     ended = diabolo("train", *tiny, "model.norm=batch", "data.limit=65", "data.val_fraction=0")
     assert ended.code == 2
-    assert "choose another `data.batch_size` (= 32)" in ended.err
+    assert "`data.batch_size` (= 32) leaves a batch of one image" in ended.err

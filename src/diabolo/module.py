@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from diabolo.autoencoder import Autoencoder, Pass
+from diabolo.epoch_loss import ADVICE, EpochLoss
 from diabolo.errors import ConfigError, Diverged
 from diabolo.metrics import Yardstick
 from diabolo.pixels import PixelScale
@@ -60,7 +62,7 @@ class AutoencoderModule(LightningModule):
                 " set both to null or choose another loss."
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
-        self._epoch_loss = _Mean()
+        self._epoch_loss = EpochLoss()
         self._batches: dict[str, Any] | None = None  # where the batches of a continued run stood
         self._scheduled_steps: int | None = None  # the length of a schedule that knows its end
 
@@ -84,15 +86,7 @@ class AutoencoderModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         target = self.pixels.to_network(batch[0])
-        try:
-            loss = self._objective(self.autoencoder(target), target)
-        except ValueError as failure:
-            if len(target) == 1 and "more than 1 value per channel" in str(failure):
-                raise ConfigError(
-                    "a batch of one image is left over at the end of the epoch, and batch normalisation needs two:"
-                    f" choose another `data.batch_size` (= {self.trainer.datamodule.batch_size})."  # type: ignore[attr-defined]
-                ) from failure
-            raise
+        loss = self._objective(self.autoencoder(target), target)
         value = loss.detach()
         self._epoch_loss.update(value, len(target), self.global_step)
         last = self.trainer.is_last_batch
@@ -157,6 +151,7 @@ class AutoencoderModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["epoch_loss"] = self._epoch_loss.state()
         checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["cuda_rng"] = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         checkpoint["scheduled_steps"] = self._scheduled_steps
         batches: Any = self.trainer.train_dataloader
         checkpoint["batches"] = batches.state_dict() if hasattr(batches, "state_dict") else None
@@ -171,14 +166,22 @@ class AutoencoderModule(LightningModule):
                 )
             self._epoch_loss.load(checkpoint["epoch_loss"])
             torch.set_rng_state(checkpoint["rng"])
+            if checkpoint["cuda_rng"] is not None and self.device.type == "cuda":
+                torch.cuda.set_rng_state(checkpoint["cuda_rng"], self.device)
             self._batches = checkpoint["batches"]
 
     def on_train_start(self) -> None:
         """Takes the batches to where they stood: Lightning, which does it too, forgets it where a schedule has asked
         for the number of steps before the checkpoint is read."""
+        batches: Any = self.trainer.train_dataloader
         if self._batches is not None:
-            self.trainer.train_dataloader.load_state_dict(self._batches)  # type: ignore[union-attr]
+            batches.load_state_dict(self._batches)
             self._batches = None
+        if getattr(batches, "smallest", 0) == 1 and any(isinstance(layer, _BatchNorm) for layer in self.modules()):
+            raise ConfigError(
+                f"`data.batch_size` (= {batches.order.batch_size}) leaves a batch of one image at the end of each epoch"
+                f" of {batches.order.images}, and batch normalisation needs two: choose another."
+            )
 
     # ---- inside ----
 
@@ -213,40 +216,3 @@ class AutoencoderModule(LightningModule):
         if not bool(values[f"{split}/mse"].isfinite()):
             raise Diverged(f"`{split}/mse` is {float(values[f'{split}/mse'])} after step {self.global_step}{ADVICE}")
         self.log_dict({name: value.float() for name, value in values.items()})
-
-
-ADVICE = ": the training diverged; lower optimizer.lr or set trainer.gradient_clip (the last good checkpoint is kept)."
-
-
-class _Mean:
-    """Mean of the losses of an epoch and the first step that was not finite, both kept on the device."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.total: Tensor | None = None
-        self.bad_step: Tensor | None = None
-        self.count = 0
-
-    def update(self, loss: Tensor, images: int, step: int) -> None:
-        if self.total is None or self.bad_step is None:
-            self.total = torch.zeros((), dtype=torch.float64, device=loss.device)
-            self.bad_step = torch.full((), -1, device=loss.device)
-        self.total += loss.double() * images
-        self.count += images
-        self.bad_step = torch.where((self.bad_step < 0) & ~loss.isfinite(), step, self.bad_step)
-
-    def check(self) -> None:
-        if self.bad_step is not None and self.bad_step.item() >= 0:
-            raise Diverged(f"the loss is not a finite number at step {int(self.bad_step.item())}{ADVICE}")
-
-    def mean(self) -> Tensor:
-        assert self.total is not None
-        return (self.total / self.count).float()
-
-    def state(self) -> dict[str, Any]:
-        return {"total": self.total, "bad_step": self.bad_step, "count": self.count}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.total, self.bad_step, self.count = state["total"], state["bad_step"], state["count"]

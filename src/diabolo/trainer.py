@@ -39,6 +39,7 @@ def make_trainer(
     Args:
         callbacks, recorders: called before and after those that the switches below add.
         validates: whether there is a validation split; without one there is no best checkpoint.
+        accelerator: "auto" is a CUDA GPU where there is one, else the CPU.
         precision: "auto" is bf16-mixed on a GPU that has it and 32 elsewhere.
         gradient_clip: the gradient's largest norm.
         early_stopping: epochs without a better `monitor` after which training stops.
@@ -52,6 +53,7 @@ def make_trainer(
     """
     whole("trainer.max_epochs", max_epochs)
     choice("trainer.precision", str(precision), PRECISIONS)
+    choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer=auto or trainer=cpu.")
     if threads is not None:
@@ -65,6 +67,7 @@ def make_trainer(
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         whole("trainer.devices", devices)
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    accelerator = "gpu" if on_gpu else "cpu"
     if str(precision) == "auto":
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32"
     if str(precision) == "16-mixed" and not on_gpu:

@@ -75,14 +75,13 @@ class Drawing(Callback):
 @contextmanager
 def asking(module: LightningModule) -> Iterator[None]:
     """Evaluation mode, no gradients, and the random state put back afterwards."""
-    training, state = module.training, torch.get_rng_state()
+    training = module.training
     module.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng([module.device] if module.device.type == "cuda" else []):
             yield
     finally:
         module.train(training)
-        torch.set_rng_state(state)
 
 
 def data_of(trainer: Trainer) -> ImageData:

@@ -69,6 +69,11 @@ class Batches:
     def __len__(self) -> int:
         return len(self.order)
 
+    @property
+    def smallest(self) -> int:
+        """Images in the smallest batch of an epoch."""
+        return self.order.images % self.order.batch_size or self.order.batch_size
+
     def state_dict(self) -> dict[str, Any]:
         return {"done": self.order.done}
 
