@@ -86,6 +86,11 @@ def test_pairs_that_are_not_there_are_named(trained, overrides, sentence):
     assert sentence in str(failed.value)
 
 
-def test_one_image_makes_no_pair(trained):
-    with pytest.raises(ConfigError, match=r"`random` \(= 4\) draws pairs, but the test split has 1 image"):
-        trained(*TINY, "data.test_limit=1")
+def test_a_single_image_goes_to_itself(trained):
+    run = trained(*TINY, "data.test_limit=1")
+    picture = drawn(run.path, "interpolation/final")[2]
+    originals, decoded = tiles(picture, 0, 12), tiles(picture, 1, 12)
+    assert originals.shape == (12, 3, 8, 8)
+    assert all(np.array_equal(tile, originals[0]) for tile in originals), "blended with itself in pixels"
+    assert np.array_equal(decoded[0], originals[0])
+    assert all(np.array_equal(tile, decoded[1]) for tile in decoded[1:-1])

@@ -10,7 +10,7 @@ from lightning import LightningModule
 from PIL import Image
 
 from conftest import TINY, drawn
-from diabolo.callbacks.pictures import asking, diverging, rows
+from diabolo.callbacks.pictures import asking, diverging, rows, shrink
 
 NAMES = ("reconstructions", "progression", "interpolation")
 EVERY_EPOCH = [f"callbacks.{name}.every_n_epochs=1" for name in NAMES]
@@ -129,3 +129,11 @@ def test_without_a_logger_the_pictures_are_still_files(run, trained):
     for name in NAMES:
         picture = Path(name) / "final.png"
         assert (unlogged.pictures / picture).read_bytes() == (run.pictures / picture).read_bytes()
+
+
+def test_large_images_are_averaged_down_to_a_tile_and_small_ones_left():
+    images = torch.rand(2, 3, 512, 256)
+    plain = images.reshape(2, 3, 128, 4, 64, 4).mean((3, 5))
+    assert torch.allclose(shrink(images, 128), plain, atol=1e-6)
+    assert rows([images]).shape == (3, 128, 2 * 64 + 2)
+    assert shrink(images, 512) is images

@@ -47,6 +47,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "trainer.early_stopping=2 data.val_fraction=0": "`trainer.early_stopping` needs a validation split",
     "trainer.early_stopping=2 trainer.monitor=val/wit": "`trainer.monitor` (= 'val/wit') is not measured in this run",
     "trainer.max_epochs=0": "`trainer.max_epochs` (= 0) must be a whole number of at least 1",
+    "trainer.devices=2": "`trainer.devices` (= 2) above one needs trainer=ddp.",
     "trainer.devices=0": "`trainer.devices` (= 0) must be a whole number of at least 1",
     "trainer.gradient_clip=-1": "`trainer.gradient_clip` (= -1) must be a number above 0",
     "trainer.ema=abc": "`trainer.ema` (= 'abc') must be a number above 0",

@@ -114,6 +114,16 @@ def test_pixels_are_normalised_by_channel_and_back():
     assert torch.allclose(scale.to_unit(network), images / 255, atol=1e-6)
 
 
+def test_large_images_are_measured_in_smaller_batches():
+    assert ImageData(numbered(TENS), (1, 28, 28)).eval_batch_size == 512
+    assert ImageData(numbered(TENS), (3, 256, 256)).eval_batch_size == (1 << 21) // (3 * 256 * 256)
+
+
+def test_a_fraction_of_a_few_images_is_at_least_one():
+    data = opened(numbered(TENS), limit=4, val_fraction=0.1)
+    assert (data.count("train"), data.count("val")) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -136,8 +146,8 @@ def test_pixels_are_normalised_by_channel_and_back():
         ({"split_seed": "a"}, "`data.split_seed` (= 'a') must be a whole number of at least 0."),
         ({"num_workers": -1}, "`data.num_workers` (= -1) must be"),
         ({"test_fraction": 0}, "no test image is left after the splits: raise data.test_fraction."),
-        ({"limit": 4}, "no validation image is left after the splits: raise data.val_fraction, or set it to 0"),
-        ({"limit": 1, "val_fraction": 0.9}, "no training image is left after the splits: lower data.val_fraction"),
+        ({"limit": 1}, "no validation image is left after the splits: raise data.val_fraction, or set it to 0"),
+        ({"limit": 4, "val_fraction": 0.9}, "no training image is left after the splits: lower data.val_fraction"),
     ],
 )
 def test_values_that_cannot_work_are_named(arguments, sentence):

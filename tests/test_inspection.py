@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from diabolo.autoencoder import Autoencoder
+from diabolo.bottlenecks import Vector
 from diabolo.build import build_autoencoder
 from diabolo.config import compose_config
 from diabolo.inspection import walk
@@ -100,3 +102,29 @@ def test_inspect_refuses_what_train_refuses(diabolo, override, message):
     ended = diabolo("inspect", override)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
+
+
+class Own(nn.Sequential):
+    """Layers that none of diabolo's families has, and a parameter beside them."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 2, 3, padding="same"),
+            nn.Conv2d(2, 2, 3, dilation=2),
+            nn.MaxPool2d(2),
+            nn.MaxPool2d((2, 3), ceil_mode=True),
+            nn.Flatten(),
+            nn.LazyLinear(4),
+        )
+        self.scale = nn.Parameter(torch.ones(7))
+
+
+def test_layers_of_ones_own_are_walked_with_the_formula_where_one_is_known():
+    own = Own()
+    decoder = nn.Sequential(nn.Linear(4, 225), nn.Unflatten(1, (1, 15, 15)))
+    steps = {step.path: step for step in walk(Autoencoder(own, Vector(4), decoder, (1, 15, 15)))}
+    assert steps["encoder.0"].formula == ""
+    assert steps["encoder.1"].formula == "floor((15 + 2*0 - (2*(3 - 1) + 1)) / 1) + 1 = 11"
+    assert (steps["encoder.2"].shape, steps["encoder.2"].formula) == ((2, 5, 5), "")
+    assert steps["encoder.3"].formula == "ceil(5 / 2) = 3; ceil(5 / 3) = 2"
+    assert steps["encoder"].parameters == 7

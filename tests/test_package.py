@@ -20,7 +20,7 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "__main__": {"cli"},
     "cli": {"config", "errors", "evaluation", "inspection", "runs", "train"},
     "train": {"build", "config", "errors", "progress", "recording", "runs", "terminal", "data.datamodule", "module"},
-    "evaluation": {"build", "callbacks.pictures", "runs", "terminal", "train"},
+    "evaluation": {"build", "callbacks.pictures", "config", "runs", "terminal", "train"},
     "inspection": {"autoencoder", "build", "shapes", "terminal", "upsampling"},
     "build": {"autoencoder", "data.datamodule", "errors", "layers", "module"},
     "runs": {"build", "errors", "module"},

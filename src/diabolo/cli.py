@@ -47,6 +47,9 @@ def main() -> None:
         commands[command](rest)
     except ConfigError as error:
         _refuse(str(error))
+    except KeyboardInterrupt:  # while torch was loading; training itself stops with a checkpoint
+        print("diabolo: stopped by SIGINT", file=sys.stderr)
+        sys.exit(130)
 
 
 def _train(arguments: list[str]) -> None:

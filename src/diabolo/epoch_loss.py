@@ -7,7 +7,7 @@ from torch import Tensor
 
 from diabolo.errors import Diverged
 
-ADVICE = ": the training diverged; lower optimizer.lr or set trainer.gradient_clip (the last good checkpoint is kept)."
+ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkpoints of finished epochs are kept)."
 
 
 class EpochLoss:

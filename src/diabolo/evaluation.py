@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from diabolo.config import override
 from diabolo.runs import RunFolder, load
 
 
@@ -20,7 +21,7 @@ def evaluate(folder: str | Path) -> dict[str, float]:
     from diabolo.train import measure
 
     run = RunFolder.find(folder)
-    config = run.config()
+    config = override(run.config(), ["trainer.devices=1", "trainer.strategy=auto"])  # one process says it once
     with logging_to(run.log):
         module, data = load(folder), build_data(config)
         callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]

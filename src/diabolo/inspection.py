@@ -33,17 +33,18 @@ def walk(autoencoder: Autoencoder) -> list[Step]:
     steps: list[Step] = []
     hooks = []
 
-    def note(path: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            shape = tuple(output.shape[1:])
-            parameters = sum(p.numel() for p in layer.parameters())
-            steps.append(Step(path, _describe(layer), shape, parameters, _formula(layer, inputs[0], output)))
+    def note(path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if isinstance(output, Tensor) and inputs and isinstance(inputs[0], Tensor):
+                parameters = sum(p.numel() for p in layer.parameters(recurse=_is_leaf(layer)))
+                formula = _formula(layer, inputs[0].shape, output.shape)
+                steps.append(Step(path, _describe(layer), tuple(output.shape[1:]), parameters, formula))
 
         return hook
 
     for path, layer in autoencoder.named_modules():
-        leaf = not any(True for _ in layer.children())
-        if leaf and not isinstance(layer, nn.Identity):
+        owns = any(True for _ in layer.parameters(recurse=False))
+        if (_is_leaf(layer) or owns) and not isinstance(layer, nn.Identity):
             hooks.append(layer.register_forward_hook(note(path)))
     training = autoencoder.training
     autoencoder.eval()
@@ -96,7 +97,7 @@ def _describe(layer: nn.Module) -> str:
     name = type(layer).__name__
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         words = [f"{layer.in_channels}->{layer.out_channels}", f"k{_one(layer.kernel_size)}", f"s{_one(layer.stride)}"]
-        words += [f"p{_one(layer.padding)}"]  # type: ignore[arg-type]
+        words.append(f"p{_one(layer.padding)}")
         if isinstance(layer, nn.ConvTranspose2d):
             words.append(f"op{_one(layer.output_padding)}")
         return f"{name} {' '.join(words)}"
@@ -107,32 +108,51 @@ def _describe(layer: nn.Module) -> str:
     return f"{name} {layer.mode}" if isinstance(layer, Upsample) else name
 
 
-def _one(values: tuple[int, ...]) -> str:
+def _one(values: tuple[int, ...] | str) -> str:
     """(3, 3) as "3", (3, 4) as "3x4"."""
+    if isinstance(values, str):
+        return values
     return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
 
 
-def _formula(layer: nn.Module, before: Tensor, after: Tensor) -> str:
-    if before.ndim != 4:
+def _is_leaf(layer: nn.Module) -> bool:
+    return not any(True for _ in layer.children())
+
+
+def _formula(layer: nn.Module, before: torch.Size, after: torch.Size) -> str:
+    """The size formulas of the axes that differ; "" where none is known or the layer does something else."""
+    if len(before) != 4 or len(after) != 4:
         return ""
-    lines = []
+    lines: list[str] = []
     for axis in (0, 1):
-        size = before.shape[2 + axis]
-        if isinstance(layer, nn.Conv2d):
-            k, s, p = layer.kernel_size[axis], layer.stride[axis], int(layer.padding[axis])
-            result, line = conv_size(size, k, s, p), f"floor(({size} + 2*{p} - {k}) / {s}) + 1"
-        elif isinstance(layer, nn.ConvTranspose2d):
-            k, s, p = layer.kernel_size[axis], layer.stride[axis], int(layer.padding[axis])
-            op = layer.output_padding[axis]
-            result, line = transposed_size(size, k, s, p, op), f"({size} - 1)*{s} - 2*{p} + {k} + {op}"
-        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
-            window = int(layer.kernel_size)  # type: ignore[arg-type]
-            result, line = pooled_size(size, window), f"ceil({size} / {window})"
-        elif isinstance(layer, Upsample):
-            result, line = layer.size[axis], f"{size} to {layer.size[axis]}, as the encoder had it"
-        else:
+        result, line = _axis(layer, axis, before[2 + axis], after[2 + axis])
+        if result != after[2 + axis]:
             return ""
-        assert result == after.shape[2 + axis], f"{layer}: {result} by the formula, {tuple(after.shape)} in truth"
-        if f"{line} = {result}" not in lines:
-            lines.append(line if isinstance(layer, Upsample) else f"{line} = {result}")
+        lines.append(line)
     return "; ".join(dict.fromkeys(lines))
+
+
+def _axis(layer: nn.Module, axis: int, size: int, target: int) -> tuple[int, str]:
+    """The side that the formula gives for one axis, and the formula with its numbers."""
+    if isinstance(layer, Upsample):
+        return target, f"{size} to {target}, as the encoder had it"
+    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+        window = _of(layer.kernel_size, axis)
+        if (_of(layer.stride, axis), _of(layer.padding, axis), layer.ceil_mode) == (window, 0, True):
+            result = pooled_size(size, window)
+            return result, f"ceil({size} / {window}) = {result}"
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(layer.padding, str):
+        k, s, p, d = (_of(values, axis) for values in (layer.kernel_size, layer.stride, layer.padding, layer.dilation))
+        reach = str(k) if d == 1 else f"({d}*({k} - 1) + 1)"
+        if isinstance(layer, nn.Conv2d):
+            result = conv_size(size, k, s, p, d)
+            return result, f"floor(({size} + 2*{p} - {reach}) / {s}) + 1 = {result}"
+        extra = _of(layer.output_padding, axis)
+        result = transposed_size(size, k, s, p, extra, d)
+        return result, f"({size} - 1)*{s} - 2*{p} + {reach} + {extra} = {result}"
+    return -1, ""
+
+
+def _of(value: Any, axis: int) -> int:
+    """A layer's setting for one axis: it may be one number for both."""
+    return int(value[axis] if isinstance(value, tuple | list) else value)

@@ -66,10 +66,12 @@ def make_trainer(
         raise ConfigError(f"`trainer.compile` (= {compile!r}) must be true or false.")
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         whole("trainer.devices", devices)
+    if devices != 1 and strategy == "auto":
+        raise ConfigError(f"`trainer.devices` (= {devices}) above one needs trainer=ddp.")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     accelerator = "gpu" if on_gpu else "cpu"
     if str(precision) == "auto":
-        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32"
+        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     if str(precision) == "16-mixed" and not on_gpu:
         raise ConfigError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
 

@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from diabolo.callbacks.pictures import SPLITS, asking, data_of, tensorboard
+from diabolo.callbacks.pictures import SPLITS, asking, data_of, shrink, tensorboard
 from diabolo.errors import choice, whole
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+THUMBNAIL = 48  # pixels; the projector takes a sheet of at most 8,192 pixels a side
 DEAD = 1e-4  # a unit is dead if it varies less than this part of the most varying unit
 FLOAT_NOISE = 1e-6  # ... or less than this part of its own magnitude
 CONSTANT = 1e-3  # the output is constant if it varies less than this part of what the images vary
@@ -107,5 +108,5 @@ class Projector(Callback):
         with asking(pl_module):
             codes = pl_module.encode(pixels.to(pl_module.device)).float()  # type: ignore[operator]
         labels = [str(int(label)) for label in data.labels(self.split)[list(chosen)]]
-        thumbnails = pixels.float() / 255
+        thumbnails = shrink(pixels.float() / 255, THUMBNAIL)
         writer.add_embedding(codes, labels, thumbnails.expand(-1, 3, -1, -1), trainer.current_epoch, "code")

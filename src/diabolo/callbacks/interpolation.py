@@ -68,10 +68,7 @@ class Interpolation(Drawing):
     def all_pairs(self, data: ImageData) -> list[list[int]]:
         """All pairs as indices into the split."""
         draw, count = torch.Generator().manual_seed(self.seed), data.count(self.split)
-        if self.random and count < 2:
-            raise ConfigError(
-                f"`random` (= {self.random}) draws pairs, but the {self.split} split has {count} image(s)."
-            )
         drawn = [torch.randperm(count, generator=draw)[:2].tolist() for _ in range(self.random)]
+        drawn = [pair if len(pair) == 2 else pair * 2 for pair in drawn if pair]  # a single image goes to itself
         named = [first_of_labels(data, self.split, pair) for pair in self.labels]
         return [*(list(pair) for pair in self.pairs), *named, *drawn]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 SMALLEST_TILE = 56  # pixels; smaller images are enlarged by a whole factor so that one can see them
+LARGEST_TILE = 128  # pixels; larger images are averaged down, so that twelve of them fit on a screen
 GAP = 2  # pixels between tiles
 
 
@@ -109,7 +110,7 @@ def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -
 
 
 def rows(images: Iterable[Tensor]) -> Tensor:
-    """A picture with one row per entry: each N x C x H x W in [0, 1] (clipped), enlarged where small.
+    """A picture with one row per entry: N x C x H x W in [0, 1], clipped; enlarged where small, reduced where large.
 
     Returns C x H' x W'. White lines stand between the tiles; grey and colour rows may be mixed.
     """
@@ -117,6 +118,7 @@ def rows(images: Iterable[Tensor]) -> Tensor:
     channels = max(strip.shape[1] for strip in strips)
     lines = []
     for strip in strips:
+        strip = shrink(strip, LARGEST_TILE)
         height, width = strip.shape[-2:]
         factor = max(1, -(-SMALLEST_TILE // min(height, width)))
         tiles = strip.expand(-1, channels, -1, -1).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
@@ -125,6 +127,16 @@ def rows(images: Iterable[Tensor]) -> Tensor:
     widest = max(line.shape[2] for line in lines)
     lines = [torch.nn.functional.pad(line, (0, widest - line.shape[2]), value=1.0) for line in lines]
     return torch.cat(lines, 1)[:, :-GAP, :-GAP]
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """N x C x H x W images with the longer side brought down to `side`; smaller ones as they are."""
+    height, width = images.shape[-2:]
+    if max(height, width) <= side:
+        return images
+    scale = side / max(height, width)
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return torch.nn.functional.interpolate(images.float(), size, mode="area")
 
 
 def diverging(values: Tensor, limit: float) -> Tensor:

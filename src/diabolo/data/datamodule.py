@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from diabolo.errors import ConfigError, whole, wholes
 from diabolo.pixels import PixelScale
 
 SMALLEST_SIDE = 8
+EVAL_NUMBERS = 1 << 21  # pixel values a batch of validation and test, so that large images take no gigabytes
 
 
 class ImageData(LightningDataModule):
@@ -33,7 +35,7 @@ class ImageData(LightningDataModule):
         split_seed: draws the splits, stratified by label where there are labels. It is not the seed of the training, so
             that runs with different seeds are measured on the same images.
         seed: draws the order of the training images in each epoch.
-        eval_batch_size: images a step in validation and test.
+        eval_batch_size: images a step in validation and test; null for up to 512, fewer of large images.
         num_workers: processes that decode images which do not fit in memory; null for one a core, up to 8.
     """
 
@@ -51,7 +53,7 @@ class ImageData(LightningDataModule):
         test_limit: int | None = None,
         split_seed: int = 0,
         seed: int = 0,
-        eval_batch_size: int = 512,
+        eval_batch_size: int | None = None,
         num_workers: int | None = None,
     ) -> None:
         super().__init__()
@@ -59,7 +61,8 @@ class ImageData(LightningDataModule):
         self.pixels = PixelScale(mean, std, self.image_shape[0])
         self.source, self.root = source, root
         self.batch_size = whole("data.batch_size", batch_size)
-        self.eval_batch_size = whole("data.eval_batch_size", eval_batch_size)
+        fitting = max(1, min(512, EVAL_NUMBERS // prod(self.image_shape)))
+        self.eval_batch_size = fitting if eval_batch_size is None else whole("data.eval_batch_size", eval_batch_size)
         self.val_fraction = _fraction("val_fraction", val_fraction)
         self.test_fraction = _fraction("test_fraction", test_fraction)
         self.limit = limit if limit is None else whole("data.limit", limit)
@@ -126,14 +129,19 @@ class ImageData(LightningDataModule):
         images = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = Order(len(images), batch_size, shuffle, self.seed, rank, world)
+        if not order.images:
+            raise ConfigError(
+                f"the {split} split has {len(images)} images, fewer than the {world} processes of `trainer.devices`:"
+                " take fewer devices or more images."
+            )
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if isinstance(images, MemoryImages):
             return MemoryBatches(images, order, device)
         return StreamedBatches(images, order, self.num_workers, pin_memory=device.type == "cuda")
 
     def _split(self, images: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet]:
-        """The images without and with the drawn fraction."""
-        aside = round(len(images) * fraction)
+        """The images without and with the drawn fraction, which is at least one image where there are two."""
+        aside = max(round(len(images) * fraction), 1) if fraction and len(images) > 1 else 0
         everything = torch.arange(len(images))
         if aside in (0, len(images)):
             nothing = images.subset(everything[:0])
