@@ -1,7 +1,7 @@
 """Worker processes that take one job after the other. Nothing here knows Hydra.
 
-The pools of concurrent.futures, joblib and multiprocessing give up, or wait for ever, when a worker is killed. Here that
-costs the job that it had; a new worker takes its place.
+The pools of concurrent.futures, joblib and multiprocessing give up, or wait for ever, when a worker is killed. Here
+that costs the job that it had; a new worker takes its place.
 """
 
 from __future__ import annotations

@@ -108,11 +108,10 @@ class PoolLauncher(Launcher):
         workers = min(workers, len(gpus) * per_gpu or workers)
         share = max(1, cores // workers)  # however few jobs are left: results depend on the number of threads
         threads = int(os.environ.get("OMP_NUM_THREADS") or share) if self.threads is None else self.threads
-        threads = str(min(whole("hydra.launcher.threads", threads), share))
-        shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "DIABOLO_QUIET": "1"}
+        each = str(min(whole("hydra.launcher.threads", threads), share))
+        shared = {"OMP_NUM_THREADS": each, "MKL_NUM_THREADS": each, "DIABOLO_QUIET": "1"}
         return [
-            shared | ({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
-            for i in range(min(workers, jobs))
+            shared | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)] if gpus else ""} for i in range(min(workers, jobs))
         ]
 
 
@@ -139,7 +138,7 @@ class Work:
         self.singletons = singletons
 
     def __call__(self, job: tuple[int, list[str]]) -> tuple[JobReturn, bool]:
-        """Runs a job; after a failure that is not the config's the process may be broken (CUDA), so is not fit for more."""
+        """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other."""
         number, overrides = job
         setup_globals()
         Singleton.set_state(self.singletons)
@@ -185,4 +184,6 @@ def _sendable(ended: JobReturn) -> JobReturn:
 
 
 def _failed(overrides: Sequence[str], reason: str) -> JobReturn:
-    return JobReturn(overrides=list(filter_overrides(overrides)), status=JobStatus.FAILED, _return_value=ChildProcessError(reason))
+    return JobReturn(
+        overrides=list(filter_overrides(overrides)), status=JobStatus.FAILED, _return_value=ChildProcessError(reason)
+    )
