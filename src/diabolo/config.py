@@ -44,8 +44,8 @@ def sweep_name(overrides: Sequence[str]) -> str:
 
 
 def quoted(value: str) -> str:
-    """`value` as Hydra's grammar takes any string: KEY='value'."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """`value` as Hydra's grammar takes any string, KEY='value': a backslash is one but before a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", r"\'"), value) + "'"
 
 
 def register_resolvers() -> None:
