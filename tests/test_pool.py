@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
-from hydra_plugins.diabolo_pool import _processes
-from hydra_plugins.diabolo_pool.launcher import PoolLauncher, visible_gpus
 from omegaconf import OmegaConf
 
 from diabolo.errors import ConfigError
+from hydra_plugins.diabolo_pool import _processes
+from hydra_plugins.diabolo_pool.launcher import PoolLauncher, visible_gpus
 
 Died, Ended, Pool, Started, Stopped = (
     getattr(_processes, name) for name in ("Died", "Ended", "Pool", "Started", "Stopped")
@@ -45,7 +45,7 @@ def test_each_place_has_its_environment_before_anything_is_imported():
     def work(_):
         started_with = Path("/proc/self/environ").read_bytes().split(b"\0")
         time.sleep(0.5)
-        return {e.decode() for e in started_with if e.startswith(b"OMP_") or e.startswith(b"CUDA_")}, True
+        return {e.decode() for e in started_with if e.startswith((b"OMP_", b"CUDA_"))}, True
 
     places = [{"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": str(i)} for i in range(2)]
     _, seen = run(work, [0, 1], places)
