@@ -18,7 +18,7 @@ class Progress:
 
     def __init__(self, names: Sequence[str], workers: int, threads: str) -> None:
         self.names = names
-        self.running: set[int] = set()
+        self.workers = workers
         self.done = self.failed = 0
         self.began = time.monotonic()
         self.live: Live | None = None
@@ -36,11 +36,7 @@ class Progress:
         if self.live is not None:
             self.live.stop()
 
-    def started(self, job: int) -> None:
-        self.running.add(job)
-
     def ended(self, job: int, ended: JobReturn) -> None:
-        self.running.discard(job)
         if ended.status == JobStatus.COMPLETED:
             self.done += 1
         else:
@@ -56,8 +52,9 @@ class Progress:
         )
 
     def __str__(self) -> str:
-        counts = f"{self.done} of {len(self.names)} done, {len(self.running)} running, {self.failed} failed"
         ended = self.done + self.failed
+        running = min(self.workers, len(self.names) - ended)  # a free worker takes the next at once
+        counts = f"{self.done} of {len(self.names)} done, {running} running, {self.failed} failed"
         if not ended or ended == len(self.names):
             return counts
         seconds = (time.monotonic() - self.began) / ended * (len(self.names) - ended)

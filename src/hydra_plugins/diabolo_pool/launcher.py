@@ -73,15 +73,13 @@ class PoolLauncher(Launcher):
         try:
             with progress:
                 for event in pool.run([(initial_job_idx + i, list(o)) for i, o in enumerate(job_overrides)]):
-                    if isinstance(event, Ended):
-                        overrides = job_overrides[event.job]
-                        died = isinstance(event.result, Died)
-                        ended = _failed(overrides, str(event.result)) if died else event.result
-                        returns[event.job] = ended
-                        if not (died and pool.stopped_by):
-                            progress.ended(event.job, ended)
-                    else:
-                        progress.started(event.job)
+                    if not isinstance(event, Ended):
+                        continue
+                    died = isinstance(event.result, Died)
+                    ended = _failed(job_overrides[event.job], str(event.result)) if died else event.result
+                    returns[event.job] = ended
+                    if not (died and pool.stopped_by):
+                        progress.ended(event.job, ended)
         except Stopped as stopped:
             progress.say_stopped(str(stopped))
             sys.exit(stopped.exit_code)
