@@ -19,7 +19,19 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "__init__": {"runs"},
     "__main__": {"cli"},
     "cli": {"config", "errors", "evaluation", "inspection", "runs", "train"},
-    "train": {"build", "config", "errors", "progress", "recording", "runs", "terminal", "data.datamodule", "module"},
+    "train": {
+        "build",
+        "config",
+        "errors",
+        "progress",
+        "recording",
+        "runs",
+        "sweep",
+        "terminal",
+        "data.datamodule",
+        "module",
+    },
+    "sweep": {"config", "errors", "runs", "terminal"},
     "evaluation": {"build", "callbacks.pictures", "config", "runs", "terminal", "train"},
     "inspection": {"autoencoder", "build", "shapes", "terminal", "upsampling"},
     "build": {"autoencoder", "data.datamodule", "errors", "layers", "module"},
@@ -97,6 +109,9 @@ def test_the_wheel_holds_every_yaml_and_composes_in_any_folder(tmp_path):
         inside = set(archive.namelist())
         archive.extractall(tmp_path / "site")
     assert {f"diabolo/conf/{path.relative_to(CONF).as_posix()}" for path in CONF.rglob("*.yaml")} <= inside
+    plugins = SOURCE.parent / "hydra_plugins"
+    assert {f"hydra_plugins/{path.relative_to(plugins).as_posix()}" for path in plugins.rglob("*.py")} <= inside
+    assert "hydra_plugins/__init__.py" not in inside  # it belongs to all plugins
     assert {f"diabolo/{path.relative_to(SOURCE).as_posix()}" for path in SOURCE.rglob("*.py")} <= inside
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"

@@ -12,13 +12,14 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 ROOT = "train"
 MODULE = "diabolo.conf"
-UNNAMED = ("data.root", "hydra", "trainer.threads", "trainer.devices", "trainer.accelerator")
+UNNAMED = ("data.root", "hydra", "rerun", "trainer.threads", "trainer.devices", "trainer.accelerator")
 LONGEST_NAME = 120
 
 
@@ -35,9 +36,22 @@ def run_name(overrides: Sequence[str]) -> str:
     return name
 
 
+def sweep_name(overrides: Sequence[str]) -> str:
+    """A readable folder name for a sweep: what is fixed with its value, what is swept without, so that another value
+    belongs to the same sweep, e.g. "bottleneck.size_model=fc_seed"."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return run_name([o.get_key_element() if o.is_sweep_override() else str(o.input_line) for o in parsed])
+
+
+def quoted(value: str) -> str:
+    """`value` as Hydra's grammar takes any string, KEY='value': a backslash is one but before a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", r"\'"), value) + "'"
+
+
 def register_resolvers() -> None:
-    """Makes `${run_name:...}` known to OmegaConf."""
+    """Makes `${run_name:...}` and `${sweep_name:...}` known to OmegaConf."""
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 
 
 def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None, name: str = ROOT) -> DictConfig:
@@ -59,8 +73,8 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
 
 
 def resolved(config: DictConfig) -> DictConfig:
-    """A copy without interpolations and without Hydra's own node."""
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    """A copy without interpolations, and without what is not of the run itself: Hydra's own node and `rerun`."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "rerun")])
     return OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ from diabolo.errors import ConfigError
 if TYPE_CHECKING:
     from diabolo.module import AutoencoderModule
 
+WRITTEN = (
+    *("state.json", "config.yaml", "metrics.json", "history.jsonl", "checkpoints", "pictures", "run.log", "run.*.log"),
+    *("events.out.tfevents.*", "hparams.yaml", "projector_config.pbtxt", "[0-9][0-9][0-9][0-9][0-9]"),
+)
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
@@ -136,6 +141,17 @@ class RunFolder:
         _write(
             self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n"
         )
+
+    def clear(self) -> None:
+        """Removes what a run writes, and nothing else that may lie there.
+
+        Raises:
+            ConfigError: another process is training in the folder.
+        """
+        with self.held():
+            for pattern in WRITTEN:
+                for path in self.path.glob(pattern):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         _write(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 import threading
@@ -15,7 +16,11 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+console = Console(
+    highlight=False,
+    width=None if sys.stdout.isatty() else 120,
+    quiet=bool(os.environ.get("DIABOLO_QUIET")),  # one of several runs at a time, which would talk at once
+)
 
 log = logging.getLogger("diabolo")
 

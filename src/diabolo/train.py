@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from diabolo.config import explain, override, register_resolvers, resolved
 from diabolo.errors import ConfigError
 from diabolo.runs import RunFolder, unwritable
+from diabolo.sweep import done, place
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -37,25 +38,49 @@ PROCESS_GROUP = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR",
 register_resolvers()
 
 
+class LaunchFailed(ChildProcessError):
+    """The processes that `launch` started ended without a finished run."""
+
+    def __init__(self, reason: str, exit_code: int) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type[LaunchFailed], tuple[str, int]]:  # it is sent from a worker to the sweep
+        return LaunchFailed, (str(self), self.exit_code)
+
+
 @hydra.main(version_base="1.3", config_path="pkg://diabolo.conf", config_name="train")
 def main(config: DictConfig) -> float:
     """The job that Hydra runs, once or once per job of a sweep. Returns what a sweeper minimises: the validation MSE
     (the test MSE of a run without validation is nobody's to choose by, so that there it is the training loss)."""
     job = HydraConfig.get()
+    swept = job.mode == RunMode.MULTIRUN
     run = RunFolder(job.runtime.output_dir)
     try:
+        rerun = config.get("rerun", False)
         config = resolved(config)
-        if run.is_run() and run.config() != config:
+        if swept:
+            run = place(run.path, config)
+        elif run.is_run() and run.config() != config:
             raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
-        _refuse_done(config, run)
-        start = launch if str(config.trainer.strategy).startswith("ddp") else train
-        metrics = start(config, run, list(job.overrides.task))
+        if rerun:
+            run.clear()
+        if swept and done(run):
+            metrics = run.metrics()
+        else:
+            _refuse_done(config, run)
+            start = launch if str(config.trainer.strategy).startswith("ddp") else train
+            metrics = start(config, run, list(job.overrides.task))
     except (ConfigError, OmegaConfBaseException) as failure:
         error = failure if isinstance(failure, ConfigError) else ConfigError(explain(failure, ()))
-        if job.mode == RunMode.MULTIRUN:
+        if swept:
             raise error from None  # a sweep goes on with its other jobs
         print(f"diabolo: {error}", file=sys.stderr)
         sys.exit(2)
+    except LaunchFailed as failure:
+        if swept:
+            raise
+        sys.exit(failure.exit_code)  # what there is to say they have said
     return metrics.get("val/mse", metrics["train/loss"])
 
 
@@ -73,7 +98,12 @@ def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """`train` in processes of its own, for strategies that start the script again once for each device: what they start
-    is `diabolo train RUN`, which needs neither Hydra nor the overrides."""
+    is `diabolo train RUN`, which needs neither Hydra nor the overrides.
+
+    Raises:
+        LaunchFailed: they did not finish the run.
+        SystemExit: they were stopped by SIGINT or SIGTERM.
+    """
     run.begin(config, list(overrides))
     environment = {name: value for name, value in os.environ.items() if name not in PROCESS_GROUP}
     process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
@@ -84,8 +114,11 @@ def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) ->
         code = process.wait()
     finally:
         signal.signal(signal.SIGTERM, before)
-    if code:
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         sys.exit(code)
+    if code:
+        state = run.state()
+        raise LaunchFailed(state.get("reason") or f"its processes ended with exit code {code}", code)
     return run.metrics()
 
 

@@ -1,0 +1,187 @@
+"""The launcher `pool`: a sweep's jobs run side by side in worker processes."""
+
+# No `from __future__ import annotations`: Hydra runs plugins before they are in sys.modules, where dataclass looks.
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+@dataclass
+class PoolLauncherConf:
+    _target_: str = "hydra_plugins.diabolo_pool.launcher.PoolLauncher"
+    workers: int | None = None  # runs at a time; null: as many as there are cores, with GPUs gpus x runs_per_gpu
+    threads: int | None = None  # of each worker; null: the cores shared out
+    gpus: int | None = None  # the first so many; null: all there are, none for trainer.accelerator=cpu
+    runs_per_gpu: int = 1
+    output: str = "run.log"  # file in the job's folder that takes what the job prints
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="pool", node=PoolLauncherConf, provider="diabolo_pool")
+
+
+class PoolLauncher(Launcher):
+    """Gives each free worker the next job, until none is left."""
+
+    def __init__(
+        self, workers: int | None, threads: int | None, gpus: int | None, runs_per_gpu: int, output: str
+    ) -> None:
+        self.workers = workers
+        self.threads = threads
+        self.gpus = gpus
+        self.runs_per_gpu = runs_per_gpu
+        self.output = output
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.task_function = task_function
+        self.hydra_context = hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs the jobs and returns what became of each, in their order; a job whose process died has failed.
+
+        Raises:
+            ConfigError: a number of workers, threads or GPUs that cannot be.
+            SystemExit: SIGINT or SIGTERM; the workers have stopped.
+        """
+        from diabolo.sweep import label
+
+        from ._processes import Died, Ended, Pool, Stopped
+        from ._progress import Progress
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        environments = self.places(len(job_overrides))
+        work = Work(self.hydra_context, self.task_function, self.config, self.output, Singleton.get_state())
+        pool = Pool(work, environments)
+        returns: dict[int, JobReturn] = {}
+        names = [label(overrides, self.config.hydra.overrides.task) for overrides in job_overrides]
+        progress = Progress(names, len(environments), environments[0]["OMP_NUM_THREADS"] if environments else "1")
+        try:
+            with progress:
+                for event in pool.run([(initial_job_idx + i, list(o)) for i, o in enumerate(job_overrides)]):
+                    if not isinstance(event, Ended):
+                        continue
+                    died = isinstance(event.result, Died)
+                    ended = _failed(job_overrides[event.job], str(event.result)) if died else event.result
+                    returns[event.job] = ended
+                    if not (died and pool.stopped_by):
+                        progress.ended(event.job, ended)
+        except Stopped as stopped:
+            progress.say_stopped(str(stopped))
+            sys.exit(stopped.exit_code)
+        return [returns[i] for i in range(len(job_overrides))]
+
+    def places(self, jobs: int) -> list[dict[str, str]]:
+        """The environment of each worker: its threads and, where there are GPUs, the one it sees."""
+        from diabolo.errors import ConfigError, whole
+
+        cores = len(os.sched_getaffinity(0))
+        on_cpu = OmegaConf.select(self.config, "trainer.accelerator") == "cpu"
+        gpus = [] if on_cpu and self.gpus is None else visible_gpus()
+        if self.gpus is not None:
+            if whole("hydra.launcher.gpus", self.gpus, 0) > len(gpus):
+                raise ConfigError(f"`hydra.launcher.gpus` (= {self.gpus}) is more than the {len(gpus)} that are here.")
+            gpus = gpus[: self.gpus]
+        per_gpu = whole("hydra.launcher.runs_per_gpu", self.runs_per_gpu)
+        if gpus and str(OmegaConf.select(self.config, "trainer.strategy")).startswith("ddp"):
+            raise ConfigError(
+                "a run with trainer=ddp takes several GPUs, but the pool gives each run one: take hydra/launcher=basic."
+            )
+        default = len(gpus) * per_gpu or cores
+        workers = default if self.workers is None else whole("hydra.launcher.workers", self.workers)
+        workers = min(workers, len(gpus) * per_gpu or workers)
+        share = max(1, cores // workers)  # however few jobs are left: results depend on the number of threads
+        threads = int(os.environ.get("OMP_NUM_THREADS") or share) if self.threads is None else self.threads
+        each = str(min(whole("hydra.launcher.threads", threads), share))
+        shared = {"OMP_NUM_THREADS": each, "MKL_NUM_THREADS": each, "DIABOLO_QUIET": "1"}
+        return [
+            shared | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)] if gpus else ""} for i in range(min(workers, jobs))
+        ]
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES may name here, found without torch."""
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in given.split(",") if name.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return [str(i) for i, _ in enumerate(line for line in listed.stdout.splitlines() if line.startswith("GPU "))]
+
+
+class Work:
+    """What a worker does with a job: Hydra's `run_job`, with what the job prints in a file of its folder."""
+
+    def __init__(
+        self, context: HydraContext, function: TaskFunction, config: DictConfig, output: str, singletons: Any
+    ) -> None:
+        self.context = context
+        self.function = function
+        self.config = config
+        self.output = output
+        self.singletons = singletons
+
+    def __call__(self, job: tuple[int, list[str]]) -> tuple[JobReturn, bool]:
+        """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other."""
+        number, overrides = job
+        setup_globals()
+        Singleton.set_state(self.singletons)
+        config = self.context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(config):
+            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            config.hydra.job.num = number
+        HydraConfig.instance().set_config(config)
+        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+        folder.mkdir(parents=True, exist_ok=True)
+        _print_to(folder / self.output)
+        ended = run_job(
+            hydra_context=self.context,
+            task_function=self.function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        return _sendable(ended), ended.status == JobStatus.COMPLETED or isinstance(ended._return_value, ValueError)
+
+
+def _print_to(path: Path) -> None:
+    """Lets this process and its children write what they print into the file at `path`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def _sendable(ended: JobReturn) -> JobReturn:
+    """`ended`, with an outcome that survives the way to the parent."""
+    import cloudpickle
+
+    value = ended._return_value
+    try:
+        cloudpickle.loads(cloudpickle.dumps(value))
+    except Exception as failure:
+        what = value if ended.status == JobStatus.FAILED else f"the job's result cannot be sent: {failure}"
+        ended.status = JobStatus.FAILED
+        ended.return_value = RuntimeError(f"{type(value).__name__}: {what}")
+    return ended
+
+
+def _failed(overrides: Sequence[str], reason: str) -> JobReturn:
+    return JobReturn(
+        overrides=list(filter_overrides(overrides)), status=JobStatus.FAILED, _return_value=ChildProcessError(reason)
+    )

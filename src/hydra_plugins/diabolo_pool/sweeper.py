@@ -1,0 +1,69 @@
+"""The sweeper `grid`: all combinations of the swept values, but for those that are done."""
+
+# No `from __future__ import annotations`: Hydra runs plugins before they are in sys.modules, where dataclass looks.
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+@dataclass
+class GridSweeperConf:
+    _target_: str = "hydra_plugins.diabolo_pool.sweeper.GridSweeper"
+    params: dict[str, str] | None = None  # axes of a named sweep, as on the command line
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="diabolo_pool")
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's sweep over combinations, made resumable: jobs whose run is done are left out, a failing job stops no
+    other, and at the end a table says how each ended. Any launcher runs what is left."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=params)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Runs the sweep.
+
+        Raises:
+            HydraException, OmegaConfBaseException: a job does not compose; none has been started.
+            SystemExit: with 1 where a job failed.
+        """
+        from diabolo.sweep import close, plan, print_outcome
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        (combinations,) = self.split_arguments(overrides, None)
+        folder = Path(str(self.config.hydra.sweep.dir))
+        jobs = plan(combinations, self.config.hydra.overrides.task, self._compose)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        left = [job.placed() for job in jobs if job.todo != "skip"]
+        returns = self.launcher.launch(left, initial_job_idx=0) if left else []
+        close(jobs, returns)
+        print_outcome(jobs, folder)
+        if any(job.outcome == "failed" for job in jobs):
+            sys.exit(1)
+        return [returns]
+
+    def _compose(self, overrides: Sequence[str]) -> tuple[Path, DictConfig]:
+        """The folder and the config of a job, its interpolations resolved."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = 0  # a folder of this sweep is named by its overrides alone
+        HydraConfig.instance().set_config(config)
+        OmegaConf.resolve(task := OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+        return Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir), task

@@ -1,0 +1,344 @@
+"""Sweeps that are issued again: what is skipped, continued, run, kept apart, and what is said of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from conftest import TINY
+from diabolo.config import compose_config, quoted, run_name, sweep_name
+from diabolo.runs import RunFolder
+from diabolo.sweep import label, place, plan, same
+
+BARE = (*(o for o in TINY if not o.startswith("bottleneck")), "callbacks=none", "logger=none")
+SWEEP = ("train", "-m", *BARE, "hydra/launcher=basic", "hydra.sweep.dir=sweep")
+OF_THE_CLOCK = {"seconds", "finished", "train/images_per_second"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    {
+        ("model=fc", "bottleneck.size=5,25", "loss=mse,mae", "seed=0,1"): "bottleneck.size_loss_model=fc_seed",
+        ("seed=range(3)", "rerun=true", "data.root=/data", "trainer.threads=1"): "seed",
+        ("+model.hidden=[1],[2]", "model.channels=[1,2]"): "+model.hidden_model.channels=1-2",
+        ("experiment=mse_or_mae",): "experiment=mse_or_mae",
+        (): "default",
+    }.items(),
+)
+def test_a_sweep_is_named_by_what_is_fixed_and_what_is_swept(overrides, name):
+    assert sweep_name(overrides) == name
+
+
+def test_rerun_is_no_part_of_a_run():
+    assert run_name(["seed=1", "rerun=true"]) == "seed=1"
+    assert "rerun" not in compose_config(["rerun=true"])
+
+
+@pytest.mark.parametrize("value", ["a=b,c", "it's", "back\\slash", "end\\", "\\'", "two words", "a~2"])
+def test_quoted_values_come_through_the_grammar(value):
+    assert compose_config([f"data.root={quoted(value)}"]).data.root == value
+
+
+def config(*overrides):
+    return compose_config(["data=mnist", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_same"),
+    {
+        "data.root=/elsewhere": True,
+        "trainer.threads=4 trainer.accelerator=cpu trainer.devices=[1] data.num_workers=3": True,
+        "data.source.download=false": True,
+        "seed=1": False,
+        "data.limit=10": False,
+        "model.hidden=[3]": False,
+        "+data.source.extra=1": False,
+        "trainer.precision=bf16-mixed": False,
+    }.items(),
+)
+def test_two_configs_are_the_same_run_wherever_it_is_computed(overrides, is_same):
+    assert same(config(), config(*overrides.split())) is is_same
+
+
+def test_where_it_matters_the_place_is_a_part_of_the_run():
+    folder = ("data=folder", "data.root=cats")
+    assert not same(compose_config(folder), compose_config((*folder, "data.root=dogs")))
+    ddp = ("trainer=ddp", "trainer.devices=2")
+    assert not same(compose_config(ddp), compose_config((*ddp, "trainer.devices=4")))
+
+
+def begun(path: Path, config, state: str = "running") -> RunFolder:
+    run = RunFolder(path)
+    run.begin(config, [])
+    run.mark(state)
+    return run
+
+
+def test_another_config_gets_another_folder(tmp_path):
+    base = tmp_path / "run"
+    assert place(base, config()).path == base
+    begun(base, config())
+    begun(tmp_path / "run~2", config("seed=1"))
+    assert place(base, config("trainer.threads=2")).path == base
+    assert place(base, config("seed=1")).path == tmp_path / "run~2"
+    assert place(base, config("seed=2")).path == tmp_path / "run~3"
+    assert place(base, config(), {base}).path == tmp_path / "run~3"
+    (base / "config.yaml").write_text("seed: [half writ")
+    assert place(base, config()).path == tmp_path / "run~3"
+    (tmp_path / "run~2" / "state.json").write_text('{"state": "do')
+    assert place(base, config("seed=1")).path == tmp_path / "run~3"
+    (base / "config.yaml").unlink()  # killed before it was written
+    assert place(base, config()).path == base
+
+
+def test_a_plan_skips_continues_and_runs(tmp_path):
+    begun(tmp_path / "0", config("seed=0"), "done")
+    (begun(tmp_path / "1", config("seed=1")).checkpoints / "last.ckpt").touch()
+    begun(tmp_path / "2", config("seed=2"), "failed")
+    begun(tmp_path / "3", config("seed=4"), "done")
+    jobs = [["loss=mse", f"seed={seed}"] for seed in (0, 1, 2, 3, 0, 5)]
+
+    def compose(overrides):
+        return tmp_path / overrides[1][-1], OmegaConf.merge(config(*overrides), {"rerun": overrides[1] == "seed=5"})
+
+    begun(tmp_path / "5", config("seed=5"), "done")
+    planned = plan(jobs, ["loss=mse"], compose)
+    assert [(job.label, job.todo, job.run.path.name) for job in planned] == [
+        ("seed=0", "skip", "0"),
+        ("seed=1", "continue", "1"),
+        ("seed=2", "run", "2"),
+        ("seed=3", "run", "3~2"),
+        ("seed=5", "run", "5"),
+    ]
+    assert planned[3].note == "in 3~2: 3 holds a run with another config"
+    assert planned[3].placed()[2:] == [f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir='3~2'"]
+
+
+def test_jobs_that_differ_only_in_where_they_run_do_not_share_a_folder(tmp_path):
+    jobs = [["data.root=a"], ["data.root=b"]]
+    planned = plan(jobs, [], lambda overrides: (tmp_path / "run", config(*overrides)))
+    assert [job.run.path.name for job in planned] == ["run", "run~2"]
+
+
+def test_a_label_is_what_is_particular():
+    overrides = ["model=fc", "seed=1", "loss=mae", "hydra.sweep.subdir=x"]
+    assert label(overrides, ["model=fc", "seed=1,2"]) == "seed=1 loss=mae"
+    assert label(["model=fc"], ["model=fc"]) == "the only job"
+
+
+def stamps(folder: Path) -> dict[str, tuple[str, int]]:
+    """For each finished run when it was finished."""
+    return {
+        path.parent.name: (json.loads(path.read_text())["finished"], path.stat().st_mtime_ns)
+        for path in folder.glob("*/metrics.json")
+    }
+
+
+def rows(ended) -> dict[str, str]:
+    """The table at the end of a sweep: what became of each run."""
+    lines = [line.split() for line in ended.out.splitlines()]
+    return {line[0]: line[1] for line in lines if line and line[0].startswith(("bottleneck.size=", "seed="))}
+
+
+def test_issued_again_a_sweep_runs_what_is_missing(diabolo, tmp_path):
+    folder = tmp_path / "sweep"
+    ended = diabolo(*SWEEP, "bottleneck.size=2,0")
+    assert ended.code == 1
+    assert rows(ended) == {"bottleneck.size=2": "done", "bottleneck.size=0": "failed"}
+    assert "bottleneck: `size` (= 0) must be a whole number of at least 1." in ended.out
+    assert "Error executing job" not in ended.err
+    assert "Traceback" not in ended.out + ended.err
+    first = stamps(folder)
+    assert len(first) == 1
+
+    ended = diabolo(*SWEEP, "bottleneck.size=2,3")
+    assert ended.code == 0, ended
+    assert rows(ended) == {"bottleneck.size=2": "skipped", "bottleneck.size=3": "done"}
+    second = stamps(folder)
+    assert first.items() < second.items()
+    assert len(second) == 2
+
+    assert "0 done, 2 skipped, 0 failed" in diabolo(*SWEEP, "bottleneck.size=2,3", "trainer.threads=1").out
+    assert "1 done, 0 skipped, 0 failed" in diabolo(*SWEEP, "bottleneck.size=2", "rerun=true").out
+    third = stamps(folder)
+    assert third.keys() == second.keys()
+    assert [name.split("_")[0] for name in second if second[name] != third[name]] == ["bottleneck.size=2"]
+
+
+def test_a_changed_default_is_a_new_run_and_the_old_one_stays(diabolo, tmp_path):
+    mine = tmp_path / "conf" / "loss" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    line = ("train", "--config-dir", "conf", *SWEEP[1:], "loss=mine", "seed=0,1")
+    mine.write_text("_target_: diabolo.losses.Huber\ndelta: 0.1\n")
+    assert diabolo(*line).code == 0
+    before = stamps(tmp_path / "sweep")
+    mine.write_text("_target_: diabolo.losses.Huber\ndelta: 0.2\n")
+    for outcome in ("done", "skipped"):
+        ended = diabolo(*line)
+        assert rows(ended) == {"seed=0": outcome, "seed=1": outcome}
+        assert "~2: " in ended.out
+        assert "holds a run with another config" in ended.out
+    after = stamps(tmp_path / "sweep")
+    assert before.items() < after.items()
+    assert after.keys() - before.keys() == {f"{name}~2" for name in before}
+    configs = {path.parent.name: yaml.safe_load(path.read_text()) for path in tmp_path.glob("sweep/*/config.yaml")}
+    for name, config in configs.items():
+        assert config["loss"]["delta"] == (0.2 if name.endswith("~2") else 0.1)
+
+
+def test_a_typo_stops_a_sweep_before_anything_is_trained(diabolo, tmp_path):
+    for typo in ("bottlneck.size=2,3", "loss=mse,mea"):
+        ended = diabolo(*SWEEP, typo)
+        assert ended.code == 2, ended
+        assert "did you mean" in ended.err
+        assert len(ended.err.splitlines()) == 1
+        assert not list(tmp_path.glob("sweep/*/state.json"))
+
+
+def test_a_single_run_starts_afresh_when_told_to(diabolo, tmp_path):
+    line = ("train", *BARE, "hydra.run.dir=run")
+    assert diabolo(*line).code == 0
+    (tmp_path / "run" / "notes.txt").touch()
+    before = stamps(tmp_path)
+    assert "is done" in diabolo(*line).err
+    assert stamps(tmp_path) == before
+    assert "holds a run with another config" in diabolo(*line, "seed=1").err
+    assert diabolo(*line, "rerun=true").code == 0
+    assert stamps(tmp_path) != before
+    assert (tmp_path / "run" / "notes.txt").exists()
+    assert "rerun" not in RunFolder("run").config()
+
+
+def test_a_finished_sweep_is_skipped_without_torch(tmp_path):
+    name = run_name([*BARE, "seed=0"])
+    run = begun(tmp_path / "sweep" / name, compose_config([*BARE, "seed=0"]), "done")
+    run.write_metrics({"test/mse": 0.125})
+    script = (
+        "import sys; from diabolo.cli import main\n"
+        f"sys.argv = ['diabolo', 'train', '-m', *{list(BARE)}, 'seed=0,0', 'hydra.sweep.dir=sweep']; main()\n"
+        "print('HEAVY', sorted({'torch', 'lightning', 'multiprocessing'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "0.12500" in ended.stdout
+    assert "0 done, 1 skipped, 0 failed" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "HEAVY []"
+
+
+KILLED = ("train", "-m", *BARE, "trainer.max_epochs=60", "bottleneck.size=2,3", "loss=mse,mae", "hydra.sweep.dir=sweep")
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_parent_and_a_worker_are_killed_ends_as_one_undisturbed(process, tmp_path):
+    whole = process(*KILLED, "hydra.sweep.dir=whole")
+    assert whole.wait(120) == 0, whole.communicate()
+    folder = tmp_path / "sweep"
+
+    first = process(*KILLED)
+    working = workers(first, until=lambda: list(folder.glob("*/checkpoints/last.ckpt")))
+    first.kill()
+    gone(working)
+    states = [json.loads(path.read_text())["state"] for path in folder.glob("*/state.json")]
+    assert set(states) <= {"done", "stopped"}
+    assert "stopped" in states
+    finished = stamps(folder)
+
+    second = process(*KILLED)
+    (victim, *_) = workers(second, until=lambda: len(working_on(folder)) == 2)
+    os.kill(victim, signal.SIGKILL)
+    out, _ = second.communicate(timeout=120)
+    assert second.returncode == 1
+    assert out.count("failed: ") == 1
+    assert "its process was ended by SIGKILL (out of memory?)" in out
+    assert sorted(json.loads(path.read_text())["state"] for path in folder.glob("*/state.json")) == [
+        *["done"] * 3,
+        "failed",
+    ]
+    assert finished.items() <= stamps(folder).items()
+    finished = stamps(folder)
+
+    third = process(*KILLED)
+    out, err = third.communicate(timeout=120)
+    assert third.returncode == 0, err
+    assert "1 done, 3 skipped, 0 failed" in out
+    assert finished.items() < stamps(folder).items()
+    metrics = [outcomes(tmp_path / name) for name in ("sweep", "whole")]
+    assert metrics[0] == metrics[1]
+    assert len(metrics[0]) == 4
+    assert {len(path.read_text().splitlines()) for path in folder.glob("*/history.jsonl")} == {60}
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_asked_to_stop_stops_its_workers_and_goes_on(process, tmp_path):
+    line = (*KILLED, "bottleneck.size=2", "hydra.launcher.workers=1")
+    first = process(*line)
+    working = workers(first, until=lambda: list(tmp_path.glob("sweep/*/history.jsonl")))
+    first.send_signal(signal.SIGINT)
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 130, err
+    assert "stopped by SIGINT: 0 of 2 done; the same command goes on." in out
+    gone(working)
+    (run,) = (RunFolder(path.parent) for path in tmp_path.glob("sweep/*/state.json"))
+    assert run.state()["state"] == "stopped"
+    assert run.checkpoint("last")
+    again = process(*line)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "2 done, 0 skipped, 0 failed" in out
+    assert "continued" in out
+
+
+@pytest.mark.slow
+def test_runs_of_several_processes_work_within_a_sweep(process, tmp_path):
+    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "hydra.launcher.workers=1")
+    ended = process("train", "-m", *BARE, *ddp, "bottleneck.size=2,0", "hydra.sweep.dir=sweep")
+    out, err = ended.communicate(timeout=180)
+    assert ended.returncode == 1, (out, err)
+    assert "1 done, 0 skipped, 1 failed" in out
+    assert "bottleneck: `size` (= 0) must be a whole number of at least 1." in out
+    assert err == ""
+    assert out.count("epoch") == 0  # the runs talk to their logs alone
+    (metrics,) = tmp_path.glob("sweep/bottleneck.size=2*/metrics.json")
+    assert json.loads(metrics.read_text())["test/mse"] > 0
+    assert "epoch 2/2" in (metrics.parent / "run.log").read_text()
+
+
+def working_on(folder: Path) -> list[Path]:
+    """The runs that are being trained at this moment."""
+    states = [(path, json.loads(path.read_text())) for path in folder.glob("*/state.json")]
+    return [path for path, state in states if state["state"] == "running"]
+
+
+def workers(process, until) -> list[int]:
+    """The ids of a sweep's workers, as soon as something has happened."""
+    deadline = time.monotonic() + 90
+    while not until():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    found = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert found
+    return found
+
+
+def gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def outcomes(folder: Path) -> dict[str, dict]:
+    """The final metrics of each run, but for the time that things took."""
+    return {
+        path.parent.name: {k: v for k, v in json.loads(path.read_text()).items() if k not in OF_THE_CLOCK}
+        for path in folder.glob("*/metrics.json")
+    }
