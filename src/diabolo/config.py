@@ -107,9 +107,8 @@ def explain(failure: Exception, overrides: Sequence[str]) -> str:
         group, _, name = failure.missing_cfg_file.rpartition("/")
         if not group:
             return f"there is no config {name!r}."
-        return (
-            f"{group}={name} does not exist{did_you_mean(name, failure.options)}; there are {', '.join(failure.options)}."
-        )
+        near, there = did_you_mean(name, failure.options), ", ".join(failure.options)
+        return f"{group}={name} does not exist{near}; there are {there}."
     message = " ".join(str(failure).split())
     if message.startswith(NO_GROUP_NAME):
         return "a config group takes a name, as in model=fc, not null or a number; see diabolo train --help."

@@ -42,7 +42,7 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """ " (did you mean 'bottleneck.size'?)" for the nearest of `words`, their last parts alone included; "" for none."""
+    """ " (did you mean 'bottleneck.size'?)" for the nearest of `words` or of their last parts; "" for none."""
     words = list(words)
     near = difflib.get_close_matches(word, words, 1, 0.6)
     if not near:  # the last part alone: `size` for `bottleneck.size`

@@ -42,8 +42,8 @@ class Yardstick(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, ours: Tensor, theirs: Tensor, similarity: Tensor | None = None) -> None:
-        """Takes in N x C x H x W reconstructions and originals, float32 in the scale of [0, 1]; with `similarity`, where
-        it is known, their `ssim_per_image`, which costs more than all the rest."""
+        """Takes in N x C x H x W reconstructions and originals, float32 in the scale of [0, 1]; `similarity` is their
+        `ssim_per_image` where it is known, since it costs more than all the rest."""
         difference = ours - theirs
         similarity = ssim_per_image(ours, theirs) if similarity is None else similarity
         self.squared += difference.square().sum(dtype=torch.float64)

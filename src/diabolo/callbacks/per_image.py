@@ -106,8 +106,9 @@ def _gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
 def _write(path: Path, figures: dict[str, Tensor]) -> None:
     """Whole or not at all, whenever the process may be killed."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    arrays = {name: figures[name].float().numpy() for name in ("mse", "mae", "ssim")}
+    mse, mae, ssim = (figures[name].float().numpy() for name in ("mse", "mae", "ssim"))
     images = hashlib.sha256(figures["hashes"].numpy().tobytes()).hexdigest()
     with draft.open("wb") as file:
-        np.savez(file, images=np.array(images), labels=figures["labels"].int().numpy(), **arrays)
+        labels = figures["labels"].int().numpy()
+        np.savez(file, images=np.array(images), labels=labels, mse=mse, mae=mae, ssim=ssim)
     draft.replace(path)
