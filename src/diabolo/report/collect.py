@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 
 from diabolo.errors import ConfigError
+from diabolo.report.settings import Flat, Words, settings
 from diabolo.runs import RunFolder
 
 STATES = ("running", "done", "stopped", "failed")
 CUT_OFF = "cut off"  # running by its own account, but its process is gone
 FIELDS = ("name", "state", "reason", "started")
-Flat = dict[str, Any]  # dotted keys -> values
 
 
 @dataclass
@@ -48,6 +48,11 @@ class Run:
                 continue
             rows += [row] if isinstance(row, dict) else []
         return rows
+
+    @cached_property
+    def settings(self) -> Words:
+        """What makes the run what it is, without its seed; see `diabolo.report.settings`."""
+        return settings(self.choices, self.config)
 
     def get(self, key: str) -> Any:
         """A metric, a config value or the name chosen of a config group; None where the run has none of them."""

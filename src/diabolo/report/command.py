@@ -19,6 +19,7 @@ from diabolo.report.table import for_terminal, tabulate, to_markdown, write_csv,
 from diabolo.report.words import say
 
 DEFAULT_FOLDERS = ("runs", "sweeps")
+MOST_LINES = 40  # of a table of losses in the terminal
 MOST_SKIPPED = 20  # skipped folders that are named
 
 
@@ -57,7 +58,9 @@ def compare(arguments: Sequence[str]) -> None:
     for title, heads, lines in blocks:
         if lines:
             out.print(f"\n{title}", style="bold")
-            out.print(plain_table(heads, lines))
+            out.print(plain_table(heads, lines[:MOST_LINES]))
+            if len(lines) > MOST_LINES:
+                out.print(f"... and {len(lines) - MOST_LINES} rows more: --where chooses, --markdown FILE has all")
     say_skipped(skipped)
 
     if given.csv:

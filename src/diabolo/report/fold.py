@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,23 +9,10 @@ from functools import cached_property
 from statistics import fmean, stdev
 from typing import Any
 
-from diabolo.report.collect import Flat, Run
+from diabolo.report.collect import Run
+from diabolo.report.settings import GROUPS, plain
 
-GROUPS = ("data", "model", "encoder", "bottleneck", "decoder", "loss", "optimizer", "scheduler")
 PARTS = ("encoder", "decoder")  # chosen by `model` unless it is told otherwise
-ELSEWHERE = (  # where and how fast a run runs, not what it is
-    "data.root",
-    "data.num_workers",
-    "data.eval_batch_size",
-    "trainer._target_",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.strategy",
-    "trainer.threads",
-    "trainer.compile",
-    "logger",
-)
-WATCHING = "diabolo.callbacks."  # diabolo's own callbacks look and draw and change nothing
 
 
 @dataclass
@@ -71,7 +57,7 @@ def fold(runs: Iterable[Run]) -> list[Folded]:
     """Runs that differ only in `seed` brought together, in the order of the first of each; of runs that do not differ
     at all the latest counts."""
     rows = []
-    for alike in grouped(runs, lambda run: (frozen(settings(run)), run.state)):
+    for alike in grouped(runs, lambda run: (frozenset(run.settings.items()), run.state)):
         latest = {plain(run.get("seed")): run for run in sorted(alike, key=lambda run: run.started)}
         kept = [run for run in alike if run is latest[plain(run.get("seed"))]]
         rows.append(Folded(kept, [run for run in alike if all(run is not one for one in kept)]))
@@ -86,41 +72,17 @@ def grouped(runs: Iterable[Run], key: Callable[[Run], Hashable]) -> list[list[Ru
     return list(together.values())
 
 
-def settings(run: Run) -> Flat:
-    """What makes the run what it is: choices and config without the seed, the place and what only watches."""
-    chosen = {group: run.choices[group] for group in GROUPS if group in run.choices}
-    return chosen | {
-        key: value
-        for key, value in run.config.items()
-        if key != "seed" and not _within(key, ELSEWHERE) and not _watches(key, run.config)
-    }
-
-
-def frozen(flat: Flat) -> Hashable:
-    """A mapping as something that can be compared; numbers by their value, so that 1 and 1.0 are one."""
-    return tuple(sorted((key, plain(value)) for key, value in flat.items()))
-
-
-def plain(value: Any) -> str:
-    """A config value in the words of the command line: 25, [16,32], true, null."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        value = int(value)
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":"), default=str)
-
-
 def differing(runs: Sequence[Run]) -> list[str]:
     """The settings in which the runs differ, groups first; without those that say nothing new.
 
     That is a key whose values are those of another one in every run, and one that follows from the chosen group: where
     `model=fc,lenet` is a column, the kernel that comes with each of them is none.
     """
-    flats = [settings(run) for run in runs]
+    flats = [run.settings for run in runs]
     keys = dict.fromkeys([*GROUPS, *(key for flat in flats for key in flat)])
     columns: dict[str, list[str]] = {}
     for key in keys:
-        values = [plain(flat[key]) if key in flat else "" for flat in flats]
+        values = [flat.get(key, "") for flat in flats]
         if len(set(values)) < 2 or key.endswith("._partial_") or values in columns.values():
             continue
         if not any(_follows(values, columns[group]) for group in _groups_of(key) if group in columns):
@@ -142,18 +104,6 @@ def _groups_of(key: str) -> list[str]:
 
 def _follows(values: list[str], deciding: list[str]) -> bool:
     return len(set(zip(deciding, values, strict=True))) == len(set(deciding))
-
-
-def _within(key: str, nodes: Iterable[str]) -> bool:
-    return any(key == node or key.startswith(f"{node}.") for node in nodes)
-
-
-def _watches(key: str, config: Flat) -> bool:
-    if not key.startswith("callbacks."):
-        return False
-    node = ".".join(key.split(".")[:2])
-    target = config.get(f"{node}._target_")
-    return config[key] is None if target is None else str(target).startswith(WATCHING)
 
 
 def order_key(value: Any) -> tuple[int, float, str]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diabolo.report.collect import Flat, Run
-from diabolo.report.fold import Folded, fold, frozen, grouped, plain, settings
+from diabolo.report.collect import Run
+from diabolo.report.fold import Folded, fold, grouped
+from diabolo.report.settings import Words, plain
 from diabolo.report.words import figure
 from diabolo.yardstick import direction
 
@@ -64,7 +65,7 @@ class Difference:
 class Comparison:
     """Runs that differ only in loss and seed: `rows` by the name of the loss, each folded over its seeds."""
 
-    setting: Flat
+    setting: Words
     rows: dict[str, Folded]
     differences: list[Difference]
 
@@ -73,7 +74,7 @@ def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
     """A comparison for each setting in which at least two losses were trained."""
     done = [run for run in runs if run.state == "done"]
     found = []
-    for alike in grouped(done, lambda run: frozen(_without_loss(run))):
+    for alike in grouped(done, lambda run: frozenset(_without_loss(run).items())):
         rows = _by_loss(fold(alike))
         if len(rows) > 1:
             rows = dict(sorted(rows.items()))
@@ -103,8 +104,8 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
         undecided = len(differences) - sum(wins.values())
         said.append(
             f"{pair}: {first} is better at {wins[first]} and {second} at {wins[second]} of {len(differences)} settings"
-            f"{f', {undecided} undecided' if undecided else ''} (mean differences {min(means):+.3g} to {max(means):+.3g};"
-            " 95 % intervals over the images)."
+            f"{f', {undecided} undecided' if undecided else ''} (mean differences {min(means):+.3g} to"
+            f" {max(means):+.3g}; 95 % intervals over the images)."
         )
     return said
 
@@ -120,7 +121,7 @@ def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[l
         best = {key: _best(one.rows, key) for key in metrics}
         for name, row in one.rows.items():
             cells = [_marked(row, key, name == best[key]) for key in metrics]
-            lines.append([*(plain(one.setting[key]) if key in one.setting else "" for key in shown), name, *cells])
+            lines.append([*(one.setting.get(key, "") for key in shown), name, *cells])
     return heads, lines
 
 
@@ -130,7 +131,7 @@ def pairs(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[li
     heads = [*shown, "losses", "measured by", "mean difference", "95 % interval", "better"]
     lines = [
         [
-            *(plain(one.setting[key]) if key in one.setting else "" for key in shown),
+            *(one.setting.get(key, "") for key in shown),
             f"{difference.first} - {difference.second}",
             difference.metric.upper(),
             f"{difference.mean:+.3g}",
@@ -143,8 +144,8 @@ def pairs(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[li
     return heads, lines
 
 
-def _without_loss(run: Run) -> Flat:
-    return {key: value for key, value in settings(run).items() if key.partition(".")[0] != "loss"}
+def _without_loss(run: Run) -> Words:
+    return {key: value for key, value in run.settings.items() if key.partition(".")[0] != "loss"}
 
 
 def _by_loss(rows: Sequence[Folded]) -> dict[str, Folded]:
@@ -224,7 +225,8 @@ def _difference(metric: str, first: str, second: str, mine: Seeds, theirs: Seeds
 def _best(rows: dict[str, Folded], key: str) -> str | None:
     means = {name: mean for name, row in rows.items() if (mean := row.mean(key)) is not None}
     pick = max if direction(key) == "max" else min
-    return pick(means, key=means.__getitem__) if len(means) > 1 else None
+    leading = [name for name, mean in means.items() if mean == pick(means.values())]
+    return leading[0] if len(leading) == 1 < len(means) else None  # no best where all are the same
 
 
 def _marked(row: Folded, key: str, best: bool) -> str:

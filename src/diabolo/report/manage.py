@@ -14,8 +14,9 @@ from rich.table import Table
 from diabolo.errors import ConfigError
 from diabolo.report.collect import UNREADABLE, Run, read
 from diabolo.report.command import add_selection, console, count, plain_table, say_skipped, selected
-from diabolo.report.fold import differing, order_key, plain
+from diabolo.report.fold import differing, order_key
 from diabolo.report.select import check_key, ranked
+from diabolo.report.settings import plain
 from diabolo.report.words import figure
 from diabolo.runs import RunFolder
 

@@ -12,7 +12,8 @@ import yaml
 
 from diabolo.errors import ConfigError, did_you_mean
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, order_key, plain
+from diabolo.report.fold import Folded, order_key
+from diabolo.report.settings import plain
 from diabolo.yardstick import direction
 
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {

@@ -11,8 +11,9 @@ from rich.table import Table as RichTable
 
 from diabolo.errors import ConfigError
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, differing, fold, order_key, plain
+from diabolo.report.fold import Folded, differing, fold, order_key
 from diabolo.report.select import check_key, ranked
+from diabolo.report.settings import plain
 from diabolo.report.words import figure
 
 MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from diabolo.report.collect import CUT_OFF, Run
-from diabolo.report.fold import Folded, differing, fold, frozen, grouped, label
+from diabolo.report.fold import Folded, differing, fold, grouped, label
+from diabolo.report.settings import plain
 from diabolo.yardstick import YARDSTICK, direction
 
 ENOUGH = 1.05  # "within 5 % of the best"
@@ -58,7 +59,7 @@ def images_of(run: Run) -> object:
     deciding = ("data.image_shape", "data.test_fraction", "data.test_limit", "data.split_seed", "data.root")
     source = {key: value for key, value in run.config.items() if key.startswith("data.source.")}
     chosen = {key: run.config.get(key) for key in deciding if key != "data.root" or run.choices.get("data") == "folder"}
-    return frozen(source | chosen)
+    return frozenset((key, plain(value)) for key, value in (source | chosen).items())
 
 
 def _name_of(run: Run) -> str:
