@@ -79,7 +79,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
     `model=fc,lenet` is a column, the kernel that comes with each of them is none.
     """
     flats = [run.settings for run in runs]
-    keys = dict.fromkeys([*GROUPS, *(key for flat in flats for key in flat)])
+    keys = sorted(dict.fromkeys(key for flat in flats for key in flat), key=_place)
     columns: dict[str, list[str]] = {}
     for key in keys:
         values = [flat.get(key, "") for flat in flats]
@@ -100,6 +100,12 @@ def _groups_of(key: str) -> list[str]:
     """The groups whose choice may decide the value of a key."""
     group = key.partition(".")[0]
     return [group, "model"] if group in (*PARTS, "model") else [group]
+
+
+def _place(key: str) -> tuple[bool, int]:
+    """Groups before single keys, each in the order of `GROUPS`, so that `model.hidden` stands for `encoder.hidden`."""
+    group = key.partition(".")[0]
+    return key not in GROUPS, GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
 def _follows(values: list[str], deciding: list[str]) -> bool:

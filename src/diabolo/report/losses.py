@@ -190,9 +190,9 @@ def per_image(folder: Path) -> tuple[str, dict[str, np.ndarray]] | None:
     """What `diabolo.callbacks.per_image` left in a run folder: the hash of the images, and N float32 figures each of
     mse, mae and ssim, with N labels. None where there is no such file or it is broken."""
     try:
-        with np.load(folder / "per_image.npz") as file:
-            figures = {name: file[name] for name in (*PAIRED, "labels")}
-            images = str(file["images"])
+        with (folder / "per_image.npz").open("rb") as file, np.load(file) as arrays:
+            figures = {name: arrays[name] for name in (*PAIRED, "labels")}
+            images = str(arrays["images"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
         return None
     shapes = {values.shape for values in figures.values()}
