@@ -37,9 +37,10 @@ def test_the_paired_difference_is_that_of_each_image_with_its_interval(tmp_path)
     assert by_metric["ssim"].share == pytest.approx((difference > 0).mean())
     assert by_metric["mae"].better is None, "both are 0"
     said = summary([comparison])
+    interval = f"{difference.mean():+.3g}, 95 % interval {low:+.3g} to {high:+.3g}"
     assert said[0] == (
-        f"Measured by MSE, mae against mse: mse is better than mae ({difference.mean():+.3g}, 95 % interval {low:+.3g} to"
-        f" {high:+.3g}, 400 images, better on {(difference >= 0).mean():.0%} of them)."
+        f"Measured by MSE, mae against mse: mse is better than mae ({interval}, 400 images, better on"
+        f" {(difference >= 0).mean():.0%} of them)."
     )
     assert said[1].startswith("Measured by MAE, mae against mse: no difference that is certain (")
 
