@@ -112,19 +112,19 @@ def test_runs_that_failed_or_look_broken_are_named(words):
         stopped={"state": "stopped", "reason": "stopped by SIGINT"},
     )
     assert said[0] == "9 runs: 1 cut off, 6 done, 1 failed, 1 stopped."
-    assert "Failed: blown (the loss is not a finite number at step 7: the training diverged)." in said
+    assert "Failed: bottleneck.size=4 (the loss is not a finite number at step 7: the training diverged)." in said
     assert "Cut off or stopped, to be continued by diabolo train RUN: cut and stopped." in said
-    assert "dead (3 of 8) has dead code units." in said
-    assert "empty has no metrics although it is done." in said
-    assert "flat gives the same output for every image." in said
-    assert "late and nan diverged in training." in said
-    assert not any("steady" in one for one in said)
+    assert "bottleneck.size=8 (3 of 8) has dead code units." in said
+    assert "bottleneck.size=9 has no metrics although it is done." in said
+    assert "bottleneck.size=10 gives the same output for every image." in said
+    assert "bottleneck.size=11 and bottleneck.size=12 diverged in training." in said
+    assert not any("=13" in one for one in said)
 
 
 def test_many_failures_are_counted_not_listed(words):
     said = words(**{f"r{i}": {"state": "failed", "seed": i} for i in range(8)})
     assert said[0] == "8 runs, 1 settings: 8 failed."
-    assert sum(one.startswith("Failed: r") for one in said) == 5
+    assert sum(one.startswith("Failed: seed=") for one in said) == 5
     assert "3 more failed." in said
 
 

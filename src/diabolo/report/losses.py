@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, fold, grouped
+from diabolo.report.fold import Folded, differing, fold, grouped, order_key
 from diabolo.report.settings import Words, plain
 from diabolo.report.words import figure
 from diabolo.yardstick import direction
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
-    """A comparison for each setting in which at least two losses were trained."""
+    """A comparison for each setting in which at least two losses were trained, in the order of the settings."""
     done = [run for run in runs if run.state == "done"]
     found = []
     for alike in grouped(done, lambda run: frozenset(_without_loss(run).items())):
@@ -79,7 +79,8 @@ def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
         if len(rows) > 1:
             rows = dict(sorted(rows.items()))
             found.append(Comparison(_without_loss(alike[0]), rows, _differences(rows)))
-    return found
+    columns = differing(done)
+    return sorted(found, key=lambda one: [order_key(next(iter(one.rows.values())).get(key)) for key in columns])
 
 
 def loss_name(run: Run) -> str:

@@ -137,8 +137,9 @@ def _pca(rows: list[Folded], columns: list[str]) -> list[str]:
 
 
 def _unfinished(runs: Sequence[Run]) -> list[str]:
+    columns = _columns(runs)
     said = [
-        f"Failed: {run.name} ({' '.join(run.reason.split()).rstrip('.') or 'no reason is known'})."
+        f"Failed: {label(run, columns)} ({' '.join(run.reason.split()).rstrip('.') or 'no reason is known'})."
         for run in runs
         if run.state == "failed"
     ][:MOST_NAMED]
@@ -152,7 +153,7 @@ def _unfinished(runs: Sequence[Run]) -> list[str]:
 
 def _broken(runs: Sequence[Run]) -> list[str]:
     """Runs that are done and yet look broken."""
-    done = [run for run in runs if run.state == "done"]
+    done, columns = [run for run in runs if run.state == "done"], _columns(runs)
     ailments = (
         ("has no metrics although it is done", "have no metrics although they are done", lambda run: not run.metrics),
         (
@@ -165,14 +166,20 @@ def _broken(runs: Sequence[Run]) -> list[str]:
     )
     said = []
     for one, several, holds in ailments:
-        ill = [_with_count(run) if "dead" in one else run.name for run in done if holds(run)]
+        ill = [label(run, columns) + (_dead(run) if "dead" in one else "") for run in done if holds(run)]
         if ill:
             said.append(f"{_list(ill[:MOST_NAMED], len(ill))} {one if len(ill) == 1 else several}.")
     return said
 
 
-def _with_count(run: Run) -> str:
-    return f"{run.name} ({run.number('code/dead_units'):.0f} of {run.get('code_size')})"
+def _columns(runs: Sequence[Run]) -> list[str]:
+    """What names a single run: the settings that differ, and the seed if there are several."""
+    seeds = {plain(run.get("seed")) for run in runs}
+    return [*differing(runs), *["seed"] * (len(seeds) > 1)]
+
+
+def _dead(run: Run) -> str:
+    return f" ({run.number('code/dead_units'):.0f} of {run.get('code_size')})"
 
 
 def _diverged(run: Run) -> bool:
