@@ -103,3 +103,17 @@ def test_a_run_whose_process_is_gone_is_cut_off(tmp_path):
     assert not RunFolder(path).is_held()
     assert collect([tmp_path])[0][0].state == "cut off"
     assert json.loads((path / "state.json").read_text())["state"] == "running", "looking changes nothing"
+
+
+def test_strange_contents_are_shown_and_break_nothing(tmp_path, diabolo):
+    strange = {"test/mse": "low", "test/mae": [1], "val/mse": None, "code/dead_units": {}, "parameters": True}
+    for name, size in (("a", "many"), ("b", None)):
+        write_run(
+            tmp_path / "runs" / name, size, seed=[1], metrics=strange | {"code_size": "x"}, history=[{"val/mse": "?"}]
+        )
+    (tmp_path / "runs" / "a" / "per_image.npz").write_text("no zip")
+    (tmp_path / "runs" / "b" / "metrics.json").write_text('{"test/mse": NaN, "val/mse": Infinity}')
+    for command in (["compare"], ["runs", "ls"], ["runs", "show", "runs/a"], ["compare", "--sort", "test/mse"]):
+        ended = diabolo(*command)
+        assert ended.code == 0, ended.err
+        assert "many" in ended.out

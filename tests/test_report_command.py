@@ -58,6 +58,14 @@ def test_where_sort_and_top_choose_what_is_shown(diabolo, tmp_path):
     assert [line.split() for line in lines[head + 1 :]] == [["8", "0.125"]]
 
 
+def test_values_in_brackets_are_shown_as_they_are(diabolo, tmp_path):
+    for word in ("relu", "bold"):
+        write_run(tmp_path / "runs" / word, config={"encoder.layers": [word], "encoder.name": f"[{word}]"})
+    for command in (["compare"], ["runs", "ls"]):
+        cells = [line.split() for line in diabolo(*command).out.splitlines()]
+        assert all(any(line[-2:] == [f'["{word}"]', f"[{word}]"] for line in cells) for word in ("relu", "bold"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     {

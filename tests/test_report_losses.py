@@ -69,6 +69,18 @@ def test_runs_measured_on_other_images_are_not_paired(tmp_path):
     assert comparison.differences == []
 
 
+@pytest.mark.parametrize("wrong", [np.full(400, np.nan), np.ones(399), np.array(["a"] * 400), np.array([{}] * 400)])
+def test_figures_that_make_no_sense_settle_nothing(tmp_path, wrong):
+    write(tmp_path, "mae", figures={"mse": MINE})
+    write(tmp_path, "mse", figures={"mse": THEIRS})
+    nothing = np.zeros(len(wrong))
+    np.savez(
+        tmp_path / "mse4-0" / "per_image.npz", images="the same", labels=nothing, mse=wrong, mae=nothing, ssim=nothing
+    )
+    (comparison,) = compare_losses(collect([tmp_path])[0])
+    assert all(one.better is None for one in comparison.differences)
+
+
 def test_few_images_settle_nothing(tmp_path):
     write(tmp_path, "mae", figures={"mse": np.linspace(0.1, 0.2, 29)})
     write(tmp_path, "mse", figures={"mse": np.linspace(0.5, 0.6, 29)})

@@ -64,6 +64,7 @@ def test_best_prints_the_path_alone(diabolo, folder):
     assert diabolo("runs", "best").out == "runs/mse4\n"
     assert diabolo("runs", "best", "runs", "--where", "loss=mae").out == "runs/mae8\n"
     assert diabolo("runs", "best", "runs", "--by", "bottleneck.size").out == "runs/mse2\n"
+    assert diabolo("runs", "best", "--where", "loss=mae", "runs").out == "runs/mae8\n"
     assert "val/mse 0.1, the best of 3 runs" in diabolo("runs", "best").err
 
 
@@ -72,6 +73,7 @@ def test_best_prints_the_path_alone(diabolo, folder):
     {
         "best --by val/mes": "`--by` names 'val/mes', which no run has (did you mean 'val/mse'?)",
         "best --where state=failed": "names 'val/mse', which no run has",
+        "list": "there is no `diabolo runs list`; there are ls, show, best, rm",
         "show runs": "'runs' is not a run folder",
         "rm runs": "nothing was removed of 5 runs, 0.0 MB: say --yes where nobody can be asked",
         "rm nowhere --yes": "'nowhere' is not a folder",

@@ -136,6 +136,8 @@ def _complete(arguments: list[str]) -> None:
                 )
             )
             return
+        if words[1] in ("evaluate", "compare", "runs"):
+            return  # folders: the shell's own completion
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     _hydra(arguments)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from diabolo.errors import ConfigError
 from diabolo.report.collect import Run, Skipped, collect
@@ -128,14 +129,14 @@ def say_skipped(skipped: Sequence[Skipped]) -> None:
 
 def console() -> Console:
     """stdout: as wide as the terminal, or as the longest line where it goes to a file."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> RichTable:
     """A table as rich prints it."""
     table = RichTable(*heads, box=None, pad_edge=False, header_style="bold")
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(Text, line))
     return table
 
 

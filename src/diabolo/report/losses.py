@@ -45,7 +45,7 @@ class Difference:
     @property
     def better(self) -> str | None:
         """The better loss; None where the interval holds 0, or the images are too few to tell."""
-        if self.images < FEWEST or self.low <= 0 <= self.high:
+        if self.images < FEWEST or not math.isfinite(self.mean) or self.low <= 0 <= self.high:
             return None
         return self.first if (self.mean > 0) == (direction(self.metric) == "max") else self.second
 
@@ -182,7 +182,7 @@ def _of_seeds(row: Folded) -> tuple[str, Seeds] | None:
     for run in row.runs:
         if (read := per_image(run.path)) is None:
             return None
-        images.add(read[0])
+        images.add(f"{read[0]} {len(read[1]['labels'])}")
         seeds[plain(run.get("seed"))] = read[1]
     return (images.pop(), seeds) if len(images) == 1 else None
 
@@ -192,7 +192,7 @@ def per_image(folder: Path) -> tuple[str, dict[str, np.ndarray]] | None:
     mse, mae and ssim, with N labels. None where there is no such file or it is broken."""
     try:
         with (folder / "per_image.npz").open("rb") as file, np.load(file) as arrays:
-            figures = {name: arrays[name] for name in (*PAIRED, "labels")}
+            figures = {name: arrays[name].astype(np.float32) for name in PAIRED} | {"labels": arrays["labels"]}
             images = str(arrays["images"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
         return None

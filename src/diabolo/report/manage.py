@@ -20,6 +20,16 @@ from diabolo.report.settings import plain
 from diabolo.report.words import figure
 from diabolo.runs import RunFolder
 
+HELP = """\
+diabolo runs: what lies in a folder of runs
+
+  diabolo runs ls [FOLDER ...]    list runs
+  diabolo runs show RUN           all about one run
+  diabolo runs best [FOLDER ...]  print the path of the best run, for $(...)
+  diabolo runs rm FOLDER ...      remove runs, after asking
+
+  ls, best and rm take --where, such as --where "bottleneck.size>=25" --where loss=mse,mae
+"""
 LISTED = ("val/mse", "test/mse", "test/ssim")
 
 
@@ -29,34 +39,21 @@ def manage(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: what the chosen part of it cannot do, in one sentence.
     """
-    parser = argparse.ArgumentParser("diabolo runs", description="List, show, choose and remove runs.")
-    parts = parser.add_subparsers(dest="part", required=True, metavar="ls | show | best | rm")
-
-    ls = parts.add_parser("ls", help="list runs")
-    add_selection(ls)
-    ls.add_argument("--sort", metavar="KEY", help="a metric, best first, or a config key")
-    ls.add_argument("--top", type=count, metavar="N", help="the first N only")
-    ls.set_defaults(do=_ls)
-
-    show = parts.add_parser("show", help="all about one run")
-    show.add_argument("run", metavar="RUN", help="a run folder")
-    show.set_defaults(do=_show)
-
-    best = parts.add_parser("best", help="print the path of the best run, for $(...)")
-    add_selection(best)
-    best.add_argument("--by", default="val/mse", metavar="KEY", help="the metric that decides (default: val/mse)")
-    best.set_defaults(do=_best)
-
-    rm = parts.add_parser("rm", help="remove runs, after asking")
-    add_selection(rm, folders="+")
-    rm.add_argument("--yes", action="store_true", help="do not ask")
-    rm.set_defaults(do=_rm)
-
-    given = parser.parse_args(arguments)
-    given.do(given)
+    name, *rest = arguments or ["--help"]
+    if name in PARTS:
+        PARTS[name](rest)
+    elif name in ("-h", "--help"):
+        print(HELP, end="")
+    else:
+        raise ConfigError(f"there is no `diabolo runs {name}`; there are {', '.join(PARTS)}.")
 
 
-def _ls(given: argparse.Namespace) -> None:
+def _ls(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser("diabolo runs ls", description="List runs.")
+    add_selection(parser)
+    parser.add_argument("--sort", metavar="KEY", help="a metric, best first, or a config key; by default the start")
+    parser.add_argument("--top", type=count, metavar="N", help="the first N only")
+    given = parser.parse_intermixed_args(arguments)
     runs, skipped = selected(given.folders, given.where)
     settings = differing(runs)
     if any(run.get("seed") != runs[0].get("seed") for run in runs):
@@ -82,7 +79,10 @@ def _ls(given: argparse.Namespace) -> None:
     say_skipped(skipped)
 
 
-def _show(given: argparse.Namespace) -> None:
+def _show(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser("diabolo runs show", description="All about one run.")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    given = parser.parse_args(arguments)
     folder = RunFolder.find(given.run)
     try:
         run = read(folder.path, folder.path.name)
@@ -108,8 +108,12 @@ def _show(given: argparse.Namespace) -> None:
             out.print(str(picture), markup=False, soft_wrap=True)
 
 
-def _best(given: argparse.Namespace) -> None:
+def _best(arguments: Sequence[str]) -> None:
     """The path alone on stdout; what there is to say of it on stderr."""
+    parser = argparse.ArgumentParser("diabolo runs best", description="Print the path of the best run, for $(...).")
+    add_selection(parser)
+    parser.add_argument("--by", default="val/mse", metavar="KEY", help="the metric that decides (default: val/mse)")
+    given = parser.parse_intermixed_args(arguments)
     runs, skipped = selected(given.folders, given.where)
     check_key("--by", given.by, runs)
     measured = [run for run in runs if run.state == "done" and run.number(given.by) is not None]
@@ -121,8 +125,12 @@ def _best(given: argparse.Namespace) -> None:
     say_skipped(skipped)
 
 
-def _rm(given: argparse.Namespace) -> None:
+def _rm(arguments: Sequence[str]) -> None:
     """Raises ConfigError where nobody can be asked, and where a run had to be left."""
+    parser = argparse.ArgumentParser("diabolo runs rm", description="Remove runs, after asking.")
+    add_selection(parser, folders="+")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    given = parser.parse_intermixed_args(arguments)
     runs, _ = selected(given.folders, given.where)
     sizes = [_size(run.path) for run in runs]
     out = console()
@@ -177,3 +185,6 @@ def _pairs(lines: Sequence[Sequence[str]]) -> Table:
     table = plain_table(["", ""], lines)
     table.show_header = False
     return table
+
+
+PARTS = {"ls": _ls, "show": _show, "best": _best, "rm": _rm}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from diabolo.errors import ConfigError
 from diabolo.report.collect import Run
@@ -69,7 +70,7 @@ def for_terminal(table: Table) -> RichTable:
     for head in table.heads():
         shown.add_column(head, justify="right" if head in (*table.metrics, "n") else "left", overflow="fold")
     for row in table.rows:
-        shown.add_row(*table.cells(row))
+        shown.add_row(*map(Text, table.cells(row)))  # as text: [relu] is a list here, not rich's markup
     return shown
 
 
