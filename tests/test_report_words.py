@@ -77,7 +77,7 @@ def test_where_pca_is_better(words):
         e={"size": 16, "metrics": measured(0.2, pca=0.01)},
     )
     assert "At a bottleneck of 8 and 16, PCA has a lower test MSE than every run." in said
-    assert "PCA of the same size has the lower test MSE beside loss=mse bottleneck.size=4 (0.2, PCA 0.15)." in said
+    assert "PCA of the same size has a lower test MSE than loss=mse bottleneck.size=4 (0.2, PCA 0.15)." in said
 
 
 def test_where_it_never_is(words):

@@ -132,7 +132,7 @@ def _pca(rows: list[Folded], columns: list[str]) -> list[str]:
         named = [
             f"{label(row.first, columns)} ({figure(mse)}, PCA {figure(pca)})" for row, mse, pca in rest[:MOST_NAMED]
         ]
-        said.append(f"PCA of the same size has the lower test MSE beside {_list(named, len(rest))}.")
+        said.append(f"PCA of the same size has a lower test MSE than {_list(named, len(rest))}.")
     return said
 
 
