@@ -173,3 +173,32 @@ def test_a_folder_in_which_another_process_trains_is_refused(diabolo, tiny, tmp_
         assert "is being trained by another process" in ended.err
         other.kill()
     assert diabolo("train", *tiny, f"hydra.run.dir={run.path}").code == 0
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
+def test_what_was_chosen_of_each_group_is_recorded_and_kept_on_continuing(diabolo, tiny):
+    bare = (*tiny, "callbacks=none", "logger=none", "scheduler=none", "loss=mix", "loss.weights.ms_ssim=0")
+    assert diabolo("train", *bare, "hydra.run.dir=run").code == 0
+    chosen = RunFolder("run").state()["choices"]
+    assert {group: chosen[group] for group in ("model", "loss", "data", "scheduler")} == {
+        "model": "fc",
+        "loss": "mix",
+        "data": "digits",
+        "scheduler": "none",
+    }
+    assert set(chosen) == {
+        "data",
+        "encoder",
+        "bottleneck",
+        "decoder",
+        "loss",
+        "optimizer",
+        "scheduler",
+        "callbacks",
+    } | {
+        "trainer",
+        "logger",
+        "model",
+    }
+    assert diabolo("train", "run", "trainer.max_epochs=3").code == 0
+    assert RunFolder("run").state()["choices"] == chosen

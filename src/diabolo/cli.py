@@ -15,6 +15,8 @@ diabolo: config-driven experiments with autoencoders on images
   diabolo train RUN [KEY=VALUE ...]  continue the run in folder RUN
   diabolo inspect [KEY=VALUE ...]    print the walk of shapes of a model, without training
   diabolo evaluate RUN               measure a run's test metrics again
+  diabolo compare [FOLDER ...]       compare runs: words, table, losses on every metric, plots, page
+  diabolo runs ls|show|best|rm       list, show, choose and remove runs
 
   diabolo train --help               the config groups and Hydra's own flags
   diabolo train --cfg job            the whole config
@@ -37,7 +39,7 @@ def main() -> None:
         return None
     if command in ("-sc", "--shell-completion"):
         return _complete(arguments)
-    commands = {"train": _train, "inspect": _inspect, "evaluate": _evaluate}
+    commands = {"train": _train, "inspect": _inspect, "evaluate": _evaluate, "compare": _compare, "runs": _runs}
     if command not in commands:
         _refuse(f"there is no command {command!r}; there are {', '.join(commands)} (see diabolo --help).")
     sys.path.insert(0, os.getcwd())  # a module beside the user's own yaml can be named in it
@@ -114,13 +116,31 @@ def _evaluate(arguments: list[str]) -> None:
     print_evaluation(given.run, evaluate(given.run))
 
 
+def _compare(arguments: list[str]) -> None:
+    from diabolo.report.command import compare
+
+    compare(arguments)
+
+
+def _runs(arguments: list[str]) -> None:
+    from diabolo.report.manage import manage
+
+    manage(arguments)
+
+
 def _complete(arguments: list[str]) -> None:
     """Hydra's completion, with the subcommand taken off the line first."""
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) > 1 and arguments[1:] and arguments[1].startswith("query"):
         if len(words) == 2:
-            print(" ".join(name for name in ("train", "inspect", "evaluate") if name.startswith(words[1])))
+            print(
+                " ".join(
+                    name for name in ("train", "inspect", "evaluate", "compare", "runs") if name.startswith(words[1])
+                )
+            )
             return
+        if words[1] in ("evaluate", "compare", "runs"):
+            return  # folders: the shell's own completion
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     _hydra(arguments)
 

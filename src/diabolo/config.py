@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from diabolo.errors import ConfigError, did_you_mean
 
 ROOT = "train"
 MODULE = "diabolo.conf"
@@ -78,20 +79,24 @@ def resolved(config: DictConfig) -> DictConfig:
     return OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
 
 
+def chosen() -> dict[str, str]:
+    """What the job that Hydra runs has chosen of each of our groups, e.g. {"loss": "mae", "model": "fc", ...}."""
+    choices = HydraConfig.get().runtime.choices
+    return {str(group): name for group, name in choices.items() if name and not {"/", "@"} & set(str(group))}
+
+
 def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
     """A resolved config with further `key=value` pairs.
 
     Raises:
         ConfigError: a pair without `=`, or a key that the config does not have.
     """
-    from diabolo.errors import ConfigError
-
     changed = OmegaConf.create(OmegaConf.to_container(config))
     for pair in overrides:
         key, equals, _ = pair.partition("=")
         if not equals or not known(config, key):
             raise ConfigError(
-                f"{pair!r} is not a key of this run's config with a value{_suggest(key, keys_of(config))}."
+                f"{pair!r} is not a key of this run's config with a value{did_you_mean(key, keys_of(config))}."
             )
         changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))
     return changed  # type: ignore[return-value]
@@ -116,9 +121,8 @@ def explain(failure: Exception, overrides: Sequence[str]) -> str:
         group, _, name = failure.missing_cfg_file.rpartition("/")
         if not group:
             return f"there is no config {name!r}."
-        return (
-            f"{group}={name} does not exist{_suggest(name, failure.options)}; there are {', '.join(failure.options)}."
-        )
+        near, there = did_you_mean(name, failure.options), ", ".join(failure.options)
+        return f"{group}={name} does not exist{near}; there are {there}."
     message = " ".join(str(failure).split())
     if message.startswith(NO_GROUP_NAME):
         return "a config group takes a name, as in model=fc, not null or a number; see diabolo train --help."
@@ -128,7 +132,7 @@ def explain(failure: Exception, overrides: Sequence[str]) -> str:
         return f"{failure.override!r} is not an override: write KEY=VALUE, with quotes around special characters."
     if match := re.search(r"Could not override '([^']+)'", message):
         key = match.group(1)
-        return f"there is no config key {key!r}{_suggest(key, _all_keys())}; see diabolo train --cfg job."
+        return f"there is no config key {key!r}{did_you_mean(key, _all_keys())}; see diabolo train --cfg job."
     if match := re.search(r"Could not find match for '([^']+)'|No match in the defaults list", message):
         return message.split(". ")[0].rstrip(".") + "."
     first = re.split(r"(?<=[.!]) |\s+full_key:|\s+See https?:", message)[0].rstrip(".")
@@ -151,12 +155,3 @@ def _all_keys() -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_module(MODULE, version_base="1.3"):
         return keys_of(compose(ROOT))
-
-
-def _suggest(word: str, words: Iterable[str]) -> str:
-    words = list(words)
-    near = difflib.get_close_matches(word, words, 1, 0.6)
-    if not near:  # the last part alone: `size` for `bottleneck.size`
-        last = {w.rpartition(".")[2]: w for w in words}
-        near = [last[w] for w in difflib.get_close_matches(word.rpartition(".")[2], last, 1, 0.8)]
-    return f" (did you mean {near[0]!r}?)" if near else ""

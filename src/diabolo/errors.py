@@ -1,6 +1,7 @@
 """Errors that a user can mend, and the checks that raise them."""
 
-from collections.abc import Collection
+import difflib
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -38,3 +39,13 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
     if value not in options:
         raise ConfigError(f"`{name}` (= {value!r}) must be one of {', '.join(options)}.")
     return value
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """ " (did you mean 'bottleneck.size'?)" for the nearest of `words` or of their last parts; "" for none."""
+    words = list(words)
+    near = difflib.get_close_matches(word, words, 1, 0.6)
+    if not near:  # the last part alone: `size` for `bottleneck.size`
+        last = {w.rpartition(".")[2]: w for w in words}
+        near = [last[w] for w in difflib.get_close_matches(word.rpartition(".")[2], last, 1, 0.8)]
+    return f" (did you mean {near[0]!r}?)" if near else ""

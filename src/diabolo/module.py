@@ -13,10 +13,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from diabolo.autoencoder import Autoencoder, Pass
 from diabolo.epoch_loss import ADVICE, EpochLoss
 from diabolo.errors import ConfigError, Diverged
-from diabolo.metrics import Yardstick
+from diabolo.metrics import Yardstick, ssim_per_image
 from diabolo.pixels import PixelScale
 
 Batch = tuple[Tensor, Tensor]  # images (bytes or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
+Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
 STEPS_BETWEEN_LOGS = 50
 
 
@@ -126,8 +127,8 @@ class AutoencoderModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._measure("test", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> Measured:
+        return self._measure("test", batch)  # for callbacks, which so need no pass of their own
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
@@ -200,13 +201,16 @@ class AutoencoderModule(LightningModule):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
             return self.loss(reconstruction, target) + out.penalty.float()
 
-    def _measure(self, split: str, batch: Batch) -> None:
+    def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])
         out: Pass = self.autoencoder(target)
         with torch.autocast(target.device.type, enabled=False):
             ours = self.pixels.to_unit(self.autoencoder.output(out.raw))
-            self.yardsticks[split].update(ours, self.pixels.to_unit(target))  # type: ignore[operator]
+            theirs = self.pixels.to_unit(target)
+            similarity = ssim_per_image(ours, theirs)
+            self.yardsticks[split].update(ours, theirs, similarity)  # type: ignore[operator]
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
+        return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
 
     def _report(self, split: str) -> None:
         yardstick = self.yardsticks[split]

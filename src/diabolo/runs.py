@@ -1,9 +1,11 @@
 """Run folders: what a run writes down about itself, and how it is read back.
 
 config.yaml     the whole resolved config
-state.json      running, done, stopped or failed, with the reason, the command's overrides and the versions
+state.json      running, done, stopped or failed, with the reason, the command's overrides, what it chose of each group
+                and the versions
 metrics.json    the final metrics, flat, by TensorBoard's tags
 history.jsonl   the metrics of each epoch, a line each
+per_image.npz   the kept weights' MSE, MAE and SSIM of each test image
 checkpoints/    best.ckpt and last.ckpt
 pictures/       every picture as PNG
 run.log         the log
@@ -114,8 +116,20 @@ class RunFolder:
         with lock:
             yield
 
-    def begin(self, config: DictConfig, overrides: list[str]) -> None:
-        """Writes the config and marks the run as running.
+    def is_held(self) -> bool:
+        """Whether a process trains in this folder at this moment."""
+        if not (self.path / ".lock").is_file():
+            return False
+        try:
+            with FileLock(self.path / ".lock", blocking=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder in which one may only read: nobody can tell
+            return False
+
+    def begin(self, config: DictConfig, overrides: list[str], choices: Mapping[str, str] | None = None) -> None:
+        """Writes the config and marks the run as running; without `choices` those of an earlier sitting stay.
 
         Raises:
             ConfigError: the folder cannot be written.
@@ -126,6 +140,7 @@ class RunFolder:
             self.mark(
                 "running",
                 overrides=overrides,
+                **({"choices": dict(choices)} if choices else {}),
                 pid=os.getpid(),
                 host=socket.gethostname(),
                 started=_now(),

@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from diabolo.errors import ConfigError
-from diabolo.metrics import direction
+from diabolo.yardstick import direction
 
 
 def cosine(optimizer: Optimizer, total_steps: int, final: float = 0.0) -> dict[str, Any]:

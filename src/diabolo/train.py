@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.config import explain, override, register_resolvers, resolved
+from diabolo.config import chosen, explain, override, register_resolvers, resolved
 from diabolo.errors import ConfigError
 from diabolo.runs import RunFolder, unwritable
 from diabolo.sweep import done, place
@@ -70,7 +70,7 @@ def main(config: DictConfig) -> float:
         else:
             _refuse_done(config, run)
             start = launch if str(config.trainer.strategy).startswith("ddp") else train
-            metrics = start(config, run, list(job.overrides.task))
+            metrics = start(config, run, list(job.overrides.task), chosen())
     except (ConfigError, OmegaConfBaseException) as failure:
         error = failure if isinstance(failure, ConfigError) else ConfigError(explain(failure, ()))
         if swept:
@@ -96,7 +96,9 @@ def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return train(config, run, [*run.state().get("overrides", []), *overrides])
 
 
-def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def launch(
+    config: DictConfig, run: RunFolder, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """`train` in processes of its own, for strategies that start the script again once for each device: what they start
     is `diabolo train RUN`, which needs neither Hydra nor the overrides.
 
@@ -104,7 +106,7 @@ def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) ->
         LaunchFailed: they did not finish the run.
         SystemExit: they were stopped by SIGINT or SIGTERM.
     """
-    run.begin(config, list(overrides))
+    run.begin(config, list(overrides), choices)
     environment = {name: value for name, value in os.environ.items() if name not in PROCESS_GROUP}
     process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
     before = signal.signal(signal.SIGTERM, lambda signum, _: process.send_signal(signum))
@@ -122,10 +124,13 @@ def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) ->
     return run.metrics()
 
 
-def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def train(
+    config: DictConfig, run: RunFolder, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Trains, validates and tests what a resolved config describes and returns the final metrics.
 
-    A run folder that holds a checkpoint is continued from it. Whatever ends the run, its state says so.
+    A run folder that holds a checkpoint is continued from it. Whatever ends the run, its state says so. `choices` are
+    the names chosen of the config groups, for the record.
 
     Raises:
         ConfigError: something that the user can mend; the state is then "failed" with the reason.
@@ -143,7 +148,7 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
         ):
             return _train(config, run, stop)
     with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
-        run.begin(config, list(overrides))
+        run.begin(config, list(overrides), choices)
         try:
             metrics = _train(config, run, stop)
             run.write_metrics(metrics)

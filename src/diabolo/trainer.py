@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from torch import Tensor
 
 from diabolo.errors import ConfigError, choice, positive, whole
-from diabolo.metrics import direction
+from diabolo.yardstick import direction
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any
 import yaml
 
 from diabolo.errors import ConfigError
+from diabolo.report.settings import Flat, Words, settings
+from diabolo.runs import RunFolder
 
 STATES = ("running", "done", "stopped", "failed")
-Flat = dict[str, Any]  # dotted keys -> values
+CUT_OFF = "cut off"  # running by its own account, but its process is gone
+FIELDS = ("name", "state", "reason", "started")
 
 
 @dataclass
@@ -30,24 +34,45 @@ class Run:
     metrics: Flat
     started: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)  # what was chosen of each config group
 
     @cached_property
     def history(self) -> list[Flat]:
         """The metrics of each epoch; lines cut short by a kill are left out."""
         path = self.path / "history.jsonl"
         rows = []
-        for line in path.read_text().splitlines() if path.is_file() else ():
+        for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except json.JSONDecodeError:
                 continue
+            rows += [row] if isinstance(row, dict) else []
         return rows
 
+    @cached_property
+    def settings(self) -> Words:
+        """What makes the run what it is, without its seed; see `diabolo.report.settings`."""
+        return settings(self.choices, self.config)
+
     def get(self, key: str) -> Any:
-        """A metric or a config value by its key; None where the run has neither."""
-        if key in ("name", "state", "reason", "started"):
+        """A metric, a config value or the name chosen of a config group; None where the run has none of them."""
+        if key in FIELDS:
             return getattr(self, key)
-        return self.metrics.get(key, self.config.get(key))
+        return self.choices.get(key, self.metrics.get(key, self.config.get(key)))
+
+    def number(self, key: str) -> float | None:
+        """What `get` gives, if it is a finite number."""
+        value = self.get(key)
+        ordinary = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if ordinary else None
+
+    def keys(self) -> set[str]:
+        """All that `get` knows."""
+        return {*FIELDS, *self.metrics, *self.config, *self.choices}
+
+    def knows(self, key: str) -> bool:
+        """Whether the run has the key, be its value null."""
+        return key in FIELDS or any(key in mapping for mapping in (self.metrics, self.config, self.choices))
 
 
 @dataclass
@@ -61,7 +86,8 @@ class Skipped:
 def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     """All runs below `folders`, by name, and what had to be skipped.
 
-    A folder with a config.yaml or a state.json of its own counts as a run; nothing below it is searched.
+    A folder with a config.yaml or a state.json of its own counts as a run; nothing below it is searched. Skipped are
+    runs that cannot be read and folders in which there is none; hidden ones are passed over.
 
     Raises:
         ConfigError: a folder that does not exist.
@@ -72,20 +98,24 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ConfigError(f"{str(folder)!r} is not a folder; give folders of runs, such as runs or sweeps.")
-        for path in _run_folders(folder):
-            if (real := path.resolve()) in seen:
+        for found in _search(folder, seen):
+            if isinstance(found, Skipped):
+                skipped += [found] if found.why != SEEN else []
                 continue
-            seen.add(real)
-            name = path.name if path == folder else str(path.relative_to(folder))
+            name = found.name if found == folder else str(found.relative_to(folder))
             try:
-                runs.append(read(path, name))
-            except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as failure:
-                skipped.append(Skipped(path, f"{type(failure).__name__}: {' '.join(str(failure).split())[:120]}"))
+                runs.append(read(found, name))
+            except UNREADABLE as failure:
+                skipped.append(Skipped(found, _why(found, failure)))
     return sorted(runs, key=lambda run: run.name), skipped
 
 
 def read(path: Path, name: str) -> Run:
-    """The run in the folder `path`."""
+    """The run in the folder `path`.
+
+    Raises:
+        OSError, ValueError, TypeError, RecursionError, yaml.YAMLError: its files are not what a run writes.
+    """
     state = json.loads((path / "state.json").read_text())
     if not isinstance(state, dict) or state.get("state") not in STATES:
         raise ValueError("state.json names no state")
@@ -96,15 +126,17 @@ def read(path: Path, name: str) -> Run:
     metrics = json.loads(metrics_file.read_text()) if metrics_file.is_file() else {}
     if not isinstance(metrics, dict):
         raise ValueError("metrics.json is no mapping")
+    cut_off = state["state"] == "running" and not RunFolder(path).is_held()
     return Run(
         path,
         name,
-        state["state"],
+        CUT_OFF if cut_off else state["state"],
         str(state.get("reason", "")),
         flatten(config),
         metrics,
         str(state.get("started", "")),
         dict(state.get("versions", {})),
+        dict(state.get("choices", {})),
     )
 
 
@@ -119,13 +151,36 @@ def flatten(config: dict[Any, Any], prefix: str = "") -> Flat:
     return flat
 
 
-def _run_folders(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder, followlinks=True):
-        if "state.json" in files or "config.yaml" in files:
-            folders[:] = []
-            yield Path(place)
-        else:
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+def _search(folder: Path, seen: set[Path]) -> list[Path | Skipped]:
+    """Run folders below `folder`, itself included, in order; in their stead, the topmost folders that hold none.
+
+    Each place is visited once, whatever links lead to it.
+    """
+    if (real := folder.resolve()) in seen:
+        return [Skipped(folder, SEEN)]
+    seen.add(real)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as failure:
+        return [Skipped(folder, f"cannot be read: {failure.strerror}")]
+    if {"state.json", "config.yaml"} & {entry.name for entry in entries}:
+        return [folder]
+    found: list[Path | Skipped] = []
+    for entry in entries:
+        if entry.is_dir() and not entry.name.startswith("."):
+            found += _search(folder / entry.name, seen)
+    if any(isinstance(one, Path) or one.why not in (NO_RUN, EMPTY) for one in found):
+        return found
+    return [Skipped(folder, NO_RUN if entries else EMPTY)]
 
 
+def _why(path: Path, failure: Exception) -> str:
+    """What is wrong with the run folder, in words."""
+    if missing := [name for name in ("config.yaml", "state.json") if not (path / name).is_file()]:
+        return f"it has no {missing[0]}"
+    return f"{type(failure).__name__}: {' '.join(str(failure).split())[:120]}"
+
+
+NO_RUN, EMPTY, SEEN = "there is no run in it", "it is empty", "it was searched already"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

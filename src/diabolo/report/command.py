@@ -1,0 +1,148 @@
+"""`diabolo compare FOLDER...`: many runs in words, as a table, on a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from diabolo.errors import ConfigError
+from diabolo.report.collect import Run, Skipped, collect
+from diabolo.report.fold import differing
+from diabolo.report.losses import compare_losses, matrix, pairs, summary
+from diabolo.report.select import where
+from diabolo.report.table import for_terminal, tabulate, to_markdown, write_csv, write_text
+from diabolo.report.words import say
+
+DEFAULT_FOLDERS = ("runs", "sweeps")
+MOST_LINES = 40  # of a table of losses in the terminal
+MOST_SKIPPED = 20  # skipped folders that are named
+
+
+def compare(arguments: Sequence[str]) -> None:
+    """The command `diabolo compare`.
+
+    Raises:
+        ConfigError: no such folder, no run in it, a condition that cannot be read, or a file that cannot be written.
+    """
+    parser = argparse.ArgumentParser("diabolo compare", description="Compare runs: in words, as a table, on a page.")
+    add_selection(parser)
+    parser.add_argument("--sort", metavar="KEY", help="a metric, best first, or a config key, such as test/mse")
+    parser.add_argument("--top", type=count, metavar="N", help="the first N rows of the table only")
+    parser.add_argument("--csv", metavar="FILE", help="write the table in full precision")
+    parser.add_argument("--markdown", metavar="FILE", help="write words and tables as Markdown")
+    parser.add_argument("--html", metavar="FILE", help="write one page with everything, plots and pictures included")
+    parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG and SVG")
+    parser.add_argument("--tensorboard", metavar="DIR", help="write the plots as a TensorBoard run")
+    given = parser.parse_intermixed_args(arguments)
+
+    runs, skipped = selected(given.folders, given.where)
+    table = tabulate(runs, given.sort, given.top)
+    losses = compare_losses(runs)
+    columns = differing(runs)
+    words = [*say(runs), *summary(losses)]
+    blocks = [
+        ("Losses on every metric (* the best of its setting)", *matrix(losses, columns)),
+        ("Losses image by image", *pairs(losses, columns)),
+    ]
+
+    out = console()
+    for sentence in words:
+        out.print(f"- {sentence}", markup=False, soft_wrap=True)
+    out.print()
+    out.print(for_terminal(table))
+    for title, heads, lines in blocks:
+        if lines:
+            out.print(f"\n{title}", style="bold")
+            out.print(plain_table(heads, lines[:MOST_LINES]))
+            if len(lines) > MOST_LINES:
+                out.print(f"... and {len(lines) - MOST_LINES} rows more: --where chooses, --markdown FILE has all")
+    say_skipped(skipped)
+
+    if given.csv:
+        write_csv(table, given.csv)
+    if given.markdown:
+        parts = [
+            "".join(f"- {sentence}\n" for sentence in words),
+            to_markdown(table.heads(), map(table.cells, table.rows)),
+        ]
+        parts += [f"**{title}**\n\n{to_markdown(heads, lines)}" for title, heads, lines in blocks if lines]
+        write_text(given.markdown, "\n".join(parts))
+    if given.html:
+        from diabolo.report.page import write_page
+
+        write_page(runs, skipped, Path(given.html), words)
+    if given.plots:
+        from diabolo.report.plots import write_plots
+
+        write_plots(runs, Path(given.plots))
+    if given.tensorboard:
+        from diabolo.report.board import write_board
+
+        write_board(runs, Path(given.tensorboard))
+
+
+def add_selection(parser: argparse.ArgumentParser, folders: str = "*") -> None:
+    """The arguments of all commands that choose among runs."""
+    which = "folders of runs" + (f" (default: {' and '.join(DEFAULT_FOLDERS)})" if folders == "*" else "")
+    parser.add_argument("folders", nargs=folders, metavar="FOLDER", help=which)
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help='only runs of which it holds, such as "bottleneck.size>=25" or loss=mse,mae; may be repeated',
+    )
+
+
+def selected(folders: Sequence[str], conditions: Sequence[str]) -> tuple[list[Run], list[Skipped]]:
+    """The runs below the folders of which the conditions hold, and what was skipped.
+
+    Raises:
+        ConfigError: a folder that does not exist, no run in any, or a condition that cannot be read or fits no run.
+    """
+    folders = folders or [name for name in DEFAULT_FOLDERS if Path(name).is_dir()]
+    if not folders:
+        raise ConfigError(f"there is neither {' nor '.join(DEFAULT_FOLDERS)} here: name a folder of runs.")
+    runs, skipped = collect(folders)
+    if not runs:
+        say_skipped(skipped)
+        raise ConfigError(f"there is no run below {' or '.join(map(str, folders))}.")
+    chosen = where(runs, conditions)
+    if not chosen:
+        raise ConfigError(f"none of the {len(runs)} runs fits --where {' --where '.join(map(repr, conditions))}.")
+    return chosen, skipped
+
+
+def say_skipped(skipped: Sequence[Skipped]) -> None:
+    """Names on stderr what was skipped, and why."""
+    for one in skipped[:MOST_SKIPPED]:
+        print(f"skipped {one.path}: {one.why}", file=sys.stderr)
+    if len(skipped) > MOST_SKIPPED:
+        print(f"skipped {len(skipped) - MOST_SKIPPED} more folders", file=sys.stderr)
+
+
+def console() -> Console:
+    """stdout: as wide as the terminal, or as the longest line where it goes to a file."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+
+
+def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> RichTable:
+    """A table as rich prints it."""
+    table = RichTable(*heads, box=None, pad_edge=False, header_style="bold")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

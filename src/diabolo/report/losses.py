@@ -1,0 +1,244 @@
+"""Losses compared on every metric: rows trained with, columns measured by, and paired differences image by image."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from diabolo.report.collect import Run
+from diabolo.report.fold import Folded, differing, fold, grouped, order_key
+from diabolo.report.settings import Words, plain
+from diabolo.report.words import figure
+from diabolo.yardstick import direction
+
+MEASURED_BY = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/knn_accuracy")
+PAIRED = ("mse", "mae", "ssim")  # figures that single images have
+NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
+FEWEST = 30  # images under which the normal approximation is not to be trusted
+
+
+@dataclass
+class Difference:
+    """What training with `first` instead of `second` does to a metric, image by image on the same images.
+
+    `mean` is that of first - second over the images, each image first averaged over seeds; `low` and `high` bound its
+    95 % confidence interval by the normal approximation: it speaks of other images of this kind, not of other seeds.
+    """
+
+    metric: str
+    first: str
+    second: str
+    mean: float
+    low: float
+    high: float
+    images: int
+    share: float  # of the images that `first` is better on
+    seeds: int  # in both
+    agreeing: int  # of these, how many have a mean difference of the same sign
+
+    @property
+    def better(self) -> str | None:
+        """The better loss; None where the interval holds 0, or the images are too few to tell."""
+        if self.images < FEWEST or not math.isfinite(self.mean) or self.low <= 0 <= self.high:
+            return None
+        return self.first if (self.mean > 0) == (direction(self.metric) == "max") else self.second
+
+    def verdict(self) -> str:
+        """One sentence without the setting."""
+        pair = f"measured by {self.metric.upper()}, {self.first} against {self.second}"
+        interval = f"{self.mean:+.3g}, 95 % interval {self.low:+.3g} to {self.high:+.3g}, {self.images:,} images"
+        if self.better is None:
+            return f"{pair}: no difference that is certain ({interval})"
+        other = self.second if self.better == self.first else self.first
+        share = self.share if self.better == self.first else 1 - self.share
+        seeds = f", in {self.agreeing} of {self.seeds} seeds" if self.seeds > 1 else ""
+        return f"{pair}: {self.better} is better than {other} ({interval}, better on {share:.0%} of them{seeds})"
+
+
+@dataclass
+class Comparison:
+    """Runs that differ only in loss and seed: `rows` by the name of the loss, each folded over its seeds."""
+
+    setting: Words
+    rows: dict[str, Folded]
+    differences: list[Difference]
+
+
+def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
+    """A comparison for each setting in which at least two losses were trained, in the order of the settings."""
+    done = [run for run in runs if run.state == "done"]
+    found = []
+    for alike in grouped(done, lambda run: frozenset(_without_loss(run).items())):
+        rows = _by_loss(fold(alike))
+        if len(rows) > 1:
+            rows = dict(sorted(rows.items()))
+            found.append(Comparison(_without_loss(alike[0]), rows, _differences(rows)))
+    columns = differing(done)
+    return sorted(found, key=lambda one: [order_key(next(iter(one.rows.values())).get(key)) for key in columns])
+
+
+def loss_name(run: Run) -> str:
+    """The name of the loss: as chosen on the command line, or that of its class."""
+    return run.choices.get("loss") or str(run.config.get("loss._target_", "?")).rpartition(".")[2]
+
+
+def summary(comparisons: Sequence[Comparison]) -> list[str]:
+    """One sentence a pair of losses and metric, over all settings."""
+    found: dict[tuple[str, str, str], list[Difference]] = {}
+    for comparison in comparisons:
+        for one in comparison.differences:
+            found.setdefault((one.first, one.second, one.metric), []).append(one)
+    said = []
+    for (first, second, metric), differences in found.items():
+        if len(differences) == 1:
+            said.append(f"{_capital(differences[0].verdict())}.")
+            continue
+        pair = f"Measured by {metric.upper()}, {first} against {second}"
+        wins = {name: sum(one.better == name for one in differences) for name in (first, second)}
+        means = [one.mean for one in differences]
+        undecided = len(differences) - sum(wins.values())
+        said.append(
+            f"{pair}: {first} is better at {wins[first]} and {second} at {wins[second]} of {len(differences)} settings"
+            f"{f', {undecided} undecided' if undecided else ''} (mean differences {min(means):+.3g} to"
+            f" {max(means):+.3g}; 95 % intervals over the images)."
+        )
+    return said
+
+
+def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of "trained with" against "measured by", the best of each setting marked by a star; `columns` are
+    the settings' keys to show."""
+    shown = [key for key in columns if any(key in one.setting for one in comparisons)]
+    metrics = [key for key in MEASURED_BY if any(row.values(key) for one in comparisons for row in one.rows.values())]
+    heads = [*shown, "trained with", *(_title(key) for key in metrics)]
+    lines = []
+    for one in comparisons:
+        best = {key: _best(one.rows, key) for key in metrics}
+        for name, row in one.rows.items():
+            cells = [_marked(row, key, name == best[key]) for key in metrics]
+            lines.append([*(one.setting.get(key, "") for key in shown), name, *cells])
+    return heads, lines
+
+
+def pairs(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the paired differences."""
+    shown = [key for key in columns if any(key in one.setting for one in comparisons)]
+    heads = [*shown, "losses", "measured by", "mean difference", "95 % interval", "better"]
+    lines = [
+        [
+            *(one.setting.get(key, "") for key in shown),
+            f"{difference.first} - {difference.second}",
+            difference.metric.upper(),
+            f"{difference.mean:+.3g}",
+            f"{difference.low:+.3g} to {difference.high:+.3g}",
+            difference.better or "undecided",
+        ]
+        for one in comparisons
+        for difference in one.differences
+    ]
+    return heads, lines
+
+
+def _without_loss(run: Run) -> Words:
+    return {key: value for key, value in run.settings.items() if key.partition(".")[0] != "loss"}
+
+
+def _by_loss(rows: Sequence[Folded]) -> dict[str, Folded]:
+    """Rows by the name of their loss; where a loss was trained with several arguments, those stand behind it."""
+    names = [loss_name(row.first) for row in rows]
+    arguments = [{key: v for key, v in row.first.config.items() if key.startswith("loss.")} for row in rows]
+    by_name = {}
+    for name, mine, row in zip(names, arguments, rows, strict=True):
+        others = [theirs for other, theirs in zip(names, arguments, strict=True) if other == name]
+        differing = [key for key in mine if any(theirs.get(key) != mine[key] for theirs in others)]
+        by_name[" ".join([name, *(f"{key[5:]}={plain(mine[key])}" for key in differing)])] = row
+    return by_name
+
+
+def _differences(rows: dict[str, Folded]) -> list[Difference]:
+    figures = {name: _of_seeds(row) for name, row in rows.items()}
+    found = []
+    for first, second in combinations(rows, 2):
+        mine, theirs = figures[first], figures[second]
+        if mine is None or theirs is None or mine[0] != theirs[0]:
+            continue
+        found += [_difference(metric, first, second, mine[1], theirs[1]) for metric in PAIRED]
+    return found
+
+
+Seeds = dict[str, dict[str, np.ndarray]]  # seed -> metric -> N figures
+
+
+def _of_seeds(row: Folded) -> tuple[str, Seeds] | None:
+    """The hash of the images and the figures of each seed; None where a run has none or was measured on others."""
+    seeds: Seeds = {}
+    images = set()
+    for run in row.runs:
+        if (read := per_image(run.path)) is None:
+            return None
+        images.add(f"{read[0]} {len(read[1]['labels'])}")
+        seeds[plain(run.get("seed"))] = read[1]
+    return (images.pop(), seeds) if len(images) == 1 else None
+
+
+def per_image(folder: Path) -> tuple[str, dict[str, np.ndarray]] | None:
+    """What `diabolo.callbacks.per_image` left in a run folder: the hash of the images, and N float32 figures each of
+    mse, mae and ssim, with N labels. None where there is no such file or it is broken."""
+    try:
+        with (folder / "per_image.npz").open("rb") as file, np.load(file) as arrays:
+            figures = {name: arrays[name].astype(np.float32) for name in PAIRED} | {"labels": arrays["labels"]}
+            images = str(arrays["images"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+        return None
+    shapes = {values.shape for values in figures.values()}
+    return (images, figures) if len(shapes) == 1 and len(shapes.pop()) == 1 and len(figures["labels"]) else None
+
+
+def _difference(metric: str, first: str, second: str, mine: Seeds, theirs: Seeds) -> Difference:
+    ours, others = (np.stack([seed[metric] for seed in seeds.values()]).mean(0, np.float64) for seeds in (mine, theirs))
+    difference: np.ndarray = ours - others
+    mean, count = float(difference.mean()), len(difference)
+    half = NORMAL_95 * float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    sign = 1 if direction(metric) == "max" else -1
+    common = [
+        float((mine[seed][metric] - theirs[seed][metric]).mean(dtype=np.float64)) for seed in mine if seed in theirs
+    ]
+    return Difference(
+        metric,
+        first,
+        second,
+        mean,
+        mean - half,
+        mean + half,
+        count,
+        float((sign * difference > 0).mean()),
+        len(common),
+        sum((one > 0) == (mean > 0) for one in common),
+    )
+
+
+def _best(rows: dict[str, Folded], key: str) -> str | None:
+    means = {name: mean for name, row in rows.items() if (mean := row.mean(key)) is not None}
+    pick = max if direction(key) == "max" else min
+    leading = [name for name, mean in means.items() if mean == pick(means.values())]
+    return leading[0] if len(leading) == 1 < len(means) else None  # no best where all are the same
+
+
+def _marked(row: Folded, key: str, best: bool) -> str:
+    mean = row.mean(key)
+    return "" if mean is None else figure(mean, row.deviation(key)) + (" *" if best else "")
+
+
+def _title(key: str) -> str:
+    name = key.rpartition("/")[2]
+    return "kNN accuracy" if name == "knn_accuracy" else name.upper()
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

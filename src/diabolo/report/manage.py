@@ -1,0 +1,190 @@
+"""`diabolo runs ls | show | best | rm`: what lies in a folder of runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from diabolo.errors import ConfigError
+from diabolo.report.collect import UNREADABLE, Run, read
+from diabolo.report.command import add_selection, console, count, plain_table, say_skipped, selected
+from diabolo.report.fold import differing, order_key
+from diabolo.report.select import check_key, ranked
+from diabolo.report.settings import plain
+from diabolo.report.words import figure
+from diabolo.runs import RunFolder
+
+HELP = """\
+diabolo runs: what lies in a folder of runs
+
+  diabolo runs ls [FOLDER ...]    list runs
+  diabolo runs show RUN           all about one run
+  diabolo runs best [FOLDER ...]  print the path of the best run, for $(...)
+  diabolo runs rm FOLDER ...      remove runs, after asking
+
+  ls, best and rm take --where, such as --where "bottleneck.size>=25" --where loss=mse,mae
+"""
+LISTED = ("val/mse", "test/mse", "test/ssim")
+
+
+def manage(arguments: Sequence[str]) -> None:
+    """The command `diabolo runs`.
+
+    Raises:
+        ConfigError: what the chosen part of it cannot do, in one sentence.
+    """
+    name, *rest = arguments or ["--help"]
+    if name in PARTS:
+        PARTS[name](rest)
+    elif name in ("-h", "--help"):
+        print(HELP, end="")
+    else:
+        raise ConfigError(f"there is no `diabolo runs {name}`; there are {', '.join(PARTS)}.")
+
+
+def _ls(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser("diabolo runs ls", description="List runs.")
+    add_selection(parser)
+    parser.add_argument("--sort", metavar="KEY", help="a metric, best first, or a config key; by default the start")
+    parser.add_argument("--top", type=count, metavar="N", help="the first N only")
+    given = parser.parse_intermixed_args(arguments)
+    runs, skipped = selected(given.folders, given.where)
+    settings = differing(runs)
+    if any(run.get("seed") != runs[0].get("seed") for run in runs):
+        settings.append("seed")
+    metrics = [key for key in LISTED if any(run.number(key) is not None for run in runs)]
+    if given.sort:
+        runs = ranked(runs, given.sort, runs)
+        if given.sort not in (*settings, *metrics):
+            metrics.append(given.sort)
+    else:
+        runs = sorted(runs, key=lambda run: order_key(run.started or None))
+    lines = [
+        [
+            str(run.path),
+            run.state,
+            *("" if run.get(key) is None else plain(run.get(key)) for key in settings),
+            *(figure(number) if (number := run.number(key)) is not None else _word(run, key) for key in metrics),
+        ]
+        for run in runs[: given.top]
+    ]
+    out = console()
+    out.print(plain_table(["run", "state", *settings, *metrics], lines))
+    say_skipped(skipped)
+
+
+def _show(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser("diabolo runs show", description="All about one run.")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    given = parser.parse_args(arguments)
+    folder = RunFolder.find(given.run)
+    try:
+        run = read(folder.path, folder.path.name)
+    except UNREADABLE as failure:
+        raise ConfigError(f"{given.run!r} cannot be read as a run ({type(failure).__name__}: {failure}).") from failure
+    state = folder.state()
+    out = console()
+    lines = [["run", str(folder.path)], ["state", run.state + (f": {run.reason}" if run.reason else "")]]
+    lines += [[name, str(state[name])] for name in ("started", "changed", "host") if name in state]
+    lines += [["overrides", " ".join(map(str, state.get("overrides", []))) or "none"]]
+    if run.choices:
+        lines += [["choices", " ".join(f"{group}={name}" for group, name in run.choices.items())]]
+    lines += [["config", str(folder.path / "config.yaml")]]
+    lines += [["versions", " ".join(f"{name} {version}" for name, version in run.versions.items())]]
+    out.print(_pairs(lines))
+    if run.metrics:
+        out.print("\nmetrics", style="bold")
+        out.print(_pairs([[k, plain(v)] for k, v in sorted(run.metrics.items()) if not k.startswith("versions/")]))
+    pictures = sorted(folder.pictures.rglob("*.png"))
+    if pictures:
+        out.print("\npictures", style="bold")
+        for picture in pictures:
+            out.print(str(picture), markup=False, soft_wrap=True)
+
+
+def _best(arguments: Sequence[str]) -> None:
+    """The path alone on stdout; what there is to say of it on stderr."""
+    parser = argparse.ArgumentParser("diabolo runs best", description="Print the path of the best run, for $(...).")
+    add_selection(parser)
+    parser.add_argument("--by", default="val/mse", metavar="KEY", help="the metric that decides (default: val/mse)")
+    given = parser.parse_intermixed_args(arguments)
+    runs, skipped = selected(given.folders, given.where)
+    check_key("--by", given.by, runs)
+    measured = [run for run in runs if run.state == "done" and run.number(given.by) is not None]
+    if not measured:
+        raise ConfigError(f"none of the {len(runs)} runs is done with a number as `{given.by}`.")
+    best = ranked(measured, given.by, measured)[0]
+    print(best.path)
+    print(f"{given.by} {figure(best.number(given.by) or 0.0)}, the best of {len(measured)} runs", file=sys.stderr)
+    say_skipped(skipped)
+
+
+def _rm(arguments: Sequence[str]) -> None:
+    """Raises ConfigError where nobody can be asked, and where a run had to be left."""
+    parser = argparse.ArgumentParser("diabolo runs rm", description="Remove runs, after asking.")
+    add_selection(parser, folders="+")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    given = parser.parse_intermixed_args(arguments)
+    runs, _ = selected(given.folders, given.where)
+    sizes = [_size(run.path) for run in runs]
+    out = console()
+    lines = [[str(run.path), run.state, _mb(size)] for run, size in zip(runs, sizes, strict=True)]
+    out.print(plain_table(["run", "state", "size"], lines))
+    what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, {_mb(sum(sizes))}"
+    if not given.yes:
+        if not sys.stdin.isatty():
+            raise ConfigError(f"nothing was removed of {what}: say --yes where nobody can be asked.")
+        if input(f"Remove {what}? [y/N] ").strip().lower() not in ("y", "yes"):
+            out.print("Nothing was removed.")
+            return
+    left = [sentence for run in runs if (sentence := _remove(run)) is not None]
+    out.print(f"Removed {len(runs) - len(left)} of {what}.")
+    if left:
+        raise ConfigError(f"left: {'; '.join(left)}.")
+
+
+def _remove(run: Run) -> str | None:
+    """Removes a run's folder, or says why it is left."""
+    folder = RunFolder(run.path)
+    if run.path.is_symlink():
+        return f"{run.path} (a link)"
+    if not folder.is_run():
+        return f"{run.path} (no run any more)"
+    try:
+        with folder.held():  # so that nobody continues it meanwhile
+            shutil.rmtree(run.path)
+    except ConfigError as busy:
+        return str(busy).rstrip(".")
+    except OSError as failure:
+        return f"{run.path} ({failure.strerror or failure})"
+    return None
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    places = ((Path(place), files) for place, _, files in os.walk(folder))
+    return sum((place / name).lstat().st_size for place, files in places for name in files)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _word(run: Run, key: str) -> str:
+    value = run.get(key)
+    return "" if value is None else plain(value)
+
+
+def _pairs(lines: Sequence[Sequence[str]]) -> Table:
+    table = plain_table(["", ""], lines)
+    table.show_header = False
+    return table
+
+
+PARTS = {"ls": _ls, "show": _show, "best": _best, "rm": _rm}

@@ -1,0 +1,61 @@
+"""Run folders made by hand, with figures that a test can work out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+
+def write_run(
+    path: Path,
+    size: int = 4,
+    loss: str = "mse",
+    seed: int = 0,
+    state: str = "done",
+    reason: str = "",
+    metrics: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    choices: Mapping[str, str] | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
+    started: str = "2026-11-20T10:00:00+00:00",
+) -> Path:
+    """Writes a run folder as `diabolo train` would have left it. `metrics` and the dotted `config` come on top."""
+    path.mkdir(parents=True)
+    nested: dict[str, Any] = {
+        "data": {"image_shape": [1, 8, 8], "root": f"/data/{path.name}", "test_limit": None},
+        "model": {"hidden": [16], "output": "sigmoid"},
+        "encoder": {"_target_": "diabolo.families.fc.FCEncoder", "hidden": [16]},
+        "bottleneck": {"size": size},
+        "loss": {"_target_": f"diabolo.losses.{loss.upper()}", "reduction": "mean"},
+        "optimizer": {"lr": 0.005, "weight_decay": 0.0},
+        "callbacks": {"hparams": {"_target_": "diabolo.callbacks.hparams.HParams", "params": {"seed": seed}}},
+        "seed": seed,
+    }
+    for key, value in (config or {}).items():
+        node = nested
+        *inner, last = key.split(".")
+        for name in inner:
+            node = node.setdefault(name, {})
+        node[last] = value
+    chosen = {"data": "digits", "model": "fc", "encoder": "fc", "decoder": "fc", "loss": loss, "trainer": "cpu"}
+    about = {"state": state, "started": started, "overrides": [f"bottleneck.size={size}", f"loss={loss}"]}
+    about |= {"choices": chosen | dict(choices or {}), "versions": {"torch": "2.15.0"}} | (
+        {"reason": reason} if reason else {}
+    )
+    (path / "config.yaml").write_text(yaml.safe_dump(nested))
+    (path / "state.json").write_text(json.dumps(about))
+    if state == "done" and metrics is not None:
+        (path / "metrics.json").write_text(json.dumps({"code_size": size, **metrics}))
+    if history:
+        (path / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
+    return path
+
+
+def write_per_image(path: Path, images: str = "the same", **figures: Sequence[float]) -> None:
+    """Writes `per_image.npz` with the figures of each image; those that are not given are 0."""
+    count = len(next(iter(figures.values())))
+    arrays = {name: np.asarray(figures.get(name, np.zeros(count)), np.float32) for name in ("mse", "mae", "ssim")}
+    np.savez(path / "per_image.npz", images=np.array(images), labels=np.zeros(count, np.int32), **arrays)

@@ -1,0 +1,135 @@
+"""The comparison in words: every figure worked out by hand."""
+
+import math
+
+import pytest
+
+from diabolo.report.collect import collect
+from diabolo.report.words import say
+from made_runs import write_run
+
+
+@pytest.fixture
+def words(tmp_path):
+    """What is said of runs given as keyword arguments of `write_run`, by name."""
+
+    def of(**runs: dict) -> list[str]:
+        for name, run in runs.items():
+            write_run(tmp_path / name, **run)
+        return say(collect([tmp_path])[0])
+
+    return of
+
+
+def measured(mse: float, pca: float = 1.0, **more) -> dict:
+    """Metrics of a run; on validation as in test, unless `more` says otherwise."""
+    figures = {"mse": mse, "mae": mse / 2, "psnr": -10 * math.log10(mse), "ssim": 1 - mse}
+    twice = {f"{split}/{name}": value for split in ("val", "test") for name, value in figures.items()}
+    return twice | {"test/pca_mse": pca, "code/dead_units": 0.0, "output/constant": 0.0} | more
+
+
+def test_the_best_run_of_each_metric_is_named_with_its_figures(words):
+    said = words(
+        a={"size": 2, "seed": 0, "metrics": measured(0.1)},
+        b={"size": 2, "seed": 1, "metrics": measured(0.3)},
+        c={"size": 4, "metrics": measured(0.25, **{"val/ssim": 0.95, "test/ssim": 0.9})},
+    )
+    assert said[0] == "3 runs, 2 settings: 3 done."
+    assert said[1] == (  # (.1 + .3) / 2 and sqrt(.01 + .01); PSNR 10 and 5.2288
+        "Best MSE, MAE and PSNR (chosen on validation, measured in test): bottleneck.size=2, with MSE 0.2 ± 0.14, MAE"
+        " 0.1 ± 0.071 and PSNR 7.614 ± 3.4 over 2 seeds."
+    )
+    assert said[2] == "Best SSIM (chosen on validation, measured in test): bottleneck.size=4, with SSIM 0.9."
+
+
+def test_the_best_is_chosen_on_validation_and_in_test_only_where_there_is_none(words):
+    said = words(
+        a={"size": 2, "metrics": measured(0.1, **{"val/mse": 0.4})},
+        b={"size": 4, "metrics": measured(0.2, **{"val/mse": 0.3})},
+    )
+    assert any(one.startswith("Best MSE (chosen on validation") and "size=4, with MSE 0.2." in one for one in said)
+
+
+def test_without_validation_the_test_chooses_and_that_is_said(words):
+    said = words(a={"size": 2, "metrics": {"test/mse": 0.1}}, b={"size": 4, "metrics": {"test/mse": 0.2}})
+    assert "Best MSE (chosen and measured in test): bottleneck.size=2, with MSE 0.1." in said
+
+
+@pytest.mark.parametrize(
+    ("errors", "sentence"),
+    [
+        ((0.2, 0.104, 0.1), "The smallest bottleneck within 5 % of the lowest test MSE (0.1) is 4 (0.104)."),
+        ((0.2, 0.106, 0.1), "is 8 (0.1), the largest that was tried: larger ones may still gain."),
+        ((0.1, 0.2, 0.3), "The smallest bottleneck within 5 % of the lowest test MSE (0.1) is 2 (0.1)."),
+    ],
+)
+def test_the_smallest_bottleneck_that_is_enough(words, errors, sentence):
+    runs = {f"r{s}": {"size": s, "metrics": measured(mse)} for s, mse in zip((2, 4, 8), errors, strict=True)}
+    assert sum(sentence in one for one in words(**runs)) == 1
+
+
+def test_where_pca_is_better(words):
+    said = words(
+        a={"size": 2, "metrics": measured(0.2, pca=0.3)},
+        b={"size": 4, "metrics": measured(0.2, pca=0.15)},
+        c={"size": 4, "loss": "mae", "metrics": measured(0.1, pca=0.15)},
+        d={"size": 8, "metrics": measured(0.2, pca=0.05)},
+        e={"size": 16, "metrics": measured(0.2, pca=0.01)},
+    )
+    assert "At a bottleneck of 8 and 16, PCA has a lower test MSE than every run." in said
+    assert "PCA of the same size has a lower test MSE than loss=mse bottleneck.size=4 (0.2, PCA 0.15)." in said
+
+
+def test_where_it_never_is(words):
+    said = words(a={"size": 2, "metrics": measured(0.2)}, b={"size": 4, "metrics": measured(0.1)})
+    assert "Every network has a lower test MSE than PCA of its own size." in said
+
+
+def test_runs_on_different_images_are_not_compared_with_each_other(words):
+    other = {"choices": {"data": "mnist"}, "config": {"data.image_shape": [1, 28, 28]}}
+    said = words(
+        a={"size": 2, "metrics": measured(0.2)},
+        b={"size": 4, "metrics": measured(0.3)},
+        c={"size": 2, "metrics": measured(0.01), **other},
+        d={"size": 4, "metrics": measured(0.02), **other},
+    )
+    assert "The runs are measured on 2 different sets of images; only runs on the same compare." in said
+    assert any(one.startswith("On digits 1x8x8: Best MSE") and "with MSE 0.2" in one for one in said)
+    assert any(one.startswith("On mnist 1x28x28: Best MSE") and "with MSE 0.01" in one for one in said)
+
+
+def test_runs_that_failed_or_look_broken_are_named(words):
+    curve = [{"epoch": 1, "val/mse": 0.1}, {"epoch": 2, "val/mse": 0.3}]
+    said = words(
+        blown={"state": "failed", "reason": "the loss is not a finite number at step 7: the training diverged."},
+        cut={"state": "running"},
+        dead={"size": 8, "metrics": measured(0.2, **{"code/dead_units": 3.0})},
+        empty={"size": 9},
+        flat={"size": 10, "metrics": measured(0.2, **{"output/constant": 1.0})},
+        late={"size": 11, "metrics": measured(0.1), "history": curve},
+        nan={"size": 12, "metrics": measured(0.2, **{"test/mse": math.nan})},
+        steady={"size": 13, "metrics": measured(0.2), "history": [curve[1], curve[0]]},
+        stopped={"state": "stopped", "reason": "stopped by SIGINT"},
+    )
+    assert said[0] == "9 runs: 1 cut off, 6 done, 1 failed, 1 stopped."
+    assert "Failed: bottleneck.size=4 (the loss is not a finite number at step 7: the training diverged)." in said
+    assert "Cut off or stopped, to be continued by diabolo train RUN: cut and stopped." in said
+    assert "bottleneck.size=8 (3 of 8) has dead code units." in said
+    assert "bottleneck.size=9 has no metrics although it is done." in said
+    assert "bottleneck.size=10 gives the same output for every image." in said
+    assert "bottleneck.size=11 and bottleneck.size=12 diverged in training." in said
+    assert not any("=13" in one for one in said)
+
+
+def test_many_failures_are_counted_not_listed(words):
+    said = words(**{f"r{i}": {"state": "failed", "seed": i} for i in range(8)})
+    assert said[0] == "8 runs, 1 settings: 8 failed."
+    assert sum(one.startswith("Failed: seed=") for one in said) == 5
+    assert "3 more failed." in said
+
+
+def test_a_repeated_run_is_said_not_to_count(words):
+    said = words(
+        a={"metrics": measured(0.2), "started": "2026-01-01"}, b={"metrics": measured(0.1), "started": "2026-01-02"}
+    )
+    assert "1 run is of the same settings and seed as a later one, which counts in its place." in said
