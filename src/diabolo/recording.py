@@ -105,6 +105,10 @@ class Stopped(BaseException):
         self.exit_code = 128 + signum
 
 
+class GivenUp(Exception):
+    """A callback ended the run early, and says why; the checkpoints written so far stay."""
+
+
 class SignalStop(Callback):
     """Turns SIGINT and SIGTERM into `Stopped`: while training after the step in progress, with a checkpoint of that
     very step; before and after at once. A second signal does not wait for the step. Used as a context manager.

@@ -24,7 +24,7 @@ from diabolo.errors import ConfigError
 from diabolo.runs import RunFolder, unwritable
 
 if TYPE_CHECKING:
-    from lightning import Trainer
+    from lightning import Callback, Trainer
 
     from diabolo.data.datamodule import ImageData
     from diabolo.module import AutoencoderModule
@@ -89,17 +89,23 @@ def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) ->
     return run.metrics()
 
 
-def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def train(
+    config: DictConfig, run: RunFolder, overrides: Sequence[str] = (), callbacks: Sequence[Callback] = ()
+) -> dict[str, Any]:
     """Trains, validates and tests what a resolved config describes and returns the final metrics.
 
     A run folder that holds a checkpoint is continued from it. Whatever ends the run, its state says so.
 
+    Args:
+        callbacks: called beside those of the config.
+
     Raises:
         ConfigError: something that the user can mend; the state is then "failed" with the reason.
+        GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
         SystemExit: SIGINT or SIGTERM (exit code 130 or 143); the state is "stopped", and a checkpoint lies there if
             training had begun.
     """
-    from diabolo.recording import SignalStop, Stopped
+    from diabolo.recording import GivenUp, SignalStop, Stopped
     from diabolo.terminal import logging_to, short
 
     rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -108,17 +114,20 @@ def train(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) -> 
             SignalStop(run.checkpoints / "last.ckpt") as stop,
             logging_to(run.path / f"run.{rank}.log", terminal=False),
         ):
-            return _train(config, run, stop)
+            return _train(config, run, stop, callbacks)
     with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
         run.begin(config, list(overrides))
         try:
-            metrics = _train(config, run, stop)
+            metrics = _train(config, run, stop, callbacks)
             run.write_metrics(metrics)
             run.mark("done")
         except Stopped as stopped:
             run.mark("stopped", reason=str(stopped))
             log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
             sys.exit(stopped.exit_code)
+        except GivenUp as reason:
+            run.mark("stopped", reason=str(reason))
+            raise
         except ConfigError as error:
             log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
             _fail(run, str(error))
@@ -141,7 +150,7 @@ def _refuse_done(config: DictConfig, run: RunFolder) -> None:
         )
 
 
-def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, Any]:
+def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequence[Callback]) -> dict[str, Any]:
     import torch
     from lightning import seed_everything
 
@@ -160,7 +169,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, An
     trainer = build_trainer(
         config,
         folder=run.path,
-        callbacks=build_callbacks(config),
+        callbacks=[*build_callbacks(config), *callbacks],
         recorders=[clock, History(run.history, clock), ProgressBar(console), stop],
         logger=logger,
         validates=data.has_val,
