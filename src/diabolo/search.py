@@ -32,7 +32,7 @@ from diabolo.space import Space, parse_space
 from diabolo.terminal import console, short
 from diabolo.train import train
 
-WARM_UP = 3  # epochs in which no trial is given up: they tell its learning rate from another's, not its end
+WARM_UP = 3  # the first epoch after which a trial may be given up: earlier ones say little about its end
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "median": partial(optuna.pruners.MedianPruner, n_warmup_steps=WARM_UP),
     "hyperband": partial(optuna.pruners.HyperbandPruner, min_resource=WARM_UP),
@@ -96,8 +96,7 @@ def search(
     for objective in question.objectives:
         if objective.startswith("test/"):
             raise ConfigError(f"`--objective` (= {objective!r}): the test images choose nothing; take a val/ metric.")
-    space = parse_space(question.overrides)
-    _check(space, question)
+    space = _space(question)
     began = time.monotonic()
     folder = folder or question.folder()
     with RunFolder(folder).held(), _opened(folder, question, pruner, seed) as study:
@@ -113,18 +112,23 @@ def search(
         return sitting.say_result()
 
 
-def _check(space: Space, question: Question) -> None:
-    """Composes the corners of the space, so that a mistyped word stops the search and not each trial."""
-    for point in space.corners():
-        overrides = [*space.fixed, *point]
-        try:
-            config = compose_config(overrides, question.config_dir, question.config_name)
-        except Exception as failure:
-            if not concerns_overrides(failure):
-                raise
-            raise ConfigError(explain(failure, overrides)) from failure
-        if str(config.trainer.strategy).startswith("ddp"):
-            raise ConfigError("a search trains its trials in one process: take a trainer without strategy=ddp.")
+def _space(question: Question) -> Space:
+    """The space, its corners composed once, so that a mistyped word stops the search and not each trial.
+
+    Raises:
+        ConfigError: what cannot be read, searched, composed or trained in this process.
+    """
+    try:
+        space = parse_space(question.overrides)
+        for point in space.corners():
+            config = compose_config([*space.fixed, *point], question.config_dir, question.config_name)
+            if str(config.trainer.strategy).startswith("ddp"):
+                raise ConfigError("a search trains its trials in one process: take a trainer without strategy=ddp.")
+    except Exception as failure:
+        if not concerns_overrides(failure):
+            raise
+        raise ConfigError(explain(failure, question.overrides)) from failure
+    return space
 
 
 @contextmanager

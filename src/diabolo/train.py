@@ -75,15 +75,26 @@ def launch(config: DictConfig, run: RunFolder, overrides: Sequence[str] = ()) ->
     """`train` in processes of its own, for strategies that start the script again once for each device: what they start
     is `diabolo train RUN`, which needs neither Hydra nor the overrides."""
     run.begin(config, list(overrides))
-    environment = {name: value for name, value in os.environ.items() if name not in PROCESS_GROUP}
+    environment = {
+        name: v for name, v in os.environ.items() if name not in PROCESS_GROUP and not name.startswith("SLURM_")
+    }
     process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
-    before = signal.signal(signal.SIGTERM, lambda signum, _: process.send_signal(signum))
+    received: set[int] = set()
+
+    def forward(signum: int, _: Any) -> None:
+        received.add(signum)
+        process.send_signal(signal.SIGTERM)
+
+    before = {signum: signal.signal(signum, forward) for signum in (signal.SIGTERM, signal.SIGUSR2)}
     try:
         code = process.wait()
     except KeyboardInterrupt:  # the terminal has sent it to the processes too
         code = process.wait()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    if signal.SIGUSR2 in received and callable(handler := before[signal.SIGUSR2]):
+        handler(signal.SIGUSR2, None)  # submitit queues the job again
     if code:
         sys.exit(code)
     return run.metrics()
@@ -102,8 +113,8 @@ def train(
     Raises:
         ConfigError: something that the user can mend; the state is then "failed" with the reason.
         GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
-        SystemExit: SIGINT or SIGTERM (exit code 130 or 143); the state is "stopped", and a checkpoint lies there if
-            training had begun.
+        SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
+            lies there if training had begun.
     """
     from diabolo.recording import GivenUp, SignalStop, Stopped
     from diabolo.terminal import logging_to, short
@@ -124,6 +135,7 @@ def train(
         except Stopped as stopped:
             run.mark("stopped", reason=str(stopped))
             log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+            stop.hand_on(stopped.signum)
             sys.exit(stopped.exit_code)
         except GivenUp as reason:
             run.mark("stopped", reason=str(reason))
