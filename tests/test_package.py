@@ -18,8 +18,11 @@ MODULES = {
 ARROWS = {  # what each room may import, in whole or for type checking only
     "__init__": {"runs"},
     "__main__": {"cli"},
-    "cli": {"config", "errors", "evaluation", "inspection", "runs", "train"},
+    "cli": {"config", "errors", "evaluation", "inspection", "runs", "search", "train"},
     "train": {"build", "config", "errors", "progress", "recording", "runs", "terminal", "data.datamodule", "module"},
+    "search": {"config", "errors", "metrics", "pruning", "recording", "runs", "space", "terminal", "train"},
+    "pruning": {"errors", "recording"},
+    "space": {"errors"},
     "evaluation": {"build", "callbacks.pictures", "runs", "terminal", "train"},
     "inspection": {"autoencoder", "build", "shapes", "terminal", "upsampling"},
     "build": {"autoencoder", "data.datamodule", "errors", "layers", "module"},

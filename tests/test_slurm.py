@@ -100,12 +100,12 @@ def test_submitits_local_jobs_and_one_that_is_queued_again(process, trained, tmp
 
 
 def assert_sweeps(launcher: str, out_of_time, process, trained, tmp_path: Path) -> None:
-    """Of three jobs one fails and the others end; a job that is out of time goes on from its checkpoint."""
+    """Of two jobs one fails and the other ends; a job that is out of time goes on from its checkpoint."""
     sweep = ("train", "-m", f"hydra/launcher={launcher}", "hydra.launcher.cpus_per_task=1", *BARE)
     subdir = "hydra.sweep.subdir=${bottleneck.size}"
-    long_run = (*BARE, "bottleneck.size=4", "trainer.max_epochs=400")
+    long_run = (*BARE, "bottleneck.size=4", "trainer.max_epochs=150")
     long = process(*sweep, *long_run[-2:], "hydra.sweep.dir=long", "hydra.launcher.name=long", "hydra.sweep.subdir=run")
-    array = process(*sweep, "bottleneck.size=2,0,3", "trainer.max_epochs=2", "hydra.sweep.dir=array", subdir)
+    array = process(*sweep, "bottleneck.size=0,3", "trainer.max_epochs=2", "hydra.sweep.dir=array", subdir)
 
     run = RunFolder(tmp_path / "long" / "run")
     wait_for(lambda: run.history.exists() and len(run.history.read_text().splitlines()) > 5, long)
@@ -116,8 +116,8 @@ def assert_sweeps(launcher: str, out_of_time, process, trained, tmp_path: Path) 
     out, err = array.communicate(timeout=120)
     assert array.returncode != 0
     assert "`size` (= 0) must be a whole number of at least 1" in out + err
-    runs = {size: RunFolder(tmp_path / "array" / str(size)) for size in (2, 0, 3)}
-    assert {size: one.state()["state"] for size, one in runs.items()} == {2: "done", 0: "failed", 3: "done"}
+    runs = {size: RunFolder(tmp_path / "array" / str(size)) for size in (0, 3)}
+    assert {size: one.state()["state"] for size, one in runs.items()} == {0: "failed", 3: "done"}
     alone = trained(*BARE, "bottleneck.size=3", "trainer.max_epochs=2")
     assert runs[3].metrics()["test/mse"] == alone.metrics()["test/mse"]
 
@@ -129,7 +129,7 @@ def assert_sweeps(launcher: str, out_of_time, process, trained, tmp_path: Path) 
     undisturbed = trained(*long_run)
     assert without_times(run.metrics()) == without_times(undisturbed.metrics())
     epochs = [json.loads(line)["epoch"] for line in run.history.read_text().splitlines()]
-    assert epochs == list(range(1, 401))
+    assert epochs == list(range(1, 151))
 
 
 def wait_for(condition, process) -> None:
