@@ -18,7 +18,7 @@ MODULES = {
 ARROWS = {  # what each room may import, in whole or for type checking only
     "__init__": {"runs"},
     "__main__": {"cli"},
-    "cli": {"config", "errors", "evaluation", "inspection", "report", "runs", "train"},
+    "cli": {"config", "errors", "evaluation", "inspection", "report", "runs", "search", "train"},
     "train": {
         "build",
         "config",
@@ -32,6 +32,9 @@ ARROWS = {  # what each room may import, in whole or for type checking only
         "module",
     },
     "sweep": {"config", "errors", "runs", "terminal"},
+    "search": {"config", "errors", "pruning", "recording", "runs", "space", "terminal", "train", "yardstick"},
+    "pruning": {"errors", "recording"},
+    "space": {"errors"},
     "evaluation": {"build", "callbacks.pictures", "config", "runs", "terminal", "train"},
     "inspection": {"autoencoder", "build", "shapes", "terminal", "upsampling"},
     "build": {"autoencoder", "data.datamodule", "errors", "layers", "module"},

@@ -89,6 +89,27 @@ def test_a_run_may_be_stopped_and_continued_again_and_again(unbroken, monkeypatc
     assert_same(run, unbroken["one_cycle"])
 
 
+def test_who_listens_for_sigusr2_is_called_once_the_checkpoint_is_written(unbroken, monkeypatch, tmp_path):
+    run, seen = RunFolder(tmp_path / "run"), []
+
+    def queue_again(signum, frame):  # as submitit does before the time of a Slurm job is up
+        seen.append(
+            (signum, run.state()["reason"], torch.load(run.checkpoint("last"), weights_only=True)["global_step"])
+        )
+        raise SystemExit(77)
+
+    before = signal.signal(signal.SIGUSR2, queue_again)
+    try:
+        assert stop(monkeypatch, run, BARE, 4, signal.SIGUSR2) == 77
+        assert signal.getsignal(signal.SIGUSR2) is queue_again
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert seen == [(signal.SIGUSR2, "stopped by SIGUSR2", 5)]
+    assert stop(monkeypatch, run, BARE, 7, signal.SIGUSR2) == 140
+    resume(run.path)
+    assert_same(run, unbroken["one_cycle"])
+
+
 def test_the_plateau_setting_does_lower_its_rate(unbroken):
     rates = [row["train/learning_rate"] for row in rows(unbroken["plateau"])]
     assert rates[0] == 3

@@ -13,6 +13,7 @@ diabolo: config-driven experiments with autoencoders on images
                                      model=fc bottleneck.size=25 loss=mae data=mnist
   diabolo train -m KEY=A,B,C ...     a sweep over all combinations
   diabolo train RUN [KEY=VALUE ...]  continue the run in folder RUN
+  diabolo search [KEY=RANGE ...]     search for the best values, e.g. optimizer.lr=tag(log,interval(1e-4,1e-2))
   diabolo inspect [KEY=VALUE ...]    print the walk of shapes of a model, without training
   diabolo evaluate RUN               measure a run's test metrics again
   diabolo compare [FOLDER ...]       compare runs: words, table, losses on every metric, plots, page
@@ -39,7 +40,14 @@ def main() -> None:
         return None
     if command in ("-sc", "--shell-completion"):
         return _complete(arguments)
-    commands = {"train": _train, "inspect": _inspect, "evaluate": _evaluate, "compare": _compare, "runs": _runs}
+    commands = {
+        "train": _train,
+        "search": _search,
+        "inspect": _inspect,
+        "evaluate": _evaluate,
+        "compare": _compare,
+        "runs": _runs,
+    }
     if command not in commands:
         _refuse(f"there is no command {command!r}; there are {', '.join(commands)} (see diabolo --help).")
     sys.path.insert(0, os.getcwd())  # a module beside the user's own yaml can be named in it
@@ -82,6 +90,40 @@ def _hydra(arguments: list[str]) -> None:
         if isinstance(failure, OSError) and failure.filename is not None:
             _refuse(str(unwritable(Path(failure.filename), failure)))
         raise
+
+
+def _search(arguments: list[str]) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        "diabolo search",
+        description="Search for the best values with Optuna. A key is searched when it has several values:"
+        " loss=mse,mae or model=choice(fc,lenet), bottleneck.size=range(2,33,2) (33 left out),"
+        " optimizer.lr=interval(1e-4,1e-2), int(interval(2,64)) for whole numbers,"
+        " and tag(log,...) around these for a logarithmic scale. The same command goes on with a stopped search.",
+    )
+    parser.add_argument("overrides", nargs="*", help="as for diabolo train")
+    parser.add_argument("--trials", type=int, default=20, help="how many the study is to have (20)")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="begin no trial after so many seconds")
+    parser.add_argument("--objective", action="append", metavar="METRIC", help="of a run's final metrics (val/mse);"
+                        " several, as val/mse and code_size, give a Pareto front")  # fmt: skip
+    parser.add_argument("--study", type=Path, metavar="FOLDER", help="where it is kept (searches/<what is searched>)")
+    parser.add_argument("--pruner", default="median", help="of trials that promise little: median, hyperband or none")
+    parser.add_argument("--seed", type=int, default=0, help="of the points drawn, not of the runs (0)")
+    parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
+    parser.add_argument("-cn", "--config-name", default="train", help="the root config")
+    given = parser.parse_intermixed_args(arguments)
+    from diabolo.errors import ConfigError
+
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise ConfigError("diabolo search needs Optuna: pip install diabolo[search].") from None
+    from diabolo.search import Question, search
+
+    question = Question(given.overrides, given.objective or ["val/mse"], given.config_dir, given.config_name)
+    if not search(question, given.trials, given.timeout, given.study, given.pruner, given.seed):
+        sys.exit(1)
 
 
 def _inspect(arguments: list[str]) -> None:
@@ -133,11 +175,8 @@ def _complete(arguments: list[str]) -> None:
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) > 1 and arguments[1:] and arguments[1].startswith("query"):
         if len(words) == 2:
-            print(
-                " ".join(
-                    name for name in ("train", "inspect", "evaluate", "compare", "runs") if name.startswith(words[1])
-                )
-            )
+            names = ("train", "search", "inspect", "evaluate", "compare", "runs")
+            print(" ".join(name for name in names if name.startswith(words[1])))
             return
         if words[1] in ("evaluate", "compare", "runs"):
             return  # folders: the shell's own completion

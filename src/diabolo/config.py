@@ -107,6 +107,7 @@ def known(config: DictConfig, key: str) -> bool:
     return key in keys_of(config)
 
 
+EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # launchers that come with an extra
 NO_GROUP_NAME = "Config group override"  # how Hydra's ValueError begins where a group is given null or a number
 
 
@@ -117,6 +118,9 @@ def concerns_overrides(failure: Exception) -> bool:
 
 def explain(failure: Exception, overrides: Sequence[str]) -> str:
     """One sentence for what Hydra or OmegaConf say about overrides that do not compose, with the nearest right word."""
+    missing = failure.missing_cfg_file or "" if isinstance(failure, MissingConfigException) else ""
+    if missing.startswith("hydra/launcher/") and (extra := EXTRAS.get(missing.rpartition("/")[2])):
+        return f"this launcher comes with an extra that is not installed: pip install diabolo[{extra}]."
     if isinstance(failure, MissingConfigException) and failure.missing_cfg_file and failure.options is not None:
         group, _, name = failure.missing_cfg_file.rpartition("/")
         if not group:

@@ -102,17 +102,24 @@ class Stopped(BaseException):
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.signum = signum
         self.exit_code = 128 + signum
 
 
-class SignalStop(Callback):
-    """Turns SIGINT and SIGTERM into `Stopped`: while training after the step in progress, with a checkpoint of that
-    very step; before and after at once. A second signal does not wait for the step. Used as a context manager.
+class GivenUp(Exception):
+    """A callback ended the run early, and says why; the checkpoints written so far stay."""
 
+
+class SignalStop(Callback):
+    """Turns SIGINT, SIGTERM and SIGUSR2 into `Stopped`: while training after the step in progress, with a checkpoint
+    of that very step; before and after at once. The same signal again does not wait for the step. Used as a context
+    manager.
+
+    SIGUSR2 is what submitit has Slurm send before the time of a job is up; it then wants to queue the job again.
     It must be the last callback, so that the others have taken note of the step when the checkpoint is written.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
     def __init__(self, last: Path) -> None:
         self.last = last
@@ -129,10 +136,17 @@ class SignalStop(Callback):
         for signum, handler in self.handlers.items():
             signal.signal(signum, handler)
 
+    def hand_on(self, signum: int) -> None:
+        """Calls the handler of SIGUSR2 that was there before: submitit's queues the job again and exits."""
+        handler = self.handlers.get(signal.Signals(signum))
+        if signum == signal.SIGUSR2 and callable(handler):
+            self.__exit__()  # queueing again sends signals, too
+            handler(signum, None)
+
     def _receive(self, signum: int, _: FrameType | None) -> None:
-        if not self.training or self.received is not None:
+        if not self.training or self.received == signum:
             raise Stopped(signum)
-        self.received = signum
+        self.received = self.received or signum
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.handlers:  # Lightning put its own in their place

@@ -25,7 +25,7 @@ from diabolo.runs import RunFolder, unwritable
 from diabolo.sweep import done, place
 
 if TYPE_CHECKING:
-    from lightning import Trainer
+    from lightning import Callback, Trainer
 
     from diabolo.data.datamodule import ImageData
     from diabolo.module import AutoencoderModule
@@ -107,15 +107,26 @@ def launch(
         SystemExit: they were stopped by SIGINT or SIGTERM.
     """
     run.begin(config, list(overrides), choices)
-    environment = {name: value for name, value in os.environ.items() if name not in PROCESS_GROUP}
+    environment = {
+        name: v for name, v in os.environ.items() if name not in PROCESS_GROUP and not name.startswith("SLURM_")
+    }
     process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
-    before = signal.signal(signal.SIGTERM, lambda signum, _: process.send_signal(signum))
+    received: set[int] = set()
+
+    def forward(signum: int, _: Any) -> None:
+        received.add(signum)
+        process.send_signal(signal.SIGTERM)
+
+    before = {signum: signal.signal(signum, forward) for signum in (signal.SIGTERM, signal.SIGUSR2)}
     try:
         code = process.wait()
     except KeyboardInterrupt:  # the terminal has sent it to the processes too
         code = process.wait()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    if signal.SIGUSR2 in received and callable(handler := before[signal.SIGUSR2]):
+        handler(signal.SIGUSR2, None)  # submitit queues the job again
     if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         sys.exit(code)
     if code:
@@ -125,19 +136,27 @@ def launch(
 
 
 def train(
-    config: DictConfig, run: RunFolder, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None
+    config: DictConfig,
+    run: RunFolder,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> dict[str, Any]:
     """Trains, validates and tests what a resolved config describes and returns the final metrics.
 
     A run folder that holds a checkpoint is continued from it. Whatever ends the run, its state says so. `choices` are
     the names chosen of the config groups, for the record.
 
+    Args:
+        callbacks: called beside those of the config.
+
     Raises:
         ConfigError: something that the user can mend; the state is then "failed" with the reason.
-        SystemExit: SIGINT or SIGTERM (exit code 130 or 143); the state is "stopped", and a checkpoint lies there if
-            training had begun.
+        GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
+        SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
+            lies there if training had begun.
     """
-    from diabolo.recording import SignalStop, Stopped
+    from diabolo.recording import GivenUp, SignalStop, Stopped
     from diabolo.terminal import logging_to, short
 
     rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -146,17 +165,21 @@ def train(
             SignalStop(run.checkpoints / "last.ckpt") as stop,
             logging_to(run.path / f"run.{rank}.log", terminal=False),
         ):
-            return _train(config, run, stop)
+            return _train(config, run, stop, callbacks)
     with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
         run.begin(config, list(overrides), choices)
         try:
-            metrics = _train(config, run, stop)
+            metrics = _train(config, run, stop, callbacks)
             run.write_metrics(metrics)
             run.mark("done")
         except Stopped as stopped:
             run.mark("stopped", reason=str(stopped))
             log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+            stop.hand_on(stopped.signum)
             sys.exit(stopped.exit_code)
+        except GivenUp as reason:
+            run.mark("stopped", reason=str(reason))
+            raise
         except ConfigError as error:
             log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
             _fail(run, str(error))
@@ -179,7 +202,7 @@ def _refuse_done(config: DictConfig, run: RunFolder) -> None:
         )
 
 
-def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, Any]:
+def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequence[Callback]) -> dict[str, Any]:
     import torch
     from lightning import seed_everything
 
@@ -198,7 +221,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop) -> dict[str, An
     trainer = build_trainer(
         config,
         folder=run.path,
-        callbacks=build_callbacks(config),
+        callbacks=[*build_callbacks(config), *callbacks],
         recorders=[clock, History(run.history, clock), ProgressBar(console), stop],
         logger=logger,
         validates=data.has_val,
