@@ -32,8 +32,8 @@ REFUSED = {  # overrides -> words of the one sentence
     "data.batch_size=abc": "`data.batch_size` (= 'abc') must be a whole number of at least 1",
     "data.split_seed=abc": "`data.split_seed` (= 'abc') must be a whole number of at least 0",
     "data.image_shape=[1,7,8]": "`data.image_shape` (= [1, 7, 8]) must be [channels, height, width]",
-    "data=folder data.root=nowhere": "`data.root` (= 'nowhere') is not a folder",
-    "data=mnist data.source.download=false": "there is no MNIST in `data.root` (= 'data')",
+    "data=folder data.root=nowhere": "nowhere') is not a folder; give the folder",
+    "data=mnist data.source.download=false": "there is no MNIST in `data.root` (= ",
     "model.output=loud": "`model.output` (= 'loud') must be one of identity, relu,",
     "loss=bce model.output=tanh": "set model.output=sigmoid or choose another loss",
     "loss=bce data.mean=0.5": "needs pixels in [0, 1], but `data.mean` and `data.std` normalise them",
@@ -88,7 +88,7 @@ def test_sizes_that_cannot_be_are_one_sentence_in_inspect_too(diabolo, overrides
 
 
 def test_commands_and_run_folders_that_do_not_exist_are_one_sentence(diabolo):
-    assert "there is no command 'trian'; there are train, inspect, evaluate, compare, runs" in sentence(
+    assert "there is no command 'trian'; there are train, search, inspect, evaluate, compare, runs" in sentence(
         diabolo("trian")
     )
     for command in ("train", "evaluate"):

@@ -126,9 +126,29 @@ def test_a_longer_run_without_a_schedule_equals_one_that_was_long_from_the_start
 
 def test_a_schedule_that_knows_its_end_cannot_be_made_longer(diabolo, trained):
     run = trained(*BARE)
+    run.mark("stopped")
+    before = run.record()
     ended = diabolo("train", str(run.path), "trainer.max_epochs=6")
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
     assert "were scheduled for 12 steps, not for 18: start a new run for another number of epochs" in ended.err
+    assert run.record() == before, "a refusal leaves the run what it was"
+
+
+@pytest.mark.parametrize(("override", "words"), {
+    "trainer.max_epochs=6": "its learning rates were scheduled to end there",
+    "optimizer.lr=.1": "`optimizer.lr` is settled in a run that goes on",
+    "bottleneck.size=5": "`bottleneck.size` is settled in a run that goes on",
+    "data.batch_size=16": "`data.batch_size` is settled in a run that goes on",
+    "model=lenet": "`model` is settled in a run that goes on",
+    "trainer.max_epochs=2": "`trainer.max_epochs` (= 2) must be above the 4 epochs",
+}.items())  # fmt: skip
+def test_what_is_settled_is_refused_and_the_run_is_left_alone(diabolo, trained, override, words):
+    run = trained(*BARE)
+    before = run.record(), run.metrics()
+    ended = diabolo("train", str(run.path), override)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert words in ended.err
+    assert (run.record(), run.metrics()) == before
 
 
 @pytest.mark.slow

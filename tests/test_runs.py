@@ -138,9 +138,21 @@ def test_a_folder_with_a_run_takes_no_other_and_a_done_run_is_not_run_again(diab
         ended = diabolo(*again)
         assert (ended.code, len(ended.err.splitlines())) == (2, 1)
         assert words in ended.err
-    assert "is done; to train it longer: diabolo train" in diabolo("train", "here=1").err
+    assert "is done, and its learning rates were scheduled to end there" in diabolo("train", "here=1").err
     assert "(did you mean 'trainer.max_epochs'?)" in diabolo("train", "here=1", "trainer.max_epoch=5").err
     assert RunFolder("here=1").metrics() == before
+
+
+def test_a_run_is_read_from_any_folder(diabolo, tiny, mnist_root, tmp_path, monkeypatch):
+    small = ("data=mnist", "data.root=mnist", "callbacks=none", "logger=none", "hydra.run.dir=run", "data.limit=32")
+    assert diabolo("train", *tiny, *small).code == 0
+    monkeypatch.chdir("/")
+    run = RunFolder(tmp_path / "run")
+    assert run.config().data.root == str(mnist_root)
+    (tmp_path / "mnist").rename(tmp_path / "moved")
+    assert "there is no MNIST" in diabolo("evaluate", str(run.path)).err
+    measured = diabolo("evaluate", str(run.path), f"data.root={tmp_path / 'moved'}").out
+    assert f"{run.metrics()['test/mse']:.6g}" in measured
 
 
 def test_a_run_that_breaks_is_marked_failed_with_the_reason(trained, monkeypatch, tmp_path):

@@ -152,10 +152,11 @@ def _evaluate(arguments: list[str]) -> None:
 
     parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
     parser.add_argument("run", help="a run folder")
+    parser.add_argument("overrides", nargs="*", help="such as data.root=FOLDER where the data have moved")
     given = parser.parse_args(arguments)
     from diabolo.evaluation import evaluate, print_evaluation
 
-    print_evaluation(given.run, evaluate(given.run))
+    print_evaluation(given.run, evaluate(given.run, given.overrides))
 
 
 def _compare(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -74,9 +75,13 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
 
 
 def resolved(config: DictConfig) -> DictConfig:
-    """A copy without interpolations, and without what is not of the run itself: Hydra's own node and `rerun`."""
+    """A copy without interpolations, with an absolute `data.root`, and without what is not of the run itself (Hydra's
+    own node and `rerun`)."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "rerun")])
-    return OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))  # type: ignore[return-value]
+    plain = OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
+    if isinstance(root := OmegaConf.select(plain, "data.root"), str):  # a run folder is read from anywhere
+        OmegaConf.update(plain, "data.root", os.path.abspath(os.path.expanduser(root)))
+    return plain  # type: ignore[return-value]
 
 
 def chosen() -> dict[str, str]:

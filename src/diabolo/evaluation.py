@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from diabolo.config import override
+from diabolo.continuing import revised
 from diabolo.runs import RunFolder, load
 
 
-def evaluate(folder: str | Path) -> dict[str, float]:
+def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
     """The validation and test metrics of the run's kept weights, under the run's own trainer settings.
 
+    Args:
+        overrides: of what may change in a finished run, such as `data.root=`.
+
     Raises:
-        ConfigError: no run folder, no checkpoint, or its data are no longer there.
+        ConfigError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
     """
     from diabolo.build import build_callbacks, build_data, build_trainer
     from diabolo.callbacks.pictures import Drawing
@@ -21,7 +26,9 @@ def evaluate(folder: str | Path) -> dict[str, float]:
     from diabolo.train import measure
 
     run = RunFolder.find(folder)
-    config = override(run.config(), ["trainer.devices=1", "trainer.strategy=auto"])  # one process says it once
+    config = override(
+        revised(run, overrides), ["trainer.devices=1", "trainer.strategy=auto"]
+    )  # one process says it once
     with logging_to(run.log):
         module, data = load(folder), build_data(config)
         callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]

@@ -125,6 +125,7 @@ class SignalStop(Callback):
         self.last = last
         self.received: int | None = None
         self.training = False
+        self.began = False  # whether training has ever begun
 
     def __enter__(self) -> SignalStop:
         self.handlers = {}
@@ -152,7 +153,7 @@ class SignalStop(Callback):
         if self.handlers:  # Lightning put its own in their place
             for signum in self.SIGNALS:
                 signal.signal(signum, self._receive)
-        self.training = True
+        self.training = self.began = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.received is not None:  # came after the last batch; the epoch's own checkpoint is written by now

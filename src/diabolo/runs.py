@@ -149,6 +149,15 @@ class RunFolder:
         except OSError as failure:
             raise unwritable(self.path, failure) from failure
 
+    def record(self) -> dict[str, str]:
+        """What `begin` will write over; empty for a new run."""
+        return {name: (self.path / name).read_text() for name in ("config.yaml", "state.json")} if self.is_run() else {}
+
+    def restore(self, record: Mapping[str, str]) -> None:
+        """Undoes `begin`."""
+        for name, text in record.items():
+            _write(self.path / name, text)
+
     def mark(self, state: str, **more: Any) -> None:
         """Sets the state, keeping what else is known."""
         known = self.state() if (self.path / "state.json").is_file() else {}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.config import chosen, explain, override, register_resolvers, resolved
+from diabolo.config import chosen, explain, register_resolvers, resolved
+from diabolo.continuing import refuse_done, revised
 from diabolo.errors import ConfigError
+from diabolo.launch import LaunchFailed, is_needed, launch
 from diabolo.runs import RunFolder, unwritable
 from diabolo.sweep import done, place
 
@@ -33,20 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROCESS_GROUP = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
-
 register_resolvers()
-
-
-class LaunchFailed(ChildProcessError):
-    """The processes that `launch` started ended without a finished run."""
-
-    def __init__(self, reason: str, exit_code: int) -> None:
-        super().__init__(reason)
-        self.exit_code = exit_code
-
-    def __reduce__(self) -> tuple[type[LaunchFailed], tuple[str, int]]:  # it is sent from a worker to the sweep
-        return LaunchFailed, (str(self), self.exit_code)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://diabolo.conf", config_name="train")
@@ -68,8 +55,8 @@ def main(config: DictConfig) -> float:
         if swept and done(run):
             metrics = run.metrics()
         else:
-            _refuse_done(config, run)
-            start = launch if str(config.trainer.strategy).startswith("ddp") else train
+            refuse_done(config, run)
+            start = launch if is_needed(config) else train
             metrics = start(config, run, list(job.overrides.task), chosen())
     except (ConfigError, OmegaConfBaseException) as failure:
         error = failure if isinstance(failure, ConfigError) else ConfigError(explain(failure, ()))
@@ -88,51 +75,13 @@ def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Continues the run in `folder` from its last checkpoint, with e.g. `trainer.max_epochs=50` to go on longer.
 
     Raises:
-        ConfigError: no run there, nothing left to do, or an unknown override.
+        ConfigError: no run there, nothing left to do, or an override of what is settled.
     """
     run = RunFolder.find(folder)
-    config = override(run.config(), overrides)
-    _refuse_done(config, run)
-    return train(config, run, [*run.state().get("overrides", []), *overrides])
-
-
-def launch(
-    config: DictConfig, run: RunFolder, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """`train` in processes of its own, for strategies that start the script again once for each device: what they start
-    is `diabolo train RUN`, which needs neither Hydra nor the overrides.
-
-    Raises:
-        LaunchFailed: they did not finish the run.
-        SystemExit: they were stopped by SIGINT or SIGTERM.
-    """
-    run.begin(config, list(overrides), choices)
-    environment = {
-        name: v for name, v in os.environ.items() if name not in PROCESS_GROUP and not name.startswith("SLURM_")
-    }
-    process = subprocess.Popen([sys.executable, "-m", "diabolo", "train", str(run.path)], env=environment)
-    received: set[int] = set()
-
-    def forward(signum: int, _: Any) -> None:
-        received.add(signum)
-        process.send_signal(signal.SIGTERM)
-
-    before = {signum: signal.signal(signum, forward) for signum in (signal.SIGTERM, signal.SIGUSR2)}
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:  # the terminal has sent it to the processes too
-        code = process.wait()
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-    if signal.SIGUSR2 in received and callable(handler := before[signal.SIGUSR2]):
-        handler(signal.SIGUSR2, None)  # submitit queues the job again
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        sys.exit(code)
-    if code:
-        state = run.state()
-        raise LaunchFailed(state.get("reason") or f"its processes ended with exit code {code}", code)
-    return run.metrics()
+    config = revised(run, overrides)
+    refuse_done(config, run)
+    start = launch if is_needed(config) else train
+    return start(config, run, [*run.state().get("overrides", []), *overrides])
 
 
 def train(
@@ -167,6 +116,7 @@ def train(
         ):
             return _train(config, run, stop, callbacks)
     with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
+        before = run.record()
         run.begin(config, list(overrides), choices)
         try:
             metrics = _train(config, run, stop, callbacks)
@@ -182,7 +132,10 @@ def train(
             raise
         except ConfigError as error:
             log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
-            _fail(run, str(error))
+            if before and not stop.began:  # a run that could not go on is what it was
+                run.restore(before)
+            else:
+                _fail(run, str(error))
             raise
         except OSError as error:
             _fail(run, str(error))
@@ -192,14 +145,6 @@ def train(
             _fail(run, f"{type(error).__name__}: {error}")
             raise
     return metrics
-
-
-def _refuse_done(config: DictConfig, run: RunFolder) -> None:
-    if run.is_run() and run.state()["state"] == "done" and run.config() == config:
-        raise ConfigError(
-            f"{str(run.path)!r} is done; to train it longer: diabolo train {run.path} trainer.max_epochs=N with N above"
-            f" {config.trainer.max_epochs}."
-        )
 
 
 def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequence[Callback]) -> dict[str, Any]:
