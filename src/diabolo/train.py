@@ -104,7 +104,7 @@ def launch(
 
     Raises:
         LaunchFailed: they did not finish the run.
-        SystemExit: they were stopped by SIGINT or SIGTERM.
+        SystemExit: they were stopped by SIGINT, SIGTERM or SIGUSR2.
     """
     run.begin(config, list(overrides), choices)
     environment = {
@@ -127,7 +127,7 @@ def launch(
             signal.signal(signum, handler)
     if signal.SIGUSR2 in received and callable(handler := before[signal.SIGUSR2]):
         handler(signal.SIGUSR2, None)  # submitit queues the job again
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGUSR2):
         sys.exit(code)
     if code:
         state = run.state()
