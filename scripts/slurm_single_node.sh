@@ -13,8 +13,13 @@ mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 host=$(hostname -s)
 
-stop() {
-    for daemon in slurmctld slurmd munged; do
+stop() { # jobs first: slurmd does not end before them
+    SLURM_CONF=$folder/slurm.conf scancel --user="$(id -un)" 2>/dev/null || true
+    for _ in $(seq 40); do
+        [[ -z $(SLURM_CONF=$folder/slurm.conf squeue --noheader 2>/dev/null) ]] && break
+        sleep 0.5
+    done
+    for daemon in slurmd slurmctld munged; do
         [[ -s $folder/$daemon.pid ]] && kill "$(cat "$folder/$daemon.pid")" 2>/dev/null || true
     done
 }

@@ -76,7 +76,6 @@ def slurm(tmp_path, monkeypatch):
     assert started.returncode == 0, started.stderr
     monkeypatch.setenv("SLURM_CONF", started.stdout.strip().partition("=")[2])
     yield
-    subprocess.run(["scancel", "--user=root"])
     subprocess.run([script, "stop", str(tmp_path / "slurm")], check=True)
 
 

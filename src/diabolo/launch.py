@@ -42,7 +42,7 @@ def launch(
     Raises:
         ConfigError: another process trains in the folder.
         LaunchFailed: the processes did not finish the run.
-        SystemExit: they were stopped by SIGINT or SIGTERM.
+        SystemExit: they were stopped by SIGINT, SIGTERM or SIGUSR2.
     """
     if run.is_held():
         raise ConfigError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
@@ -68,7 +68,7 @@ def launch(
             signal.signal(signum, handler)
     if signal.SIGUSR2 in received and callable(handler := before[signal.SIGUSR2]):
         handler(signal.SIGUSR2, None)  # submitit queues the job again
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGUSR2):
         sys.exit(code)
     if code:
         raise LaunchFailed(run.state().get("reason") or f"its processes ended with exit code {code}", code)
