@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_quoted_values_come_through_the_grammar(value):
     assert compose_config([f"data.root={quoted(value)}"]).data.root == value
 
 
+@cache
 def config(*overrides):
     return compose_config(["data=mnist", *overrides])
 
