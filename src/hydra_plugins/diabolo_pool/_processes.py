@@ -103,7 +103,7 @@ class Pool:
 
     def _free(self) -> _Worker | None:
         for worker in self.workers:
-            if not worker.busy:
+            if not worker.busy and worker.alive():
                 return worker
         if len(self.workers) == len(self.places):
             return None
