@@ -114,7 +114,8 @@ def inline_svg(plot: Plot) -> str:
     element = file[file.index("<svg") :]
     element = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", element).replace(INK, "currentColor")
     element = re.sub(r'^<svg[^>]*>', lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
-    element = re.sub(r'(id="|#)(?=[\w-]+["\)])', rf"\1{plot.name}-", element)  # ids are the page's, not the figure's
+    element = re.sub(r'<g id="[^"]*"', "<g", element)
+    element = re.sub(r'( id="|href="#|url\(#)', rf"\1{plot.name}-", element)  # several figures share a page
     return element.replace("<svg", f'<svg role="img" aria-label="{plot.title}"', 1).strip()
 
 

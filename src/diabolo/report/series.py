@@ -49,7 +49,8 @@ def chosen(run: Run, group: str) -> str:
     known = getattr(run, "choices", None) or {}
     name = known.get(group) or run.config.get(f"callbacks.hparams.params.{group}")
     if name is None:
-        cls = str(run.config.get(f"{group}._target_", "")).rpartition(".")[2]
+        node = "data.source" if group == "data" else group
+        cls = str(run.config.get(f"{node}.dataset", run.config.get(f"{node}._target_", ""))).rpartition(".")[2]
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub("(Encoder|Decoder)$", "", cls)).lower()
     return str(name or "?")
 
