@@ -20,7 +20,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from diabolo.report.collect import Run, Skipped
-from diabolo.report.plots import inline_svg, plots
+from diabolo.report.plots import COLOURS, ON_BLACK, inline_svg, plots
 from diabolo.report.series import ERROR, chosen, family, number, telling, varying
 
 CONFIG = ("seed", "bottleneck.size")
@@ -76,6 +76,7 @@ def write_page(
         title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} compared",
         states=", ".join(f"{count} {state}" for state, count in states.most_common()),
         words=words,
+        colours=(COLOURS, ON_BLACK),
         plots=[(plot, Markup(inline_svg(plot))) for plot in plots(runs)],
         sheets=drawn,
         missing=missing,
@@ -97,9 +98,9 @@ def run_table(runs: Sequence[Run]) -> Grid:
     keys += [key for key in METRICS if any(number(run, key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := number(run, ERROR)) is None else error, run.name))
     rows = [
-        [run.name, run.state, family(run), chosen(run, "loss"), *(run.get(key) for key in keys)] for run in ordered
+        [family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered
     ]
-    return Grid("All runs", "A click on a column's head sorts by it.", ["run", "state", "family", "loss", *keys], rows)
+    return Grid("All runs", "A click on a column's head sorts by it.", ["family", "loss", *keys, "state", "name"], rows)
 
 
 def short(value: Any) -> str:

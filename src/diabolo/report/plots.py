@@ -26,6 +26,7 @@ from diabolo.report.series import ERROR, PCA_ERROR, Point, Series, best_by_size,
 
 INK = "#0b0b0c"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F5FC9")
+ON_BLACK = ("#56A8E0", "#FF8A3D", "#2EC4A0", "#E39AC4", "#F2B632", "#8FD0F5", "#C4A063", "#A893EE")  # the same, lighter
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"
 MOST_NAMED = len(COLOURS)  # series with a colour and a name of their own; beyond, the worse ones are grey
@@ -109,11 +110,16 @@ def svg(plot: Plot) -> str:
 
 
 def inline_svg(plot: Plot) -> str:
-    """The plot as an element of an HTML page: no title, no background, the page's text colour, no external address."""
+    """The plot as an element of an HTML page: no title, no background, the page's colours, no external address.
+
+    The page defines `--series-0` and so on: `COLOURS` on white, `ON_BLACK` on black.
+    """
     file = _saved(plot, False, format="svg", transparent=True, metadata=PLAIN).decode()
     element = file[file.index("<svg") :]
     element = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", element).replace(INK, "currentColor")
     element = re.sub(r'^<svg[^>]*>', lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
+    for place, colour in enumerate(COLOURS):
+        element = element.replace(colour.lower(), f"var(--series-{place})")  # lighter on black
     element = re.sub(r'<g id="[^"]*"', "<g", element)
     element = re.sub(r'( id="|href="#|url\(#)', rf"\1{plot.name}-", element)  # several figures share a page
     return element.replace("<svg", f'<svg role="img" aria-label="{plot.title}"', 1).strip()
@@ -169,7 +175,8 @@ def _error_by(looks: dict[Series, Look], name: str, title: str, key: str, label:
                 _draw_pca(axes, pca_points([one for one in looks if one.data == data], key), [], data)
         axes.set(xlabel=label, ylabel="test MSE per pixel")
         _legend(figure, axes)
-    return Plot(name, title, "A point a code size, the mean over seeds; a line joins the sizes of a series.", figure)
+    joined = "" if key == "seconds" else "; a line joins the sizes of a series"
+    return Plot(name, title, f"A point a code size, the mean over seeds{joined}.", figure)
 
 
 def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
@@ -185,7 +192,7 @@ def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
     if not curves:
         return None
     most = max(16, MOST_POINTS // len(curves))
-    opacity = max(0.25, min(0.9, 12 / len(curves)))
+    opacity = max(0.35, min(0.9, 20 / len(curves)))
     with _axes() as (figure, axes):
         for look, validated, points in curves:
             xs, ys = zip(*_thinned(points, most), strict=True)
@@ -275,7 +282,9 @@ def _looks(lines: Sequence[Series]) -> list[Look]:
 
 
 def _draw_series(axes: Axes, looks: dict[Series, Look], x_key: str | None) -> bool:
-    """Draws the series on log axes; says whether there was any."""
+    """Draws the series on log axes; says whether there was any. What is measured anew in each run, as seconds are,
+    gives no line."""
+    joined = "" if x_key == "seconds" else "-"
     said: set[str] = set()
     low, high, everything = math.inf, 0.0, []
     for one, look in looks.items():
@@ -288,7 +297,7 @@ def _draw_series(axes: Axes, looks: dict[Series, Look], x_key: str | None) -> bo
         named = look.label if look.label not in said else "_"
         said.add(look.label)
         depth, width = (3, 1.8) if look.front else (2, 0.8)
-        axes.plot(xs, means, color=look.colour, marker=look.marker, ms=5, lw=width, label=named, zorder=depth)
+        axes.plot(xs, means, color=look.colour, marker=look.marker, ms=5, lw=width, ls=joined, label=named, zorder=depth)
         if x_key is None and any(p.count > 1 for p in points):
             lows, highs = [p.low for p in points], [p.high for p in points]
             axes.fill_between(xs, lows, highs, color=look.colour, alpha=0.2, lw=0)
@@ -319,6 +328,7 @@ def _draw_pca(axes: Axes, points: list[Point], wins: list[float], data: str) -> 
     seen = [p.mean for p in points if p.mean > floor / 20]
     if seen:
         axes.set_ylim(min(floor, min(seen) / 1.3), max(axes.get_ylim()[1], max(seen) * 1.3))
+        _decades(axes.yaxis, *axes.get_ylim())
 
 
 def _decades(axis: Any, low: float, high: float) -> None:
