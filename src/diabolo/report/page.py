@@ -97,9 +97,7 @@ def run_table(runs: Sequence[Run]) -> Grid:
     keys = [key for key in differing if any(run.get(key) is not None for run in runs)]
     keys += [key for key in METRICS if any(number(run, key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := number(run, ERROR)) is None else error, run.name))
-    rows = [
-        [family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered
-    ]
+    rows = [[family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered]
     return Grid("All runs", "A click on a column's head sorts by it.", ["family", "loss", *keys, "state", "name"], rows)
 
 
@@ -124,7 +122,9 @@ def image(row: Any) -> Markup:
     from diabolo.report.sheets import png
 
     height, width = row.picture.shape[:2]
-    return Markup('<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/png;base64,{}">').format(
+    return Markup(
+        '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/png;base64,{}">'
+    ).format(
         "pixels" if row.scale > 1 else "",
         row.caption,
         width * row.scale,

@@ -117,7 +117,7 @@ def inline_svg(plot: Plot) -> str:
     file = _saved(plot, False, format="svg", transparent=True, metadata=PLAIN).decode()
     element = file[file.index("<svg") :]
     element = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", element).replace(INK, "currentColor")
-    element = re.sub(r'^<svg[^>]*>', lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
+    element = re.sub(r"^<svg[^>]*>", lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
     for place, colour in enumerate(COLOURS):
         element = element.replace(colour.lower(), f"var(--series-{place})")  # lighter on black
     element = re.sub(r'<g id="[^"]*"', "<g", element)
@@ -199,7 +199,14 @@ def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
             dashes = "-" if validated else "--"
             marker = "." if len(xs) == 1 else ""
             axes.plot(
-                xs, ys, color=look.colour, alpha=opacity, lw=1.2, ls=dashes, marker=marker, zorder=3 if look.front else 2
+                xs,
+                ys,
+                color=look.colour,
+                alpha=opacity,
+                lw=1.2,
+                ls=dashes,
+                marker=marker,
+                zorder=3 if look.front else 2,
             )
         for look in dict.fromkeys(look for look, *_ in curves if look.label):
             axes.plot([], [], color=look.colour, label=look.label)
@@ -244,9 +251,7 @@ def _error_by_class(runs: Sequence[Run]) -> Plot | None:
         for (row, column), value in np.ndenumerate(table):
             dark = math.log10(value) < (low + high) / 2
             text = f"{1000 * value:.3g}"
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#010101"
-            )
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#010101")
     note = "Test MSE per pixel times 1,000, the mean over the images of a class; the brighter, the worse."
     return Plot("error_by_class", "Error by class", note, figure)
 
@@ -297,7 +302,9 @@ def _draw_series(axes: Axes, looks: dict[Series, Look], x_key: str | None) -> bo
         named = look.label if look.label not in said else "_"
         said.add(look.label)
         depth, width = (3, 1.8) if look.front else (2, 0.8)
-        axes.plot(xs, means, color=look.colour, marker=look.marker, ms=5, lw=width, ls=joined, label=named, zorder=depth)
+        axes.plot(
+            xs, means, color=look.colour, marker=look.marker, ms=5, lw=width, ls=joined, label=named, zorder=depth
+        )
         if x_key is None and any(p.count > 1 for p in points):
             lows, highs = [p.low for p in points], [p.high for p in points]
             axes.fill_between(xs, lows, highs, color=look.colour, alpha=0.2, lw=0)
@@ -371,5 +378,3 @@ def _positive(value: Any) -> bool:
 
 def _brief(label: str, most: int = 44) -> str:
     return label if len(label) <= most else f"{label[: most - 1]}…"
-
-

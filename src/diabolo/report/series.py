@@ -117,9 +117,9 @@ def best_by_size(runs: Iterable[Run], most: int) -> list[Run]:
     by_size: dict[float, list[Run]] = defaultdict(list)
     for run in sorted(best.values(), key=lambda run: number(run, ERROR) or 0):
         by_size[size(run) or 0].append(run)
-    ranked = [(rank, place, run) for place, same in by_size.items() for rank, run in enumerate(same)]
-    ranked.sort(key=lambda entry: entry[:2])
-    return [run for *_, run in ranked[:most]]
+    ranked = [(rank, run) for same in by_size.values() for rank, run in enumerate(same)]
+    ranked.sort(key=lambda entry: (entry[0], number(entry[1], ERROR)))
+    return [run for _, run in ranked[:most]]
 
 
 def varying(runs: Sequence[Run]) -> list[str]:
@@ -143,5 +143,13 @@ def telling(runs: Sequence[Run]) -> list[str]:
 
 
 def spoken(run: Run, keys: Iterable[str]) -> list[str]:
-    """`key=value` of each key that the run has, without the key's group."""
-    return [f"{key.rpartition('.')[2]}={run.config[key]}".replace("'", "") for key in keys if key in run.config]
+    """`key=value` of each key that the run has, without the key's group; a class goes by its last name."""
+    said = []
+    for key in keys:
+        if key in run.config:
+            group, _, name = key.rpartition(".")
+            value = str(run.config[key]).replace("'", "")
+            if name == "_target_":
+                name, value = group.rpartition(".")[2], value.rpartition(".")[2]
+            said.append(f"{name}={value}")
+    return said

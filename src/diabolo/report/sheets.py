@@ -32,7 +32,13 @@ IMAGES = 10  # of the test split, from its start
 EXTREMES = 10  # best and worst images of the best run
 SMALLEST_TILE = 56  # pixels on a screen; smaller images are enlarged by a whole factor
 GAP, GREY = 1, 128  # pixels between images; a grey that shows on white and on black
-OF_NO_OTHER_IMAGES = ("batch_size", "eval_batch_size", "num_workers", "mean", "std")  # data.* that leave them as they are
+OF_NO_OTHER_IMAGES = (
+    "batch_size",
+    "eval_batch_size",
+    "num_workers",
+    "mean",
+    "std",
+)  # data.* that leave them as they are
 
 
 @dataclass(frozen=True)
