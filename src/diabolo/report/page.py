@@ -14,7 +14,7 @@ from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -37,6 +37,9 @@ METRICS = (
     "seconds",
     "epochs",
 )
+
+if TYPE_CHECKING:
+    from diabolo.report.sheets import Row, Sheet
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def write_page(
     Args:
         pictures: whether to draw the sheets, which loads torch and the best runs' models.
     """
-    drawn, missing = [], []
+    drawn: list[Sheet] = []
+    missing: list[str] = []
     if pictures and any(number(run, ERROR) is not None for run in runs):
         from diabolo.report.sheets import sheets
 
@@ -117,7 +121,7 @@ def whole(value: Any) -> str | None:
     return None if isinstance(value, bool) or not isinstance(value, int | float) else json.dumps(value)
 
 
-def image(row: Any) -> Markup:
+def image(row: Row) -> Markup:
     """A row of a sheet as an <img> that carries its own file."""
     from diabolo.report.sheets import png
 

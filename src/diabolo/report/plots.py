@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from matplotlib import rc_context
@@ -33,7 +33,7 @@ MOST_NAMED = len(COLOURS)  # series with a colour and a name of their own; beyon
 MOST_POINTS = 12_000  # of all learning curves together
 MOST_CLASS_ROWS = 12
 PLAIN = {"Date": None, "Creator": None, "Format": None, "Type": None}
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.spines.top": False,
@@ -45,10 +45,12 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 10,
     "svg.fonttype": "none",  # text stays text: small, sharp, in the page's own font
     "svg.hashsalt": "diabolo",
-    **{
-        key: INK
-        for key in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
-    },
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
 }
 
 
@@ -186,7 +188,7 @@ def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
             validated = any("val/mse" in row for row in run.history)
             key = "val/mse" if validated else "train/loss"
             pairs = [(row.get("epoch"), row.get(key)) for row in run.history]
-            kept = [(float(x), float(y)) for x, y in pairs if _positive(x) and _positive(y)]
+            kept = [(x, y) for x, y in pairs if _positive(x) and _positive(y)]
             if kept:
                 curves.append((look, validated, kept))
     if not curves:
@@ -372,7 +374,7 @@ def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, 
     return [points[round(place)] for place in np.linspace(0, len(points) - 1, most)]
 
 
-def _positive(value: Any) -> bool:
+def _positive(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
