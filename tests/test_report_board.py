@@ -9,7 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import drawn
 from diabolo.report.board import write_board
 from diabolo.report.collect import collect
-from diabolo.report.plots import plots, png
+from diabolo.report.figures import png
+from diabolo.report.plots import plots
 from diabolo.report.sheets import captioned, sheets
 
 

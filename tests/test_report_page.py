@@ -14,7 +14,8 @@ from PIL import Image
 
 from conftest import ROOT
 from diabolo.report.collect import Skipped, collect
-from diabolo.report.page import Grid, run_table, short, write_page
+from diabolo.report.page import Grid, image, run_table, short, write_page
+from diabolo.report.sheets import Row
 from test_report_plots import sweep
 from test_report_series import made
 
@@ -128,6 +129,16 @@ def test_images_are_those_of_the_sheets(page):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image))), their)
 
 
+def test_colour_images_are_small_and_close():
+    ramp = np.linspace(0, 255, 640 * 64, dtype=np.uint8).reshape(64, 640)
+    picture = np.stack([ramp, ramp[::-1], 255 - ramp], 2)
+    tag = image(Row('a "b"', picture))
+    assert 'alt="a &#34;b&#34;"' in tag
+    content = base64.b64decode(tag.partition("base64,")[2].partition('"')[0])
+    assert len(content) < picture.nbytes / 20
+    assert abs(np.asarray(Image.open(io.BytesIO(content))).astype(int) - picture).mean() < 3
+
+
 def test_what_failed_or_was_skipped_is_named_and_stays_text(tmp_path):
     runs = [*sweep(), made(mse=None, seed=7)]
     runs[-1].state, runs[-1].reason = "failed", "<script>alert(1)</script> & NaN"
@@ -176,16 +187,17 @@ def test_numbers_are_shown_short(value, shown):
 
 
 SCALE = """
-import sys, time, resource
+import sys, time
 from pathlib import Path
 from diabolo.report.collect import collect
 from diabolo.report.page import write_page
-start = time.perf_counter()
+start = time.process_time()
 runs, skipped = collect([sys.argv[1]])
 write_page(runs, skipped, Path(sys.argv[2]), ["words"], pictures=False)
-spent = time.perf_counter() - start
+spent = time.process_time() - start
 assert "torch" not in sys.modules and len(runs) == 500 and not skipped
-print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(spent, peak)
 """
 
 
@@ -206,7 +218,8 @@ def test_500_runs_take_seconds_and_no_torch(compared, tmp_path):
     command = [sys.executable, "-c", SCALE, str(tmp_path / "runs"), str(tmp_path / "page.html")]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
+    print(ended.stdout)
     seconds, kilobytes = map(float, ended.stdout.split())
-    assert seconds < 20, "a few seconds on an idle machine"
+    assert seconds < 10, "of the processor"
     assert kilobytes < 1_000_000
     assert (tmp_path / "page.html").stat().st_size < 3_000_000

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diabolo.report.plots import COLOURS, MOST_NAMED, inline_svg, plots, svg, write_plots
+from diabolo.report.figures import COLOURS, inline_svg, svg
+from diabolo.report.plots import MOST_NAMED, plots, write_plots
 from test_report_series import made
 
 

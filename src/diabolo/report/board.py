@@ -12,8 +12,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from diabolo.report.collect import Run
+from diabolo.report.figures import png as plot_png
 from diabolo.report.plots import plots
-from diabolo.report.plots import png as plot_png
 from diabolo.report.sheets import captioned, sheets
 from diabolo.report.sheets import png as sheet_png
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import shlex
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from diabolo.report.collect import Run, Skipped
-from diabolo.report.plots import COLOURS, ON_BLACK, inline_svg, plots
+from diabolo.report.figures import COLOURS, ON_BLACK, inline_svg
+from diabolo.report.plots import plots
 from diabolo.report.series import ERROR, chosen, family, number, telling, varying
 
 CONFIG = ("seed", "bottleneck.size")
@@ -122,18 +125,19 @@ def whole(value: Any) -> str | None:
 
 
 def image(row: Row) -> Markup:
-    """A row of a sheet as an <img> that carries its own file."""
-    from diabolo.report.sheets import png
-
-    height, width = row.picture.shape[:2]
-    return Markup(
-        '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/png;base64,{}">'
-    ).format(
+    """A row of a sheet as an <img> that carries its own file: grey ones exactly, colour ones, which would take
+    megabytes, as good as the eye sees."""
+    picture = Image.fromarray(row.picture)
+    grey = picture.mode == "L"
+    picture.save(file := io.BytesIO(), "PNG" if grey else "WEBP", **({"optimize": True} if grey else {"quality": 85}))
+    tag = '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/{};base64,{}">'
+    return Markup(tag).format(
         "pixels" if row.scale > 1 else "",
         row.caption,
-        width * row.scale,
-        height * row.scale,
-        base64.b64encode(png(row.picture)).decode(),
+        picture.width * row.scale,
+        picture.height * row.scale,
+        "png" if grey else "webp",
+        base64.b64encode(file.getvalue()).decode(),
     )
 
 

@@ -1,16 +1,9 @@
-"""Plots of many runs: error against size and cost with PCA beside it, learning curves, error by class.
-
-Figures are drawn once, in colours that can be told apart by colour-blind readers (Okabe and Ito 2008) on white and on
-black. What is drawn in `INK` becomes the text colour of the page that a figure is put into.
-"""
+"""Plots of many runs: error against size and cost with PCA beside it, learning curves, error by class."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -19,49 +12,17 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, NullLocator
 
 from diabolo.report.collect import Run
+from diabolo.report.figures import COLOURS, INK, STYLE, Plot, brief, decades, empty_axes, legend, png, svg
 from diabolo.report.series import ERROR, PCA_ERROR, Point, Series, best_by_size, folded, number, series, size
 
-INK = "#0b0b0c"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F5FC9")
-ON_BLACK = ("#56A8E0", "#FF8A3D", "#2EC4A0", "#E39AC4", "#F2B632", "#8FD0F5", "#C4A063", "#A893EE")  # the same, lighter
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"
 MOST_NAMED = len(COLOURS)  # series with a colour and a name of their own; beyond, the worse ones are grey
 MOST_POINTS = 12_000  # of all learning curves together
 MOST_CLASS_ROWS = 12
-PLAIN = {"Date": None, "Creator": None, "Format": None, "Type": None}
-STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.facecolor": "none",
-    "grid.alpha": 0.18,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-    "svg.fonttype": "none",  # text stays text: small, sharp, in the page's own font
-    "svg.hashsalt": "diabolo",
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": INK,
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure with a file name, a title and a sentence on how to read it."""
-
-    name: str
-    title: str
-    note: str
-    figure: Figure
 
 
 @dataclass(frozen=True)
@@ -101,32 +62,6 @@ def write_plots(runs: Sequence[Run], folder: Path) -> list[Path]:
     return written
 
 
-def png(plot: Plot, dpi: int = 150) -> bytes:
-    """The plot with its title, on white."""
-    return _saved(plot, True, format="png", dpi=dpi, facecolor="white")
-
-
-def svg(plot: Plot) -> str:
-    """The plot with its title, on white, as a whole SVG file."""
-    return _saved(plot, True, format="svg", facecolor="white", metadata=PLAIN).decode()
-
-
-def inline_svg(plot: Plot) -> str:
-    """The plot as an element of an HTML page: no title, no background, the page's colours, no external address.
-
-    The page defines `--series-0` and so on: `COLOURS` on white, `ON_BLACK` on black.
-    """
-    file = _saved(plot, False, format="svg", transparent=True, metadata=PLAIN).decode()
-    element = file[file.index("<svg") :]
-    element = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", element).replace(INK, "currentColor")
-    element = re.sub(r"^<svg[^>]*>", lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
-    for place, colour in enumerate(COLOURS):
-        element = element.replace(colour.lower(), f"var(--series-{place})")  # lighter on black
-    element = re.sub(r'<g id="[^"]*"', "<g", element)
-    element = re.sub(r'( id="|href="#|url\(#)', rf"\1{plot.name}-", element)  # several figures share a page
-    return element.replace("<svg", f'<svg role="img" aria-label="{plot.title}"', 1).strip()
-
-
 def pca_points(lines: Sequence[Series], x_key: str | None = None) -> list[Point]:
     """PCA's error by code size, from what the runs measured."""
     return folded(Series("PCA", "", tuple(run for one in lines for run in one.runs)), x_key, PCA_ERROR)
@@ -146,7 +81,7 @@ def pca_wins(lines: Sequence[Series]) -> list[float]:
 
 
 def _error_by_size(looks: dict[Series, Look]) -> Plot | None:
-    with _axes() as (figure, axes):
+    with empty_axes() as (figure, axes):
         if not _draw_series(axes, looks, None):
             return None
         sizes = sorted({point.size for one in looks for point in folded(one)})
@@ -162,21 +97,21 @@ def _error_by_size(looks: dict[Series, Look]) -> Plot | None:
             axes.xaxis.set_major_locator(FixedLocator(sizes))
             axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
             axes.xaxis.set_minor_locator(NullLocator())
-        _legend(figure, axes)
+        legend(figure, axes)
     note = "Lines are means over seeds, bands reach from the best to the worst seed."
     verdict = "; ".join(verdicts) if verdicts else "PCA is better at no size"
     return Plot("error_by_size", "Error against code size", f"{note} {verdict}.", figure)
 
 
 def _error_by(looks: dict[Series, Look], name: str, title: str, key: str, label: str) -> Plot | None:
-    with _axes() as (figure, axes):
+    with empty_axes() as (figure, axes):
         if not _draw_series(axes, looks, key):
             return None
         if key == "compression_ratio":
             for data in sorted({one.data for one in looks}):
                 _draw_pca(axes, pca_points([one for one in looks if one.data == data], key), [], data)
         axes.set(xlabel=label, ylabel="test MSE per pixel")
-        _legend(figure, axes)
+        legend(figure, axes)
     joined = "" if key == "seconds" else "; a line joins the sizes of a series"
     return Plot(name, title, f"A point a code size, the mean over seeds{joined}.", figure)
 
@@ -195,7 +130,7 @@ def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
         return None
     most = max(16, MOST_POINTS // len(curves))
     opacity = max(0.35, min(0.9, 20 / len(curves)))
-    with _axes() as (figure, axes):
+    with empty_axes() as (figure, axes):
         for look, validated, points in curves:
             xs, ys = zip(*_thinned(points, most), strict=True)
             dashes = "-" if validated else "--"
@@ -217,8 +152,8 @@ def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
         axes.set_yscale("log")
         axes.set_ylim(top=min(everything[-1] * 1.2, middle * 100))  # a diverged run must not flatten the others
         axes.set(xlabel="epoch", ylabel="validation MSE per pixel")
-        _decades(axes.yaxis, everything[0], min(everything[-1], middle * 100))
-        _legend(figure, axes)
+        decades(axes.yaxis, everything[0], min(everything[-1], middle * 100))
+        legend(figure, axes)
     without = sum(not validated for _, validated, _ in curves)
     note = f"A curve a run, {len(curves)} in all." + (
         f" Dashed: the training loss of {without} without validation." if without else ""
@@ -234,7 +169,7 @@ def _error_by_class(runs: Sequence[Run]) -> Plot | None:
     for run in sorted(best_by_size(having, MOST_CLASS_ROWS), key=lambda run: number(run, ERROR) or 0):
         means = _class_means(run)
         if means:
-            rows.append((_brief(f"{names[run.path]} · {size(run):g}"), means))
+            rows.append((brief(f"{names[run.path]} · {size(run):g}"), means))
     if not rows:
         return None
     classes = sorted({label for _, means in rows for label in means})
@@ -261,27 +196,12 @@ def _error_by_class(runs: Sequence[Run]) -> Plot | None:
 # ---- what they share ----
 
 
-def _saved(plot: Plot, titled: bool, **how: Any) -> bytes:
-    heading = plot.figure.suptitle(plot.title, fontsize=12)
-    heading.set_visible(titled)
-    heading.set_in_layout(titled)
-    with rc_context(STYLE):
-        plot.figure.savefig(file := io.BytesIO(), **how)
-    return file.getvalue()
-
-
-@contextmanager
-def _axes() -> Iterator[tuple[Figure, Axes]]:
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    yield figure, figure.add_subplot()
-
-
 def _looks(lines: Sequence[Series]) -> list[Look]:
     """Colours for the series; where there are too many, for the best."""
     named = sorted(sorted(lines, key=lambda one: one.best)[:MOST_NAMED], key=lines.index)
     others = f"{len(lines) - len(named)} others"
     return [
-        Look(COLOURS[named.index(one)], MARKERS[named.index(one)], _brief(one.label), True)
+        Look(COLOURS[named.index(one)], MARKERS[named.index(one)], brief(one.label), True)
         if one in named
         else Look(OTHER, ".", others, False)
         for one in lines
@@ -318,9 +238,9 @@ def _draw_series(axes: Axes, looks: dict[Series, Look], x_key: str | None) -> bo
     axes.set_yscale("log")
     axes.set_xlim(min(everything) / 1.25, max(everything) * 1.25)
     axes.set_ylim(low / 1.5, high * 1.3)  # the range of the runs: PCA may reach zero
-    _decades(axes.xaxis, min(everything), max(everything))
+    decades(axes.xaxis, min(everything), max(everything))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _decades(axes.yaxis, low, high)
+    decades(axes.yaxis, low, high)
     return True
 
 
@@ -328,7 +248,7 @@ def _draw_pca(axes: Axes, points: list[Point], wins: list[float], data: str) -> 
     if not points:
         return
     name = f"PCA{data and f' · {data}'}"
-    axes.plot([p.x for p in points], [p.mean for p in points], color=INK, ls="--", lw=1.5, label=_brief(name), zorder=4)
+    axes.plot([p.x for p in points], [p.mean for p in points], color=INK, ls="--", lw=1.5, label=brief(name), zorder=4)
     won = [p for p in points if p.size in wins]
     if won:
         xs, ys = [p.x for p in won], [p.mean for p in won]
@@ -337,24 +257,7 @@ def _draw_pca(axes: Axes, points: list[Point], wins: list[float], data: str) -> 
     seen = [p.mean for p in points if p.mean > floor / 20]
     if seen:
         axes.set_ylim(min(floor, min(seen) / 1.3), max(axes.get_ylim()[1], max(seen) * 1.3))
-        _decades(axes.yaxis, *axes.get_ylim())
-
-
-def _decades(axis: Any, low: float, high: float) -> None:
-    """Ticks at round numbers on a log axis, enough of them also where it spans little."""
-    span = math.log10(high / low)
-    subs = (1, 2, 5) if span > 1.3 else (1, 1.5, 2, 3, 5, 7) if span > 0.3 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)
-    axis.set_major_locator(LogLocator(subs=(1,) if span > 3 else subs, numticks=20))
-    axis.set_major_formatter(FormatStrFormatter("%g"))
-    axis.set_minor_locator(NullLocator())
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    """Below the axes, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    if labels:
-        columns = max(1, min(3, 78 // (6 + max(map(len, labels)))))
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        decades(axes.yaxis, *axes.get_ylim())
 
 
 def _class_means(run: Run) -> dict[int, float]:
@@ -376,7 +279,3 @@ def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, 
 
 def _positive(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value) and value > 0
-
-
-def _brief(label: str, most: int = 44) -> str:
-    return label if len(label) <= most else f"{label[: most - 1]}…"
