@@ -125,8 +125,8 @@ def test_images_are_those_of_the_sheets(page):
     theirs = [row.picture for sheet in sheets(runs)[0] for row in sheet.rows]
     images = [base64.b64decode(source.partition("base64,")[2]) for source in Page(text).images]
     assert len(images) == len(theirs) == 6 + 4 + 3
-    for image, their in zip(images, theirs, strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image))), their)
+    for ours, their in zip(images, theirs, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(ours))), their)
 
 
 def test_colour_images_are_small_and_close():
