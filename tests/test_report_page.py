@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import ROOT
 from diabolo.report.collect import Skipped, collect
-from diabolo.report.page import Grid, image, run_table, short, write_page
+from diabolo.report.page import image, run_table, short, write_page
 from diabolo.report.sheets import Row
 from test_report_plots import sweep
 from test_report_series import made
@@ -155,8 +155,8 @@ def test_what_failed_or_was_skipped_is_named_and_stays_text(tmp_path):
 
 
 def test_further_tables_are_shown_with_whole_numbers(tmp_path):
-    grid = Grid("Losses", "rows: trained with", ["loss", "mse"], [["mae", 1 / 3], ["mse", None], ["bce", float("nan")]])
-    write_page([], [], tmp_path / "page.html", [], grids=[grid])
+    table = ("Losses", ["loss", "mse"], [["mae", 1 / 3], ["mse", None], ["bce", float("nan")]])
+    write_page([], [], tmp_path / "page.html", [], tables=[table])
     rows = [row for row in Page((tmp_path / "page.html").read_text()).tables[0] if row]
     assert rows[:2] == [[["mae", None], ["0.3333", repr(1 / 3)]], [["mse", None], ["", None]]]
     assert rows[2][1] == ["nan", "NaN"]

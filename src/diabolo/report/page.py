@@ -50,9 +50,9 @@ class Grid:
     """A table of the page: a header and rows of text and numbers, which are shown short and kept whole."""
 
     title: str
-    note: str
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    note: str = ""
 
 
 def write_page(
@@ -60,13 +60,14 @@ def write_page(
     skipped: list[Skipped],
     file: Path,
     words: list[str],
-    grids: Sequence[Grid] = (),
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[Any]]]] = (),
     pictures: bool = True,
 ) -> None:
-    """Writes the page to `file`: words, plots, sheets of images, `grids`, the table of all runs, what failed, and how
+    """Writes the page to `file`: words, plots, sheets of images, `tables`, the table of all runs, what failed, and how
     it was made.
 
     Args:
+        tables: further tables, each a title, a header and rows.
         pictures: whether to draw the sheets, which loads torch and the best runs' models.
     """
     drawn: list[Sheet] = []
@@ -87,7 +88,7 @@ def write_page(
         plots=[(plot, Markup(inline_svg(plot))) for plot in plots(runs)],
         sheets=drawn,
         missing=missing,
-        grids=[*grids, run_table(runs)],
+        grids=[*(Grid(*table) for table in tables), run_table(runs)],
         unfinished=[run for run in runs if run.state != "done"],
         skipped=skipped,
         command=shlex.join(["diabolo", *sys.argv[1:]]),
@@ -105,7 +106,7 @@ def run_table(runs: Sequence[Run]) -> Grid:
     keys += [key for key in METRICS if any(number(run, key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := number(run, ERROR)) is None else error, run.name))
     rows = [[family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered]
-    return Grid("All runs", "A click on a column's head sorts by it.", ["family", "loss", *keys, "state", "name"], rows)
+    return Grid("All runs", ["family", "loss", *keys, "state", "name"], rows, "A click on a column's head sorts by it.")
 
 
 def short(value: Any) -> str:
