@@ -7,6 +7,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads fall off a clif
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that compile everything anew take twice as long
 
 import io
+import shutil
 import struct
 import subprocess
 import sys
@@ -112,6 +113,16 @@ TINY = (
 @pytest.fixture
 def tiny() -> tuple[str, ...]:
     return TINY
+
+
+@pytest.fixture(scope="session")
+def compared(trained, tmp_path_factory) -> Path:
+    """A folder with three runs of small networks: two losses at 4 numbers, one at 2."""
+    folder = tmp_path_factory.mktemp("compared")
+    quiet = ("callbacks.codes=null", "callbacks.projector=null", "callbacks.hparams=null", "logger=none")
+    for name, more in (("mse_4", ()), ("mae_4", ("loss=mae",)), ("mse_2", ("bottleneck.size=2",))):
+        shutil.copytree(trained(*TINY, *quiet, *more).path, folder / name)
+    return folder
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

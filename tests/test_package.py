@@ -64,7 +64,7 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "upsampling": {"errors", "shapes"},
     "families": {"errors", "families", "layers", "shapes", "upsampling"},
     "data": {"data", "errors", "pixels"},
-    "report": {"errors", "report", "runs", "yardstick"},
+    "report": {"build", "data.datamodule", "errors", "module", "pca", "report", "runs", "yardstick"},
     "callbacks": {"callbacks", "data.datamodule", "errors", "module", "pca", "pixels"},
 }
 BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml
@@ -121,6 +121,7 @@ def test_the_wheel_holds_every_yaml_and_composes_in_any_folder(tmp_path):
     assert {f"hydra_plugins/{path.relative_to(plugins).as_posix()}" for path in plugins.rglob("*.py")} <= inside
     assert "hydra_plugins/__init__.py" not in inside  # it belongs to all plugins
     assert {f"diabolo/{path.relative_to(SOURCE).as_posix()}" for path in SOURCE.rglob("*.py")} <= inside
+    assert "diabolo/report/page.html" in inside
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "import diabolo.conf; from diabolo.config import compose_config\n"

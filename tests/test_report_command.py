@@ -98,9 +98,9 @@ def test_page_plots_and_board_are_given_the_chosen_runs(diabolo, tmp_path, monke
     (tmp_path / "runs" / "empty").mkdir()
     asked = ("--html", "page.html", "--plots", "plots", "--tensorboard", "board", "--where", "bottleneck.size=4")
     assert diabolo("compare", *asked).code == 0
-    runs, skipped, file, words = called["page"]
+    runs, skipped, file, words, tables = called["page"]
     assert ([run.name for run in runs], [one.path.name for one in skipped]) == (["b"], ["empty"])
-    assert (file.name, words[0]) == ("page.html", "1 run: done.")
+    assert (file.name, words[0], tables) == ("page.html", "1 run: done.", [])
     assert (called["plots"][0], called["plots"][1].name) == (runs, "plots")
     assert (called["board"][0], called["board"][1].name) == (runs, "board")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import prod
 
 import torch
 from sklearn.decomposition import PCA
@@ -10,7 +11,15 @@ from torch import Tensor
 
 from diabolo.metrics import Yardstick
 
+MEMORY = 2 << 30  # bytes of float32 images to fit on
 EXACT_UP_TO = 4096  # pixels times channels; beyond, the randomised solver
+
+
+def fitting_images(count: int, image_shape: Sequence[int], most: int = 60_000) -> Tensor:
+    """The indices of the training images that PCA is fitted on: all, or spread evenly over them the `most` that are
+    wanted and that 2 GiB hold."""
+    kept = min(count, most, MEMORY // (4 * prod(image_shape)))
+    return torch.linspace(0, count - 1, kept, dtype=torch.float64).round().long()
 
 
 class LinearCode:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-from math import prod
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 
 from diabolo.callbacks.pictures import data_of, tensorboard
 from diabolo.errors import whole
-from diabolo.pca import LinearCode
+from diabolo.pca import LinearCode, fitting_images
 
 log = logging.getLogger(__name__)
-
-MEMORY = 2 << 30  # bytes of float32 images
 
 
 class PCABaseline(Callback):
@@ -51,10 +47,9 @@ class PCABaseline(Callback):
         if self.code is None:
             data = data_of(trainer)
             count = data.count("train")
-            most = min(self.most_images, MEMORY // (4 * prod(data.image_shape)))
-            if count > most:
-                log.info("PCA is fitted on %d of the %d training images", most, count)
-            chosen = torch.linspace(0, count - 1, min(count, most), dtype=torch.float64).round().long()
+            chosen = fitting_images(count, data.image_shape, self.most_images)
+            if len(chosen) < count:
+                log.info("PCA is fitted on %d of the %d training images", len(chosen), count)
             size = trainer.lightning_module.autoencoder.code_size  # type: ignore[union-attr]
             self.code = LinearCode(data.images("train", chosen), size)  # type: ignore[arg-type]
         return self.code

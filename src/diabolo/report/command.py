@@ -76,7 +76,7 @@ def compare(arguments: Sequence[str]) -> None:
     if given.html:
         from diabolo.report.page import write_page
 
-        write_page(runs, skipped, Path(given.html), words)
+        write_page(runs, skipped, Path(given.html), words, [block for block in blocks if block[2]])
     if given.plots:
         from diabolo.report.plots import write_plots
 

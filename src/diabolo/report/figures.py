@@ -1,0 +1,119 @@
+"""Figures: how they look, and the files and elements they become.
+
+A figure is drawn once, in colours that can be told apart by colour-blind readers (Okabe and Ito 2008). What is drawn in
+`INK` becomes the text colour of the page that the figure is put into.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+INK = "#0b0b0c"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F5FC9")
+ON_BLACK = ("#56A8E0", "#FF8A3D", "#2EC4A0", "#E39AC4", "#F2B632", "#8FD0F5", "#C4A063", "#A893EE")  # the same, lighter
+PLAIN = {"Date": None, "Creator": None, "Format": None, "Type": None}
+STYLE: Any = {
+    "font.size": 11,
+    "text.parse_math": False,  # a $ in a label is a $
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.facecolor": "none",
+    "grid.alpha": 0.18,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "svg.fonttype": "none",  # text stays text: small, sharp, in the page's own font
+    "svg.hashsalt": "diabolo",
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with a file name, a title and a sentence on how to read it."""
+
+    name: str
+    title: str
+    note: str
+    figure: Figure
+
+
+def png(plot: Plot, dpi: int = 150) -> bytes:
+    """The plot with its title, on white."""
+    return _saved(plot, True, format="png", dpi=dpi, facecolor="white")
+
+
+def svg(plot: Plot) -> str:
+    """The plot with its title, on white, as a whole SVG file."""
+    return _saved(plot, True, format="svg", facecolor="white", metadata=PLAIN).decode()
+
+
+def inline_svg(plot: Plot) -> str:
+    """The plot as an element of an HTML page: no title, no background, the page's colours, no external address.
+
+    The page defines `--series-0` and so on: `COLOURS` on white, `ON_BLACK` on black.
+    """
+    file = _saved(plot, False, format="svg", transparent=True, metadata=PLAIN).decode()
+    element = file[file.index("<svg") :]
+    element = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", element).replace(INK, "currentColor")
+    element = re.sub(r"^<svg[^>]*>", lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
+    for place, colour in enumerate(COLOURS):
+        element = element.replace(colour.lower(), f"var(--series-{place})")  # lighter on black
+    element = re.sub(r'<g id="[^"]*"', "<g", element)
+    element = re.sub(r'( id="|href="#|url\(#)', rf"\1{plot.name}-", element)  # several figures share a page
+    return element.replace("<svg", f'<svg role="img" aria-label="{plot.title}"', 1).strip()
+
+
+def _saved(plot: Plot, titled: bool, **how: Any) -> bytes:
+    heading = plot.figure.suptitle(plot.title, fontsize=12)
+    heading.set_visible(titled)
+    heading.set_in_layout(titled)
+    with rc_context(STYLE):
+        plot.figure.savefig(file := io.BytesIO(), **how)
+    return file.getvalue()
+
+
+@contextmanager
+def empty_axes() -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one pair of axes."""
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    yield figure, figure.add_subplot()
+
+
+def decades(axis: Any, low: float, high: float) -> None:
+    """Ticks at round numbers on a log axis, enough of them also where it spans little."""
+    span = math.log10(high / low)
+    subs = (1, 2, 5) if span > 1.3 else (1, 1.5, 2, 3, 5, 7) if span > 0.3 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)
+    axis.set_major_locator(LogLocator(subs=(1,) if span > 3 else subs, numticks=20))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_locator(NullLocator())
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Below the axes, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        columns = max(1, min(3, 78 // (6 + max(map(len, labels)))))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def brief(label: str, most: int = 44) -> str:
+    """A label cut to what a legend holds."""
+    return label if len(label) <= most else f"{label[: most - 1]}…"

@@ -1,0 +1,152 @@
+"""One HTML page on many runs that needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from diabolo.report.collect import Run, Skipped
+from diabolo.report.figures import COLOURS, ON_BLACK, inline_svg
+from diabolo.report.plots import plots
+from diabolo.report.series import ERROR, chosen, family, number, telling, varying
+
+CONFIG = ("seed", "bottleneck.size")
+METRICS = (
+    ERROR,
+    "test/mae",
+    "test/psnr",
+    "test/ssim",
+    "test/knn_accuracy",
+    "test/pca_mse",
+    "val/mse",
+    "compression_ratio",
+    "parameters",
+    "seconds",
+    "epochs",
+)
+
+if TYPE_CHECKING:
+    from diabolo.report.sheets import Row, Sheet
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of the page: a header and rows of text and numbers, which are shown short and kept whole."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+
+
+def write_page(
+    runs: list[Run],
+    skipped: list[Skipped],
+    file: Path,
+    words: list[str],
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[Any]]]] = (),
+    pictures: bool = True,
+) -> None:
+    """Writes the page to `file`: words, plots, sheets of images, `tables`, the table of all runs, what failed, and how
+    it was made.
+
+    Args:
+        tables: further tables, each a title, a header and rows.
+        pictures: whether to draw the sheets, which loads torch and the best runs' models.
+    """
+    drawn: list[Sheet] = []
+    missing: list[str] = []
+    if pictures and any(number(run, ERROR) is not None for run in runs):
+        from diabolo.report.sheets import sheets
+
+        drawn, missing = sheets(runs)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"short": short, "whole": whole, "image": image}
+    template = environment.from_string((files("diabolo.report") / "page.html").read_text("utf-8"))
+    states = Counter(run.state for run in runs)
+    page = template.render(
+        title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} compared",
+        states=", ".join(f"{count} {state}" for state, count in states.most_common()),
+        words=words,
+        colours=(COLOURS, ON_BLACK),
+        plots=[(plot, Markup(inline_svg(plot))) for plot in plots(runs)],
+        sheets=drawn,
+        missing=missing,
+        grids=[*(Grid(*table) for table in tables), run_table(runs)],
+        unfinished=[run for run in runs if run.state != "done"],
+        skipped=skipped,
+        command=shlex.join(["diabolo", *sys.argv[1:]]),
+        made=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
+        versions=_versions(runs),
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page, "utf-8")
+
+
+def run_table(runs: Sequence[Run]) -> Grid:
+    """A row a run, by error: what was chosen, the config keys that differ, the metrics that any run has."""
+    differing = dict.fromkeys([*CONFIG, *telling(runs), *(key for key in varying(runs) if key.startswith("data."))])
+    keys = [key for key in differing if any(run.get(key) is not None for run in runs)]
+    keys += [key for key in METRICS if any(number(run, key) is not None for run in runs)]
+    ordered = sorted(runs, key=lambda run: (math.inf if (error := number(run, ERROR)) is None else error, run.name))
+    rows = [[family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered]
+    return Grid("All runs", ["family", "loss", *keys, "state", "name"], rows, "A click on a column's head sorts by it.")
+
+
+def short(value: Any) -> str:
+    """A cell as it is shown: four digits of a float, thousands of an int apart."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or (math.isfinite(value) and value == round(value) and abs(value) >= 1000):
+        return f"{int(value):,}" if abs(value) >= 10_000 else f"{int(value)}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def whole(value: Any) -> str | None:
+    """A number with all its digits; None for what is none."""
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else json.dumps(value)
+
+
+def image(row: Row) -> Markup:
+    """A row of a sheet as an <img> that carries its own file: grey ones exactly, colour ones, which would take
+    megabytes, as good as the eye sees."""
+    picture = Image.fromarray(row.picture)
+    grey = picture.mode == "L"
+    picture.save(file := io.BytesIO(), "PNG" if grey else "WEBP", **({"optimize": True} if grey else {"quality": 85}))
+    tag = '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/{};base64,{}">'
+    return Markup(tag).format(
+        "pixels" if row.scale > 1 else "",
+        row.caption,
+        picture.width * row.scale,
+        picture.height * row.scale,
+        "png" if grey else "webp",
+        base64.b64encode(file.getvalue()).decode(),
+    )
+
+
+def _versions(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Of each library the versions that the runs recorded, most frequent first."""
+    counts: dict[str, Counter[str]] = {}
+    for run in runs:
+        for name, value in run.versions.items():
+            counts.setdefault(name, Counter())[str(value)] += 1
+    recorded = [(name, ", ".join(value for value, _ in found.most_common())) for name, found in counts.items()]
+    return [*recorded, ("page", f"diabolo {version('diabolo')}, matplotlib {version('matplotlib')}")]

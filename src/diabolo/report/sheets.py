@@ -1,0 +1,270 @@
+"""Sheets of images: the same test images through many runs, the best and worst ones, interpolations side by side.
+
+Needs the models, their data and torch, all of which are loaded here and nowhere else in the report.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from diabolo.report.collect import Run
+from diabolo.report.series import ERROR, PCA_ERROR, best_by_size, chosen, number, series, size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from diabolo.data.datamodule import ImageData
+    from diabolo.module import AutoencoderModule
+
+log = logging.getLogger(__name__)
+
+MOST_RUNS = 12
+IMAGES = 10  # of the test split, from its start
+EXTREMES = 10  # best and worst images of the best run
+SMALLEST_TILE = 56  # pixels on a screen; smaller images are enlarged by a whole factor
+GAP, GREY = 1, 128  # pixels between images; a grey that shows on white and on black
+OF_NO_OTHER_IMAGES = (
+    "batch_size",
+    "eval_batch_size",
+    "num_workers",
+    "mean",
+    "std",
+)  # data.* that leave them as they are
+
+
+@dataclass(frozen=True)
+class Row:
+    """A caption and H x W (grey) or H x W x 3 bytes, to be shown `scale` times as large."""
+
+    caption: str
+    picture: np.ndarray
+    scale: int = 1
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Captioned pictures below each other, or side by side where there is room."""
+
+    name: str
+    title: str
+    note: str
+    rows: tuple[Row, ...]
+    side_by_side: bool = False
+
+
+def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
+    """All sheets of the best runs of each family, loss and size, at most 12, and a sentence for each that is missing.
+
+    Runs on other images get a sheet of their own. A run whose data or checkpoint is gone shows what it drew itself.
+    """
+    picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (size(run) or 0, number(run, ERROR) or 0))
+    labels = {run.path: one.label for one in series(runs) for run in one.runs}
+    captions = {run.path: f"{labels[run.path]} · {size(run):g}" for run in picked}
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in picked:
+        groups[_images_of(run)].append(run)
+    made: list[Sheet] = []
+    drawn: list[Row] = []
+    missing: list[str] = []
+    for place, same in enumerate(groups.values()):
+        suffix = ("", "") if len(groups) == 1 else (f"_{place + 1}", f" · {chosen(same[0], 'data')} {_shape(same[0])}")
+        try:
+            data = _data(same[0])
+        except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
+            _fall_back(same, captions, failure, drawn, missing)
+            continue
+        models: dict[Path, AutoencoderModule] = {}
+        for run in same:
+            try:
+                models[run.path] = _model(run, data)
+            except Exception as failure:  # a checkpoint that is gone, cut short or of another version
+                _fall_back([run], captions, failure, drawn, missing)
+        loaded = [run for run in same if run.path in models]
+        if loaded:
+            made.append(_contact(loaded, models, data, captions, suffix))
+            made.append(_extremes(min(loaded, key=lambda run: number(run, ERROR) or 0), models, data, captions, suffix))
+    if drawn:
+        note = "As these runs drew them: images, reconstructions, error. Their data or checkpoints are no longer there."
+        made.append(Sheet("kept_reconstructions", "Reconstructions kept by the runs", note, tuple(drawn), True))
+    lines = [
+        Row(captions[run.path], picture, 1, number(run, ERROR))
+        for run in picked
+        if (picture := _kept(run, "interpolation")) is not None
+    ]
+    if lines:
+        note = "From one test image to another: blended in pixels (upper row of a pair), in codes (lower row)."
+        made.append(Sheet("interpolations", "Interpolations", note, tuple(lines), True))
+    return made, missing
+
+
+def strip(images: np.ndarray) -> np.ndarray:
+    """N x C x H x W bytes in a row, a grey line between them: H x W' or H x W' x 3."""
+    count, channels, height, width = images.shape
+    line = np.full((height, count * (width + GAP) - GAP, channels), GREY, np.uint8)
+    for place, image in enumerate(images):
+        left = place * (width + GAP)
+        line[:, left : left + width] = image.transpose(1, 2, 0)
+    return line[..., 0] if channels == 1 else line
+
+
+def png(picture: np.ndarray) -> bytes:
+    """H x W or H x W x 3 bytes as a PNG file."""
+    Image.fromarray(picture).save(file := io.BytesIO(), "PNG", optimize=True)
+    return file.getvalue()
+
+
+def captioned(sheet: Sheet) -> np.ndarray:
+    """The whole sheet as one picture on white, each row under its caption: H x W x 3 bytes."""
+    font, line = ImageFont.load_default(16), 26
+    pictures = [row.picture.repeat(row.scale, 0).repeat(row.scale, 1) for row in sheet.rows]
+    texts = [_said(row) for row in sheet.rows]
+    width = max(*(p.shape[1] for p in pictures), *(int(font.getlength(text)) for text in texts)) + 12
+    page = Image.new("RGB", (width, sum(p.shape[0] + line + 6 for p in pictures) + 6), "white")
+    pen, top = ImageDraw.Draw(page), 0
+    for text, picture in zip(texts, pictures, strict=True):
+        pen.text((6, top + 4), text, fill="black", font=font)
+        page.paste(Image.fromarray(picture), (6, top + line))
+        top += line + picture.shape[0] + 6
+    return np.asarray(page)
+
+
+def _said(row: Row) -> str:
+    return row.caption if row.error is None else f"{row.caption}   MSE {row.error:.4g}"
+
+
+# ---- the sheets ----
+
+
+def _contact(
+    runs: Sequence[Run],
+    models: dict[Path, AutoencoderModule],
+    data: ImageData,
+    captions: dict[Path, str],
+    suffix: tuple[str, str],
+) -> Sheet:
+    """Originals; then of each size PCA and the runs."""
+    from diabolo.pca import LinearCode, fitting_images
+
+    images = data.images("test", list(range(min(IMAGES, data.count("test")))))
+    fitting = data.images("train", fitting_images(data.count("train"), data.image_shape))
+    scale = _scale(images)
+    rows = [Row("originals", strip(images.numpy()), scale)]
+    before = None
+    for run in runs:
+        if (width := int(size(run) or 0)) != before:
+            theirs = LinearCode(fitting, width).reconstruct(images)
+            rows.append(Row(f"PCA · {width}", strip(_bytes(theirs)), scale, number(run, PCA_ERROR)))
+            before = width
+        ours = _reconstructed(models[run.path], [images])[0]
+        rows.append(Row(captions[run.path], strip(_bytes(ours)), scale, number(run, ERROR)))
+    note = "The first test images through PCA and the runs; the error is that over the whole test split."
+    return Sheet(f"contact_sheet{suffix[0]}", f"The same test images{suffix[1]}", note, tuple(rows))
+
+
+def _extremes(
+    run: Run,
+    models: dict[Path, AutoencoderModule],
+    data: ImageData,
+    captions: dict[Path, str],
+    suffix: tuple[str, str],
+) -> Sheet:
+    """The test images that the best run reconstructs best and worst."""
+    import torch
+
+    parts = zip(data.parts("test"), _reconstructed(models[run.path], data.parts("test")), strict=True)
+    errors = torch.cat([(ours - part.float() / 255).square().flatten(1).mean(1) for part, ours in parts])
+    order = errors.argsort(stable=True)
+    rows = []
+    for name, places in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
+        images = data.images("test", places)
+        ours = _reconstructed(models[run.path], [images])[0]
+        low, high = float(errors[places].min()), float(errors[places].max())
+        scale = _scale(images)
+        rows.append(Row(f"{name}: originals", strip(images.numpy()), scale))
+        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(ours)), scale))
+    note = f"Of {captions[run.path]}, the best run here, by the error of each of {len(errors):,} test images."
+    return Sheet(f"best_and_worst{suffix[0]}", f"Best and worst reconstructions{suffix[1]}", note, tuple(rows))
+
+
+def _fall_back(
+    runs: Iterable[Run], captions: dict[Path, str], failure: Exception, drawn: list[Row], missing: list[str]
+) -> None:
+    why = " ".join(str(failure).split())[:160] or type(failure).__name__
+    log.debug("no model or data", exc_info=failure)
+    for run in runs:
+        picture = _kept(run, "reconstructions")
+        if picture is None:
+            missing.append(f"{run.name}: no picture, since {why}")
+        else:
+            drawn.append(Row(captions[run.path], picture, 1, number(run, ERROR)))
+            missing.append(f"{run.name}: shown as it drew itself, since {why}")
+
+
+# ---- models, data, pixels ----
+
+
+def _images_of(run: Run) -> str:
+    """What decides which images a run sees, as one string."""
+    keys = sorted(key for key in run.config if key.startswith("data.") and key[5:] not in OF_NO_OTHER_IMAGES)
+    return repr([(key, run.config[key]) for key in keys])
+
+
+def _shape(run: Run) -> str:
+    return "x".join(map(str, run.config.get("data.image_shape") or ()))
+
+
+def _data(run: Run) -> ImageData:
+    """The run's images, where they are; nothing is downloaded."""
+    from diabolo.build import build_data
+    from diabolo.runs import RunFolder
+
+    config = RunFolder(run.path).config()
+    if "download" in config.data.source:
+        config.data.source.download = False
+    data = build_data(config)
+    data.setup()
+    return data
+
+
+def _model(run: Run, data: ImageData) -> AutoencoderModule:
+    """The run's model, tried on one image."""
+    from diabolo.runs import load
+
+    model = load(run.path)
+    _reconstructed(model, [data.images("test", [0])])
+    return model
+
+
+def _reconstructed(model: AutoencoderModule, parts: Iterable[Tensor]) -> list[Tensor]:
+    import torch
+
+    with torch.no_grad():
+        return [model.reconstruct(part) for part in parts]
+
+
+def _kept(run: Run, name: str) -> np.ndarray | None:
+    """The last picture that a run drew under a name, if it can be read."""
+    path = run.path / "pictures" / name / "final.png"
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L" if picture.mode == "L" else "RGB"))
+    except OSError:
+        return None
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    return (images.clamp(0, 1) * 255).round().byte().numpy()
+
+
+def _scale(images: Tensor) -> int:
+    return max(1, -(-SMALLEST_TILE // min(images.shape[-2:])))

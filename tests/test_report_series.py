@@ -1,0 +1,74 @@
+"""Which runs make one line, and which runs are drawn: against runs made by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from diabolo.report.collect import Run
+from diabolo.report.series import best_by_size, chosen, family, folded, series, telling
+
+
+def made(family="fc", loss="MSE", size=8, seed=0, mse=0.01, metrics=None, **config) -> Run:
+    """A run as `collect` gives it; `config` with __ for dots. Families are named by their classes alone."""
+    encoder, decoder = {
+        "fc": ("fc.FCEncoder", "fc.FCDecoder"),
+        "conv_transpose": ("conv.ConvEncoder", "conv.ConvTransposeDecoder"),
+    }[family]
+    values = {
+        "seed": seed,
+        "bottleneck.size": size,
+        "encoder._target_": f"diabolo.families.{encoder}",
+        "decoder._target_": f"diabolo.families.{decoder}",
+        "loss._target_": f"diabolo.losses.{loss}",
+        "data.limit": None,
+        **{key.replace("__", "."): value for key, value in config.items()},
+    }
+    measured = {} if mse is None else {"test/mse": mse, "test/pca_mse": 0.08 / size, "code_size": size}
+    name = f"{family}_{loss}_{size}_{seed}_{mse}"
+    return Run(Path("/nowhere") / name, name, "done", "", values, measured | (metrics or {}))
+
+
+def test_families_and_losses_go_by_choice_then_by_class():
+    run = made("conv_transpose", "SmoothL1")
+    assert (family(run), chosen(run, "loss")) == ("conv_transpose", "smooth_l1")
+    run.config["decoder._target_"] = "mine.PixelDecoder"
+    assert family(run) == "conv + pixel"
+    run.config["callbacks.hparams.params.loss"] = "huber"
+    assert chosen(run, "loss") == "huber"
+    run.choices = {"loss": "mine"}
+    assert chosen(run, "loss") == "mine"
+
+
+def test_seeds_are_folded_and_other_differences_make_lines_of_their_own():
+    runs = [made(size=size, seed=seed, mse=0.01 * size + 0.002 * seed) for size in (2, 4) for seed in (0, 1, 2)]
+    (one,) = series(runs)
+    assert one.label == "fc · mse"
+    points = folded(one)
+    assert [(p.size, p.x, p.count) for p in points] == [(2, 2, 3), (4, 4, 3)]
+    assert [(p.low, p.high) for p in points] == [(0.02, 0.024), (0.04, 0.044)]
+    assert [p.mean for p in points] == pytest.approx([0.022, 0.042])
+    wide = [made(size=2, model__hidden=hidden, encoder__hidden=hidden) for hidden in ([64], [64, 32])]
+    assert telling(wide) == ["model.hidden"], "encoder.hidden says the same"
+    assert [one.label for one in series(wide)] == ["fc · mse · hidden=[64, 32]", "fc · mse · hidden=[64]"]
+    matched = [made(size=size, model__hidden=[10 * size]) for size in (2, 4)]
+    assert [one.label for one in series(matched)] == ["fc · mse"], "a width that goes with the size is no difference"
+    limited = [made(size=2), made(size=2, data__limit=100)]
+    assert sorted(one.data for one in series(limited)) == ["limit=100", "limit=None"]
+
+
+def test_runs_without_a_number_make_no_point():
+    runs = [made(mse=None), made(mse=float("nan")), made(mse=0.0), made(mse=0.5)]
+    assert [p.mean for p in folded(series(runs)[0])] == [0.5]
+
+
+def test_of_each_size_the_best_are_drawn_first():
+    runs = [
+        made(size=2, seed=0, mse=0.5),
+        made(size=2, seed=1, mse=0.4),
+        made(size=2, loss="MAE", mse=0.6),
+        made(size=8, mse=0.2),
+        made(size=8, loss="MAE", mse=0.1),
+        made(size=8, loss="MAE", mse=None),
+    ]
+    assert [run.metrics["test/mse"] for run in best_by_size(runs, 12)] == [0.1, 0.4, 0.2, 0.6]
+    assert [run.metrics["test/mse"] for run in best_by_size(runs, 2)] == [0.1, 0.4]
