@@ -44,7 +44,7 @@ def test_rerun_is_no_part_of_a_run():
 
 @pytest.mark.parametrize("value", ["a=b,c", "it's", "back\\slash", "end\\", "\\'", "two words", "a~2"])
 def test_quoted_values_come_through_the_grammar(value):
-    assert compose_config([f"data.root={quoted(value)}"]).data.root == value
+    assert compose_config([f"trainer.monitor={quoted(value)}"]).trainer.monitor == value
 
 
 @cache
