@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from diabolo.config import chosen, explain, register_resolvers, resolved
 from diabolo.continuing import refuse_done, revised
 from diabolo.errors import ConfigError
-from diabolo.launch import LaunchFailed, is_needed, launch
+from diabolo.launch import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs import RunFolder, unwritable
 from diabolo.sweep import done, place
 
@@ -116,7 +116,7 @@ def train(
         ):
             return _train(config, run, stop, callbacks)
     with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
-        before = run.record()
+        before = {} if LAUNCHED in os.environ else run.record()  # else `launch` has begun it
         run.begin(config, list(overrides), choices)
         try:
             metrics = _train(config, run, stop, callbacks)
