@@ -135,6 +135,7 @@ def test_nothing_is_downloaded(copied, monkeypatch):
     monkeypatch.setattr(datasets, "MNIST", MNIST)
     for run in ("mse_4", "mae_4", "mse_2"):
         config = config_of(copied / run)
+        config.data.root = "nowhere"
         config.data.source = {
             "_target_": "diabolo.data.vision.torchvision_images", "_partial_": True, "dataset": "MNIST",
             "train": {"train": True}, "test": {"train": False}, "download": True,

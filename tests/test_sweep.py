@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from omegaconf import OmegaConf
 from conftest import TINY
 from diabolo.config import compose_config, quoted, run_name, sweep_name
 from diabolo.runs import RunFolder
-from diabolo.sweep import label, place, plan, same
+from diabolo.sweep import label, place, plan, same, wait_for
 
 BARE = (*(o for o in TINY if not o.startswith("bottleneck")), "callbacks=none", "logger=none")
 SWEEP = ("train", "-m", *BARE, "hydra/launcher=basic", "hydra.sweep.dir=sweep")
@@ -343,3 +344,23 @@ def outcomes(folder: Path) -> dict[str, dict]:
         path.parent.name: {k: v for k, v in json.loads(path.read_text()).items() if k not in OF_THE_CLOCK}
         for path in folder.glob("*/metrics.json")
     }
+
+
+def test_a_job_waits_for_a_worker_that_is_still_writing(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    let_go = threading.Event()
+    held = threading.Event()
+
+    def hold():
+        with run.held():
+            held.set()
+            let_go.wait(5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(5)
+    threading.Timer(0.5, let_go.set).start()
+    began = time.monotonic()
+    wait_for(run, 5)
+    assert 0.4 < time.monotonic() - began < 4
+    other.join()

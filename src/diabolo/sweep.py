@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -112,6 +113,13 @@ def _what(config: DictConfig) -> DictConfig:
 def done(run: RunFolder) -> bool:
     """Whether the run has ended well."""
     return run.is_run() and run.state()["state"] == "done"
+
+
+def wait_for(run: RunFolder, seconds: float = 60.0) -> None:
+    """Waits while another process trains in the folder: a worker of a sweep that was killed writes its checkpoint."""
+    end = time.monotonic() + seconds
+    while run.is_held() and time.monotonic() < end:
+        time.sleep(0.2)
 
 
 def _todo(run: RunFolder) -> str:

@@ -22,7 +22,7 @@ from diabolo.continuing import refuse_done, revised
 from diabolo.errors import ConfigError
 from diabolo.launch import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs import RunFolder, unwritable
-from diabolo.sweep import done, place
+from diabolo.sweep import done, place, wait_for
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
@@ -48,6 +48,7 @@ def main(config: DictConfig) -> float:
         config = resolved(config)
         if swept:
             run = place(run.path, config)
+            wait_for(run)
         elif run.is_run() and run.config() != config:
             raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
         if rerun:

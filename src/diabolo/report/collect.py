@@ -165,6 +165,8 @@ def _search(folder: Path, seen: set[Path]) -> list[Path | Skipped]:
         return [Skipped(folder, f"cannot be read: {failure.strerror}")]
     if {"state.json", "config.yaml"} & {entry.name for entry in entries}:
         return [folder]
+    if entries and all(entry.name.startswith("events.out.tfevents") for entry in entries):
+        return []  # TensorBoard's figures of an earlier comparison
     found: list[Path | Skipped] = []
     for entry in entries:
         if entry.is_dir() and not entry.name.startswith("."):
