@@ -236,7 +236,7 @@ def test_without_optuna_it_says_what_to_install(diabolo, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     ended = diabolo("search", "loss=mse,mae")
     assert ended.code == 2
-    assert ended.err == "diabolo: diabolo search needs Optuna: pip install diabolo[search].\n"
+    assert ended.err == "diabolo: diabolo search needs Optuna: uv sync --extra search.\n"
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_a_launcher_that_is_not_installed_is_one_sentence(tmp_path, launcher, ex
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line == f"diabolo: this launcher comes with an extra that is not installed: pip install diabolo[{extra}]."
+    assert line == f"diabolo: this launcher comes with an extra that is not installed: uv sync --extra {extra}."
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def _search(arguments: list[str]) -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise ConfigError("diabolo search needs Optuna: pip install diabolo[search].") from None
+        raise ConfigError("diabolo search needs Optuna: uv sync --extra search.") from None
     from diabolo.search import Question, search
 
     question = Question(given.overrides, given.objective or ["val/mse"], given.config_dir, given.config_name)

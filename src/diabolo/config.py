@@ -125,7 +125,7 @@ def explain(failure: Exception, overrides: Sequence[str]) -> str:
     """One sentence for what Hydra or OmegaConf say about overrides that do not compose, with the nearest right word."""
     missing = failure.missing_cfg_file or "" if isinstance(failure, MissingConfigException) else ""
     if missing.startswith("hydra/launcher/") and (extra := EXTRAS.get(missing.rpartition("/")[2])):
-        return f"this launcher comes with an extra that is not installed: pip install diabolo[{extra}]."
+        return f"this launcher comes with an extra that is not installed: uv sync --extra {extra}."
     if isinstance(failure, MissingConfigException) and failure.missing_cfg_file and failure.options is not None:
         group, _, name = failure.missing_cfg_file.rpartition("/")
         if not group:
