@@ -7,6 +7,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads fall off a clif
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that compile everything anew take twice as long
 
 import io
+import json
 import shutil
 import struct
 import subprocess
@@ -162,3 +163,11 @@ def tiles(picture: np.ndarray, row: int, count: int) -> np.ndarray:
     apart: N x 3 x 8 x 8 bytes."""
     places = [(slice(58 * row, 58 * row + 56, 7), slice(58 * column, 58 * column + 56, 7)) for column in range(count)]
     return np.stack([picture[place] for place in places]).transpose(0, 3, 1, 2)
+
+
+def stamps(folder: Path) -> dict[str, tuple[str, int]]:
+    """For each finished run when it was finished."""
+    return {
+        path.parent.name: (json.loads(path.read_text())["finished"], path.stat().st_mtime_ns)
+        for path in folder.glob("*/metrics.json")
+    }
