@@ -73,13 +73,13 @@ def _train(arguments: list[str]) -> None:
 
 def _hydra(arguments: list[str]) -> None:
     """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
-    from diabolo.config import concerns_overrides, explain
+    from diabolo.config import concerns_overrides, explain, quoted_paths
     from diabolo.runs import unwritable
     from diabolo.train import main as run_hydra
 
     wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [sys.argv[0], *arguments]
+    sys.argv = [sys.argv[0], *quoted_paths(arguments)]
     try:
         run_hydra()
     except Exception as failure:

@@ -1,24 +1,27 @@
-"""`diabolo inspect`: the walk of shapes through an autoencoder, with each size worked out."""
+"""`diabolo inspect`: the walk of shapes through a network, with each size worked out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from diabolo.autoencoder import Autoencoder
 from diabolo.shapes import conv_size, pooled_size, transposed_size
 from diabolo.upsampling import Upsample
+
+if TYPE_CHECKING:
+    from diabolo.autoencoder import Autoencoder
+    from diabolo.classifier import Classifier
 
 
 @dataclass
 class Step:
-    """One layer on the way: its path in the autoencoder, kind, output shape without N, parameters, and its size formula
+    """One layer on the way: its path in the network, kind, output shape without N, parameters, and its size formula
     with the numbers put in, one string per axis that differs."""
 
     path: str
@@ -28,7 +31,7 @@ class Step:
     formula: str
 
 
-def walk(autoencoder: Autoencoder) -> list[Step]:
+def walk(network: Autoencoder | Classifier) -> list[Step]:
     """The layers in the order in which one image meets them."""
     steps: list[Step] = []
     hooks = []
@@ -42,18 +45,18 @@ def walk(autoencoder: Autoencoder) -> list[Step]:
 
         return hook
 
-    for path, layer in autoencoder.named_modules():
+    for path, layer in network.named_modules():
         owns = any(True for _ in layer.parameters(recurse=False))
         if (_is_leaf(layer) or owns) and not isinstance(layer, nn.Identity):
             hooks.append(layer.register_forward_hook(note(path)))
-    training = autoencoder.training
-    autoencoder.eval()
+    training = network.training
+    network.eval()
     try:
         with torch.no_grad():
-            zeros = torch.zeros(1, *autoencoder.image_shape)
-            autoencoder.decode(autoencoder.encode(zeros))
+            zeros = torch.zeros(1, *network.image_shape)
+            network.decode(network.encode(zeros))
     finally:
-        autoencoder.train(training)
+        network.train(training)
         for hook in hooks:
             hook.remove()
     return steps
@@ -66,7 +69,7 @@ def print_walk(config: DictConfig) -> None:
     from diabolo.build import build_module
     from diabolo.terminal import console
 
-    autoencoder = build_module(config).autoencoder
+    network: Any = build_module(config).trained()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (
         ("layer", "left"),
@@ -76,14 +79,14 @@ def print_walk(config: DictConfig) -> None:
         ("size", "left"),
     ):
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_row("image", "", _times(autoencoder.image_shape), "", "")
-    for step in walk(autoencoder):
+    table.add_row("image", "", _times(network.image_shape), "", "")
+    for step in walk(network):
         table.add_row(
             step.path, step.layer, _times(step.shape), f"{step.parameters:,}" if step.parameters else "", step.formula
         )
     console.print(table)
-    pixels, size = prod(autoencoder.image_shape), autoencoder.code_size
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in autoencoder.named_children()}
+    pixels, size = prod(network.image_shape), network.code_size
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     counted = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
     console.print(f"\ncode: {size} numbers for {pixels:,} pixel values, compression {pixels / size:.4g}:1")
     console.print(f"parameters: {sum(parts.values()):,} ({counted})")

@@ -35,21 +35,21 @@ class PCABaseline(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.val:  # the same in every epoch
-            measured = self._fit(trainer).measure(data_of(trainer).parts("val"))
+            measured = self._fit(trainer, pl_module).measure(data_of(trainer).parts("val"))
             self.val = {f"val/pca_{name}": value for name, value in measured.items()}
         pl_module.log_dict(self.val, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        measured = self._fit(trainer).measure(data_of(trainer).parts("test"))
+        measured = self._fit(trainer, pl_module).measure(data_of(trainer).parts("test"))
         pl_module.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
 
-    def _fit(self, trainer: Trainer) -> LinearCode:
+    def _fit(self, trainer: Trainer, pl_module: LightningModule) -> LinearCode:
         if self.code is None:
             data = data_of(trainer)
             count = data.count("train")
             chosen = fitting_images(count, data.image_shape, self.most_images)
             if len(chosen) < count:
                 log.info("PCA is fitted on %d of the %d training images", len(chosen), count)
-            size = trainer.lightning_module.autoencoder.code_size  # type: ignore[union-attr]
-            self.code = LinearCode(data.images("train", chosen), size)  # type: ignore[arg-type]
+            size = pl_module.trained().code_size  # type: ignore[operator]
+            self.code = LinearCode(data.images("train", chosen), size)
         return self.code
