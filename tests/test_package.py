@@ -68,8 +68,20 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "upsampling": {"errors", "shapes"},
     "families": {"errors", "families", "layers", "shapes", "upsampling"},
     "data": {"data", "errors", "pixels"},
-    "report": {"build", "data.datamodule", "errors", "module", "pca", "report", "runs", "yardstick"},
-    "callbacks": {"callbacks", "classifier", "data.datamodule", "errors", "module", "pca", "pixels"},
+    "probes": {"data.datamodule", "errors"},
+    "report": {
+        "build",
+        "continuing",
+        "probes",
+        "data.datamodule",
+        "errors",
+        "module",
+        "pca",
+        "report",
+        "runs",
+        "yardstick",
+    },
+    "callbacks": {"callbacks", "classifier", "data.datamodule", "errors", "module", "pca", "pixels", "probes"},
 }
 BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml
 BASE_TYPES = {"data.datamodule", "callbacks.pictures"}  # ... but for what build checks and evaluation leaves out
