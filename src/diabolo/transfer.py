@@ -22,8 +22,8 @@ def start_from(encoder: nn.Module, folder: str) -> None:
         here, there = (_shape(weights.get(name)) for weights in (ours, theirs))
         if here != there:
             raise ConfigError(
-                f"`encoder.init_from` (= {folder!r}) holds another encoder: `encoder.{name}` is {there} there and {here} here;"
-                " choose the same encoder, model.* and bottleneck.size."
+                f"`encoder.init_from` (= {folder!r}) holds another encoder: `encoder.{name}` is {there} there and"
+                f" {here} here; choose the same encoder, model.* and bottleneck.size."
             )
     encoder.load_state_dict(theirs)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,9 +12,6 @@ from diabolo.continuing import revised
 from diabolo.report.command import console, count, plain_table
 from diabolo.report.sheets import OF_NO_OTHER_IMAGES
 from diabolo.runs import RunFolder, load
-
-if TYPE_CHECKING:
-    from diabolo.probes import Probe
 
 
 def probe(arguments: Sequence[str]) -> None:
