@@ -88,7 +88,7 @@ def test_sizes_that_cannot_be_are_one_sentence_in_inspect_too(diabolo, overrides
 
 
 def test_commands_and_run_folders_that_do_not_exist_are_one_sentence(diabolo):
-    assert "there is no command 'trian'; there are train, search, inspect, evaluate, compare, runs" in sentence(
+    assert "there is no command 'trian'; there are train, search, inspect, evaluate, probe, compare, runs" in sentence(
         diabolo("trian")
     )
     for command in ("train", "evaluate"):

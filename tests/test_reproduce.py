@@ -95,15 +95,12 @@ def test_an_autoencoder_starts_from_the_classifier_of_its_seed(tmp_path, monkeyp
 def test_the_script_runs_sweeps_and_the_second_time_only_the_table(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     root = write_mnist(tmp_path / "mnist", train=200, test=50)
-    only = "fc_hidden_sizes_corrected,lenet_classifier_small,lenet_classifier,lenet_autoencoder"
-    arguments = ["--data-root", str(root), "--seeds", "0,1", "--epochs", "1", "--only", only, "--limit", "100"]
-    arguments += ["trainer=cpu", "logger=none", "hydra.launcher.workers=1", "callbacks=none"]
+    arguments = ["--data-root", str(root), "--seeds", "0", "--epochs", "1", "--limit", "100"]
+    arguments += ["--only", "lenet_classifier,lenet_autoencoder", "trainer=cpu", "hydra.launcher.workers=1"]
     assert reproduce.main(arguments) == 0
     table = table_of(tmp_path / "reproduction")
-    for name in ("R3 corrected, 5", "R3 corrected, 784", "R4a", "R4a small", "R4b, MSE", "R4b, MAE"):
-        assert table[name][6] == 2, name
-    assert table["R1"][6] == 0
+    assert {title: line[6] for title, line in table.items() if line[6]} == {"R4a": 1, "R4b, MSE": 1, "R4b, MAE": 1}
     capfd.readouterr()
     assert reproduce.main(arguments) == 0
-    assert "0 done, 8 skipped, 0 failed" in capfd.readouterr().out
+    assert "0 done, 2 skipped, 0 failed" in capfd.readouterr().out
     assert table_of(tmp_path / "reproduction") == table
