@@ -61,17 +61,20 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
 
 def build_module(config: DictConfig) -> AutoencoderModule:
     """The LightningModule with fresh weights."""
+    import torch
+
     from diabolo.module import AutoencoderModule
 
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         positive("optimizer.lr", rate)
-    return AutoencoderModule(
+    module = AutoencoderModule(
         build_autoencoder(config),
         make(config, "loss"),
         make(config, "optimizer"),
         make(config, "scheduler") if config.get("scheduler") else None,
         build_data(config).pixels,
     )
+    return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
 def build_callbacks(config: DictConfig) -> list[Callback]:
