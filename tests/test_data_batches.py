@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from diabolo.data import batches
 from diabolo.data.batches import MemoryBatches, Order, StreamedBatches
 from diabolo.data.images import MemoryImages
 
@@ -12,8 +11,8 @@ COUNT = 23
 IMAGES = MemoryImages(torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 8, 8), torch.arange(COUNT))
 
 
-def in_memory(order):
-    return MemoryBatches(IMAGES, order, CPU)
+def in_memory(order, block=1):
+    return MemoryBatches(IMAGES, order, CPU, block)
 
 
 def streamed(order):
@@ -66,11 +65,16 @@ def test_streamed_batches_are_those_in_memory():
         assert drawn(streamed(order)) == drawn(in_memory(Order(COUNT, 4, shuffle, seed=3)))
 
 
-def test_gathering_in_chunks_changes_nothing(monkeypatch):
+@pytest.mark.parametrize("block", [1, 2, 3, 9])
+def test_a_block_holds_the_batches_that_come_one_after_the_other(block):
+    order = Order(COUNT, 4, shuffle=True)
     expected = drawn(in_memory(Order(COUNT, 4, shuffle=True)))
-    for chunk in (1, 2, 3):
-        monkeypatch.setattr(batches, "CHUNK", chunk)
-        assert drawn(in_memory(Order(COUNT, 4, shuffle=True))) == expected
+    blocks = in_memory(order, block)
+    assert len(blocks) == -(-len(expected) // block)
+    parts = [expected[i : i + block] for i in range(0, len(expected), block)]
+    for seen, part in zip(iter(blocks), parts, strict=True):
+        assert flat([seen[1].tolist()]) == flat(part)
+    assert order.done == len(order)
 
 
 @both

@@ -17,7 +17,7 @@ from diabolo.train import resume, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
 
-BARE = (*TINY, "callbacks=none", "logger=none", "trainer.max_epochs=4")  # 4 epochs of 3 steps
+BARE = (*TINY, "callbacks=none", "logger=none", "trainer.max_epochs=4", "data.block=1")  # 4 epochs of 3 steps
 SETTINGS = {
     "one_cycle": (),
     "plateau": ("scheduler=plateau", "scheduler.patience=0", "scheduler.factor=0.5", "optimizer.lr=3"),
@@ -50,16 +50,16 @@ def rows(run: RunFolder) -> list[dict]:
 
 def stop(monkeypatch, folder: RunFolder, overrides: tuple[str, ...], step: int, signum: int = signal.SIGTERM) -> int:
     """Trains, sends this process a signal during the given step, and returns the exit code."""
-    training_step = AutoencoderModule.training_step
+    training_loss = AutoencoderModule.training_loss
 
     def interrupted(module, *batch):
         if module.global_step == step:
             os.kill(os.getpid(), signum)
-        return training_step(module, *batch)
+        return training_loss(module, *batch)
 
     config = compose_config(overrides)
     with monkeypatch.context() as patched:
-        patched.setattr(AutoencoderModule, "training_step", interrupted)
+        patched.setattr(AutoencoderModule, "training_loss", interrupted)
         with pytest.raises(SystemExit) as end:
             train(config, folder, list(overrides))
     return end.value.code
@@ -78,6 +78,16 @@ def test_stopped_and_continued_equals_unbroken(unbroken, monkeypatch, tmp_path, 
     assert len(rows(run) if run.history.exists() else []) == (step + 1) // 3
     resume(run.path)
     assert run.state()["state"] == "done"
+    assert_same(run, unbroken[setting])
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_blocks_change_nothing_but_where_a_run_stops(unbroken, monkeypatch, tmp_path, setting):
+    in_blocks = (*BARE, *SETTINGS[setting], "data.block=2")  # of an epoch's 3 steps two make a block, then one
+    run = RunFolder(tmp_path / "run")
+    assert stop(monkeypatch, run, in_blocks, 3) == 143
+    assert torch.load(run.checkpoint("last"), weights_only=True)["global_step"] == 5
+    resume(run.path)
     assert_same(run, unbroken[setting])
 
 

@@ -21,7 +21,14 @@ from diabolo.runs import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
 
-BARE = (*(o for o in TINY if not o.startswith("bottleneck")), "callbacks=none", "logger=none", "--study", "study")
+BARE = (
+    *(o for o in TINY if not o.startswith("bottleneck")),
+    "callbacks=none",
+    "logger=none",
+    "data.block=1",
+    "--study",
+    "study",
+)
 SIZES = "bottleneck.size=choice(0,2,4,8)"
 RATES = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
 
@@ -146,15 +153,15 @@ def test_without_a_pruner_every_trial_is_complete(diabolo, study):
 
 def stopped_in_trial(monkeypatch, diabolo, command, number: int, step: int) -> int:
     """Sends this process SIGTERM in the given step of the given trial, and returns the exit code."""
-    training_step = AutoencoderModule.training_step
+    training_loss = AutoencoderModule.training_loss
 
     def interrupted(module, *batch):
         if module.global_step == step and f"/{number:04d}_" in module.trainer.default_root_dir:
             os.kill(os.getpid(), signal.SIGTERM)
-        return training_step(module, *batch)
+        return training_loss(module, *batch)
 
     with monkeypatch.context() as patched:
-        patched.setattr(AutoencoderModule, "training_step", interrupted)
+        patched.setattr(AutoencoderModule, "training_loss", interrupted)
         return diabolo(*command).code
 
 

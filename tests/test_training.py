@@ -171,7 +171,7 @@ def one_cycle(step: int, steps: int) -> float:
 )
 def test_learning_rates_follow_their_formula_step_by_step(trained, overrides, wanted):
     Rates.seen.clear()
-    watch = ("+callbacks.rates._target_=test_training.Rates", "trainer.max_epochs=4")
+    watch = ("+callbacks.rates._target_=test_training.Rates", "trainer.max_epochs=4", "data.block=1")
     trained(*BARE, "optimizer.lr=0.5", "trainer.gradient_clip=1e-30", "optimizer=sgd", *watch, *overrides)
     assert [rate / 0.5 for rate in Rates.seen] == pytest.approx(wanted, rel=1e-6)
 

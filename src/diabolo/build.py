@@ -76,11 +76,14 @@ def build_encoder(config: DictConfig) -> nn.Module:
 def build_module(config: DictConfig) -> Learner:
     """The LightningModule that `task` names, with fresh weights. It is given those of `PARTS` that its class has an
     argument for, and the other keys of `task`."""
+    import torch
+
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         positive("optimizer.lr", rate)
     task = make(config, "task", _partial_=True)
     takes = signature(task).parameters
-    return task(**{name: part(config) for name, part in PARTS.items() if name in takes})
+    module: Learner = task(**{name: part(config) for name, part in PARTS.items() if name in takes})
+    return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
 PARTS: dict[str, Callable[[DictConfig], Any]] = {  # what a LightningModule may ask for, by the name of the argument

@@ -1,5 +1,7 @@
-"""The training loss of an epoch, gathered without making a GPU wait."""
+"""The training loss of an epoch."""
 
+from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import torch
@@ -11,38 +13,31 @@ ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkp
 
 
 class EpochLoss:
-    """Mean of the losses of an epoch and the first step that was not finite, both kept on the device of the losses, so
-    that no step waits for it."""
+    """Mean over the images of an epoch, gathered block by block."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        self.total: Tensor | None = None
-        self.bad_step: Tensor | None = None
-        self.count = 0
+        self.total, self.images = 0.0, 0
 
-    def update(self, loss: Tensor, images: int, step: int) -> None:
-        if self.total is None or self.bad_step is None:
-            self.total = torch.zeros((), dtype=torch.float64, device=loss.device)
-            self.bad_step = torch.full((), -1, device=loss.device)
-        elif self.total.device != loss.device:  # read from a checkpoint
-            self.total, self.bad_step = self.total.to(loss.device), self.bad_step.to(loss.device)
-        self.total += loss.double() * images
-        self.count += images
-        self.bad_step = torch.where((self.bad_step < 0) & ~loss.isfinite(), step, self.bad_step)
+    def update(self, losses: Sequence[float], images: int, size: int, step: int) -> None:
+        """Adds the losses of the minibatches of a block: `images` in all, `size` in each but the last.
 
-    def check(self) -> None:
-        """Raises `Diverged` where a loss since the last reset was not finite. Waits for the device."""
-        if self.bad_step is not None and self.bad_step.item() >= 0:
-            raise Diverged(f"the loss is not a finite number at step {int(self.bad_step.item())}{ADVICE}")
+        Raises:
+            Diverged: a loss is not a finite number; `step` counts those before the block.
+        """
+        for number, loss in enumerate(losses):
+            if not isfinite(loss):
+                raise Diverged(f"the loss is not a finite number at step {step + number}{ADVICE}")
+            self.total += loss * min(size, images - number * size)
+        self.images += images
 
     def mean(self) -> Tensor:
-        assert self.total is not None
-        return (self.total / self.count).float()
+        return torch.tensor(self.total / self.images)
 
     def state(self) -> dict[str, Any]:
-        return {"total": self.total, "bad_step": self.bad_step, "count": self.count}
+        return {"total": self.total, "images": self.images}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.total, self.bad_step, self.count = state["total"], state["bad_step"], state["count"]
+        self.total, self.images = state["total"], state["images"]

@@ -44,7 +44,7 @@ class ProgressBar(Callback):
             self.task = self.bar.add_task(
                 "", total=self.epochs * self.batches, epoch=self.done_before + 1, epochs=self.epochs, said=""
             )
-            self.bar.update(self.task, completed=trainer.global_step)
+            self.bar.update(self.task, completed=self.done_before * self.batches)
             self.bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:  # fmt: skip  # noqa: E501

@@ -21,6 +21,7 @@ from diabolo.config import chosen, explain, register_resolvers, resolved
 from diabolo.continuing import refuse_done, revised
 from diabolo.errors import ConfigError
 from diabolo.launch import LAUNCHED, LaunchFailed, is_needed, launch
+from diabolo.machine import settle
 from diabolo.runs import RunFolder, unwritable
 from diabolo.sweep import done, place, wait_for
 
@@ -107,7 +108,8 @@ def train(
         SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
             lies there if training had begun.
     """
-    from diabolo.recording import GivenUp, SignalStop, Stopped
+    settle()
+    from diabolo.recording import GivenUp, SignalStop, Stopped  # imports torch
     from diabolo.terminal import logging_to, short
 
     rank = int(os.environ.get("LOCAL_RANK", "0"))

@@ -60,8 +60,9 @@ def make_trainer(
         torch.set_num_threads(whole("trainer.threads", threads))
     if early_stopping is not None and not validates:
         raise ConfigError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
+    switches: list[Callback] = []
     if gradient_clip is not None:
-        positive("trainer.gradient_clip", gradient_clip)
+        switches.append(ClipGradients(positive("trainer.gradient_clip", gradient_clip)))
     if not isinstance(compile, bool):
         raise ConfigError(f"`trainer.compile` (= {compile!r}) must be true or false.")
     if isinstance(devices, int) and devices != -1:  # -1: all there are
@@ -75,7 +76,6 @@ def make_trainer(
     if str(precision) == "16-mixed" and not on_gpu:
         raise ConfigError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
 
-    switches: list[Callback] = []
     if ema is not None:
         switches.append(EMA(ema))
     if compile:
@@ -96,7 +96,6 @@ def make_trainer(
         devices=devices,
         strategy=strategy,
         precision=str(precision),  # type: ignore[arg-type]
-        gradient_clip_val=gradient_clip,
         num_sanity_val_steps=0,
         limit_val_batches=None if validates else 0,
         log_every_n_steps=1,  # the module itself decides when to log a step
@@ -131,6 +130,25 @@ class EMA(WeightAveraging):
             return averaged * warm + current * (1 - warm)
 
         super().__init__(avg_fn=average)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            after = super().on_train_batch_end
+            pl_module.after_step.append(lambda: after(trainer, pl_module, None, None, 0))  # type: ignore
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Nothing: a batch of Lightning's is a block of steps here, and the average takes each."""
+
+
+class ClipGradients(Callback):
+    """Has the module clip its gradients, which Lightning does only where it takes the steps itself."""
+
+    def __init__(self, norm: float) -> None:
+        self.norm = norm
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        pl_module.gradient_clip = self.norm  # type: ignore[assignment]
 
 
 class Compile(Callback):

@@ -1,7 +1,8 @@
 """Cutting a set of images into batches: from memory on the training device, or streamed by workers.
 
-Both kinds of batches are Lightning's data loaders in all but name. They are deterministic in (seed, epoch) and know
-where they stand, so that a run stopped within an epoch goes on with the batch it would have seen next.
+Both kinds of batches are Lightning's data loaders in all but name. From memory they come in blocks of several batches,
+because handing one to the Trainer costs as much as a step of a small network. They are deterministic in (seed, epoch)
+and know where they stand, so that a run stopped within an epoch goes on with the batch it would have seen next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,6 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from diabolo.data.images import ImageSet, MemoryImages
 from diabolo.errors import ConfigError
-
-CHUNK = 64  # batches gathered at once: slices of a shuffled chunk are cheaper than one gather a batch
 
 
 class Order:
@@ -60,14 +59,15 @@ class Order:
 class Batches:
     """What both kinds share: Lightning asks for the length, the sampler (to set the epoch) and the state."""
 
-    def __init__(self, images: ImageSet, order: Order) -> None:
+    def __init__(self, images: ImageSet, order: Order, block: int = 1) -> None:
         self.images = images
         self.order = order
+        self.block = block
         self.sampler = order
         self.batch_sampler = None
 
     def __len__(self) -> int:
-        return len(self.order)
+        return -(-len(self.order) // self.block)
 
     @property
     def smallest(self) -> int:
@@ -81,29 +81,30 @@ class Batches:
         self.order.done = state["done"]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.order.done >= len(self):  # Lightning takes the last batch and does not ask for one more
+        if self.order.done >= len(self.order):  # Lightning takes the last batch and does not ask for one more
             self.order.done = 0
-        for batch in self._rest():
-            self.order.done += 1
-            yield batch
+        for block in self._rest():
+            self.order.done += -(-len(block[0]) // self.order.batch_size)
+            yield block
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
         raise NotImplementedError
 
 
 class MemoryBatches(Batches):
-    """Batches of images that lie on `device` as bytes, cut there without a line of Python per image."""
+    """Blocks of `block` batches of images that lie on `device` as bytes, gathered there without a line of Python per
+    image."""
 
-    def __init__(self, images: MemoryImages, order: Order, device: torch.device) -> None:
-        super().__init__(images, order)
+    def __init__(self, images: MemoryImages, order: Order, device: torch.device, block: int = 1) -> None:
+        super().__init__(images, order, block)
         self.pixels = images.pixels.to(device)
         self.labels = images.labels.to(device)
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
         size = self.order.batch_size
         rest = self.order.indices()[self.order.done * size :].to(self.pixels.device)
-        for chunk in rest.split(size * CHUNK):
-            yield from zip(self.pixels[chunk].split(size), self.labels[chunk].split(size), strict=True)
+        for chunk in rest.split(size * self.block):
+            yield self.pixels[chunk], self.labels[chunk]
 
 
 class StreamedBatches(Batches):

@@ -16,6 +16,8 @@ from diabolo.errors import ConfigError, whole, wholes
 from diabolo.pixels import PixelScale
 
 SMALLEST_SIDE = 8
+BLOCK_NUMBERS = 1 << 22  # pixel values a block of training batches: enough to hide what a block costs
+BLOCK_BATCHES = 64  # ... and no more batches than that
 EVAL_NUMBERS = 1 << 21  # pixel values a batch of validation and test, so that large images take no gigabytes
 
 
@@ -37,6 +39,8 @@ class ImageData(LightningDataModule):
         seed: draws the order of the training images in each epoch.
         eval_batch_size: images a step in validation and test; null for up to 512, fewer of large images.
         num_workers: processes that decode images which do not fit in memory; null for one a core, up to 8.
+        block: training batches handed to the Trainer at once, each with an optimiser step of its own; null for up to
+            64, fewer of large images. Results are the same for any; runs are stopped, and progress shown, by blocks.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class ImageData(LightningDataModule):
         seed: int = 0,
         eval_batch_size: int | None = None,
         num_workers: int | None = None,
+        block: int | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = check_image_shape(image_shape)
@@ -63,6 +68,8 @@ class ImageData(LightningDataModule):
         self.batch_size = whole("data.batch_size", batch_size)
         fitting = max(1, min(512, EVAL_NUMBERS // prod(self.image_shape)))
         self.eval_batch_size = fitting if eval_batch_size is None else whole("data.eval_batch_size", eval_batch_size)
+        fitting = max(1, min(BLOCK_BATCHES, BLOCK_NUMBERS // (self.batch_size * prod(self.image_shape))))
+        self.block = fitting if block is None else whole("data.block", block)
         self.val_fraction = _fraction("val_fraction", val_fraction)
         self.test_fraction = _fraction("test_fraction", test_fraction)
         self.limit = limit if limit is None else whole("data.limit", limit)
@@ -117,7 +124,7 @@ class ImageData(LightningDataModule):
         return len(self.splits[split])
 
     def train_dataloader(self) -> Batches:
-        return self._batches("train", self.batch_size, shuffle=True)
+        return self._batches("train", self.batch_size, shuffle=True, block=self.block)
 
     def val_dataloader(self) -> Batches | list[Any]:
         return self._batches("val", self.eval_batch_size, shuffle=False) if self.has_val else []
@@ -125,7 +132,7 @@ class ImageData(LightningDataModule):
     def test_dataloader(self) -> Batches:
         return self._batches("test", self.eval_batch_size, shuffle=False)
 
-    def _batches(self, split: str, batch_size: int, shuffle: bool) -> Batches:
+    def _batches(self, split: str, batch_size: int, shuffle: bool, block: int = 1) -> Batches:
         images = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = Order(len(images), batch_size, shuffle, self.seed, rank, world)
@@ -136,7 +143,7 @@ class ImageData(LightningDataModule):
             )
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if isinstance(images, MemoryImages):
-            return MemoryBatches(images, order, device)
+            return MemoryBatches(images, order, device, block)
         return StreamedBatches(images, order, self.num_workers, pin_memory=device.type == "cuda")
 
     def _split(self, images: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet]:

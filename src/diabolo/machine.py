@@ -1,0 +1,36 @@
+"""What a process that trains asks of the machine, before torch is imported."""
+
+import ctypes
+import os
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+
+
+def settle() -> None:
+    """Settles how this process waits for its threads and how it gets its memory. What the user's environment says of
+    the first is left alone."""
+    wait_asleep()
+    keep_freed_memory()
+
+
+def wait_asleep() -> None:
+    """Has OpenMP's threads sleep while they wait for one another, instead of spinning.
+
+    Beside one other busy process a spinning thread keeps the very core that the thread it waits for is waiting for.
+    Without effect where torch has been imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_freed_memory() -> bool:
+    """Has glibc keep memory that was freed, up to a gigabyte, instead of giving it back to the kernel.
+
+    Every training step frees its activations and asks for as much again. By default glibc hands large pieces to the
+    kernel each time, and the kernel then fills them with zeros page by page. False where the C library is another.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # not glibc
+        return False
+    settings = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 1 << 24, M_MMAP_THRESHOLD: 1 << 30}
+    return all(bool(mallopt(name, value)) for name, value in settings.items())

@@ -1,0 +1,46 @@
+"""What a training process asks of the machine, seen in a fresh process."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+from diabolo import machine
+if sys.argv[1] == "settled":
+    machine.settle()
+import torch
+torch.set_num_threads(1)
+net = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3, padding=1))
+images = torch.rand(128, 1, 28, 28)
+for _ in range(5):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    net(images).mean().backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    """Page faults of the last of five training steps."""
+    ran = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+    return int(ran.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other ways")
+def test_memory_that_was_freed_is_used_again():
+    assert faults("settled") < 100
+    assert faults("as it is") > 1000
+
+
+def test_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
+    from diabolo.machine import wait_asleep
+
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
