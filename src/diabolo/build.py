@@ -71,6 +71,7 @@ def build_module(config: DictConfig) -> AutoencoderModule:
         make(config, "optimizer"),
         make(config, "scheduler") if config.get("scheduler") else None,
         build_data(config).pixels,
+        make(config, "corruption") if config.get("corruption") else None,
     )
 
 

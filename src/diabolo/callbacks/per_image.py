@@ -78,7 +78,8 @@ class PerImage(Callback):
         codes = []
         with trainer.precision_plugin.forward_context():  # the precision in which the test images were encoded
             for part in chosen.split(data.eval_batch_size):
-                codes.append(module.encode(data.images("train", part).to(module.device)).float().cpu())  # type: ignore[operator]
+                given = module.given(data.images("train", part).to(module.device))  # type: ignore[operator]
+                codes.append(module.encode(given).float().cpu())  # type: ignore[operator]
         neighbours = KNeighborsClassifier(self.neighbours).fit(torch.cat(codes).numpy(), labels[chosen].numpy())
         return float(neighbours.score(test["codes"][asked].numpy(), test["labels"][asked].numpy()))
 
