@@ -59,7 +59,7 @@ class PerImage(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         mine = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
-        figures = _gathered(mine, trainer.world_size)
+        figures = gathered(mine, trainer.world_size)
         self.parts = []
         if trainer.is_global_zero and trainer.global_step:  # an evaluation alone has made no step
             _write(Path(trainer.default_root_dir) / FILE, figures)
@@ -90,7 +90,7 @@ def _hashes(images: Tensor) -> Tensor:
     return torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, 32)
 
 
-def _gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
+def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
     """The figures of all processes, of which the r-th has every world-th image from r on, in the split's order."""
     if world == 1:
         return mine
