@@ -29,9 +29,7 @@ def splitmix(state: int) -> int:
 def plain_uniform(image: np.ndarray, count: int) -> np.ndarray:
     """The first numbers that `fixed` draws for an image of bytes."""
     golden = 0x9E3779B97F4A7C15
-    seed = splitmix(
-        sum(int(pixel) * splitmix((i + 1) * golden % WORD) for i, pixel in enumerate(image.ravel())) % WORD
-    )
+    seed = splitmix(sum(int(pixel) * splitmix((i + 1) * golden % WORD) for i, pixel in enumerate(image.ravel())) % WORD)
     numbers = [splitmix((seed + (i + 1) * golden) % WORD) >> 41 for i in range(count)]
     return (np.array(numbers) + 0.5) / 2**23
 

@@ -80,7 +80,16 @@ ARROWS = {  # what each room may import, in whole or for type checking only
         "report.figures",  # how a plot looks
     },
 }
-BY_NAME_ONLY = ("bottlenecks", "callbacks", "corruptions", "data", "families", "losses", "schedulers", "trainer")  # from yaml
+BY_NAME_ONLY = (  # from yaml
+    "bottlenecks",
+    "callbacks",
+    "corruptions",
+    "data",
+    "families",
+    "losses",
+    "schedulers",
+    "trainer",
+)
 BASE_TYPES = {"data.datamodule", "callbacks.pictures"}  # ... but for what build checks and evaluation leaves out
 
 

@@ -1,4 +1,4 @@
-"""A run with a corruption: what the network sees, what its loss and its yardstick compare with, and going on with it."""
+"""A run with a corruption: what the network sees, what loss and yardstick compare with, and going on with it."""
 
 import signal
 

@@ -1,7 +1,7 @@
 """Corruptions: what is done to images before the network sees them, while the loss compares with the clean ones.
 
-A corruption takes N x C x H x W images, bytes or floats in [0, 1], before any normalisation, and gives float32 images of
-the same shape in [0, 1]: what is corrupted is an image again. All images of a batch are corrupted at once, on their
+A corruption takes N x C x H x W images, bytes or floats in [0, 1], before any normalisation, and gives float32 images
+of the same shape in [0, 1]: what is corrupted is an image again. All images of a batch are corrupted at once, on their
 device. A class of one's own defines `corrupt`, and draws all chance from the `Chance` it is handed:
 
 - called, it draws from torch's global generator, anew each time: for training, so that a run is reproducible;

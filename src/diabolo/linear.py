@@ -16,13 +16,11 @@ class LinearMap:
     """
 
     def __init__(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-        within: Tensor | float = 0.0  # P+1 x P+1, P = CHW
-        between: Tensor | float = 0.0  # P+1 x P
+        within = between = torch.zeros((), dtype=torch.float64)  # P+1 x P+1 and P+1 x P, P = CHW
         count = 0
         for given, clean in pairs:
             x, y = _with_one(given), clean.flatten(1)
             within, between, count = within + (x.T @ x).double(), between + (x.T @ y).double(), count + len(x)
-        assert isinstance(within, Tensor) and isinstance(between, Tensor), "there is nothing to fit on"
         ridge = RIDGE * torch.eye(len(within), dtype=within.dtype, device=within.device)
         self.weights = torch.linalg.solve(within / count + ridge, between / count).float()
 

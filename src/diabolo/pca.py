@@ -45,7 +45,7 @@ class LinearCode:
     def measure(
         self, parts: Iterable[Tensor], given: Callable[[Tensor], Tensor] = lambda images: images
     ) -> dict[str, float]:
-        """The yardstick over images that come in parts, each N x C x H x W uint8, reconstructed from `given` of them."""
+        """The yardstick over images that come in parts, each N x C x H x W uint8, reconstructed from `given(part)`."""
         yardstick = Yardstick()
         for part in parts:
             yardstick.update(self.reconstruct(given(part)), part.float() / 255)

@@ -28,7 +28,7 @@ def histogram(scores: Tensor, anomalous: Tensor) -> Tensor:
         axes = figure.add_subplot()
         for kind, colour, which in (("normal", NORMAL, ~anomalous), ("anomalous", ANOMALOUS, anomalous)):
             label = f"{kind}, {int(which.sum()):,} images"
-            axes.hist(scores[which].numpy(), edges, density=True, color=colour, alpha=0.55, label=label)
+            axes.hist(scores[which].numpy(), edges.tolist(), density=True, color=colour, alpha=0.55, label=label)
         axes.set(xlabel="score: mean squared error of the reconstruction", ylabel="density", xlim=(0, edges[-1]))
         axes.legend()
         return _picture(figure)

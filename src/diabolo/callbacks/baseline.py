@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -46,8 +47,8 @@ class PCABaseline(Callback):
         pl_module.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
 
     def _measure(self, trainer: Trainer, split: str) -> dict[str, float]:
-        given = trainer.lightning_module.given  # type: ignore[union-attr]
-        return self._fit(trainer).measure(data_of(trainer).parts(split), given)  # type: ignore[arg-type]
+        given: Any = trainer.lightning_module.given  # type: ignore[union-attr]
+        return self._fit(trainer).measure(data_of(trainer).parts(split), given)
 
     def _fit(self, trainer: Trainer) -> LinearCode:
         if self.code is None:

@@ -132,17 +132,17 @@ class SuperResolution(Restoration):
 
     def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
         small = module.corruption.reduce(images)
-        sizes = {"size": given.shape[2:], "align_corners": False}
+        size = list(given.shape[2:])
         return {
             "nearest": given,
-            "bilinear": F.interpolate(small, mode="bilinear", **sizes),
-            "bicubic": F.interpolate(small, mode="bicubic", **sizes).clamp(0, 1),
+            "bilinear": F.interpolate(small, size=size, mode="bilinear"),
+            "bicubic": F.interpolate(small, size=size, mode="bicubic").clamp(0, 1),
         }
 
 
 class Inpainting(Restoration):
-    """Against the block as it is (`filled`) and filled with the mean training image (`mean_fill`); `pasted` is the run's
-    restoration within the block and what was given around it. For corruption=block.
+    """Against the block as it is (`filled`) and filled with the mean training image (`mean_fill`); `pasted` is the
+    run's restoration within the block and what was given around it. For corruption=block.
 
     Also logs the errors within the block and outside it: `test/inside_mse` and `test/outside_mse` of the run's own
     restoration, `test/mean_fill_inside_mse` and so on of the methods.
