@@ -130,3 +130,19 @@ def test_a_corruption_that_does_not_fit_is_refused(trained, overrides, sentence)
     with pytest.raises(ConfigError) as failed:
         trained(*TINY, "callbacks=none", "logger=none", *overrides)
     assert str(failed.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "figure", "more"),
+    [
+        ("denoise", "test/median_psnr", ()),
+        ("super_resolution", "test/bicubic_psnr", ()),
+        ("inpaint", "test/mean_fill_inside_mse", ("corruption.side=4",)),
+        ("anomaly", "test/pca_auroc", ()),
+    ],
+)
+def test_a_preset_also_takes_small_digits(trained, experiment, figure, more):
+    small = ("data=digits", "data.image_shape=[1,8,8]", "data.limit=40", "data.test_limit=60", "logger=none")
+    quiet = ("trainer.max_epochs=1", "trainer.accelerator=cpu", "callbacks.projector=null", "callbacks.codes=null")
+    metrics = trained(f"experiment={experiment}", *small, *quiet, *more).metrics()
+    assert np.isfinite([metrics[figure], metrics["test/mse"]]).all()
