@@ -56,6 +56,8 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "metrics": set(),
     "yardstick": set(),
     "errors": set(),
+    "corruptions": {"errors"},
+    "linear": set(),
     "pca": {"metrics", "errors"},
     "pixels": {"errors"},
     "progress": set(),
@@ -68,9 +70,28 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "families": {"errors", "families", "layers", "shapes", "upsampling"},
     "data": {"data", "errors", "pixels"},
     "report": {"build", "data.datamodule", "errors", "module", "pca", "report", "runs", "yardstick"},
-    "callbacks": {"callbacks", "data.datamodule", "errors", "module", "pca", "pixels"},
+    "callbacks": {
+        "callbacks",
+        "data.datamodule",
+        "errors",
+        "linear",
+        "metrics",
+        "module",
+        "pca",
+        "pixels",
+        "report.figures",  # how a plot looks
+    },
 }
-BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml
+BY_NAME_ONLY = (  # from yaml
+    "bottlenecks",
+    "callbacks",
+    "corruptions",
+    "data",
+    "families",
+    "losses",
+    "schedulers",
+    "trainer",
+)
 BASE_TYPES = {"data.datamodule", "callbacks.pictures"}  # ... but for what build checks and evaluation leaves out
 
 

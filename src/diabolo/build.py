@@ -73,6 +73,7 @@ def build_module(config: DictConfig) -> AutoencoderModule:
         make(config, "optimizer"),
         make(config, "scheduler") if config.get("scheduler") else None,
         build_data(config).pixels,
+        make(config, "corruption") if config.get("corruption") else None,
     )
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 

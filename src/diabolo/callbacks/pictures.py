@@ -67,10 +67,7 @@ class Drawing(Callback):
             return
         with asking(module):
             picture = (self.draw(module, data_of(trainer)) * 255).round().byte()  # type: ignore[arg-type]
-        if (writer := tensorboard(trainer)) is not None:
-            tag, step = (self.name, epoch) if epoch is not None else (f"{self.name}/final", trainer.current_epoch)
-            writer.add_image(tag, picture, step)
-        save(picture, Path(trainer.default_root_dir) / "pictures" / self.name, epoch)
+        hang(trainer, self.name, picture, epoch)
 
 
 @contextmanager
@@ -96,6 +93,14 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
         if isinstance(logger, TensorBoardLogger):
             return logger.experiment
     return None
+
+
+def hang(trainer: Trainer, name: str, picture: Tensor, epoch: int | None) -> None:
+    """Shows a C x H x W picture of bytes in TensorBoard and files it in the run folder; see `Drawing`."""
+    if (writer := tensorboard(trainer)) is not None:
+        tag, step = (name, epoch) if epoch is not None else (f"{name}/final", trainer.current_epoch)
+        writer.add_image(tag, picture, step)
+    save(picture, Path(trainer.default_root_dir) / "pictures" / name, epoch)
 
 
 def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
