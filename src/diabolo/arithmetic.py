@@ -38,8 +38,7 @@ def transposed(
 
 
 def pool(size: int, kernel: int, stride: int | None = None, padding: int = 0, ceil: int = 0) -> Worked:
-    """A pooling; `ceil` 1 keeps a rest at the border as a place of its own, if its window begins inside the image or the
-    padding before it."""
+    """A pooling; `ceil` 1 keeps a rest at the border as a place of its own, if its window begins before the border."""
     stride = stride or kernel
     if ceil and stride == kernel and not padding:
         result = pooled_size(size, kernel)

@@ -26,8 +26,8 @@ class Autoencoder(nn.Module):
     whatever the precision of the network.
 
     Raises:
-        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or the
-            decoder unpools and the encoder has no max-poolings to match.
+        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
+            the decoder unpools and the encoder has no max-poolings to match.
     """
 
     switch_count: int  # positions of maxima that a reconstruction uses beside the code; 0 but where the decoder unpools
@@ -52,7 +52,7 @@ class Autoencoder(nn.Module):
         self._check()
 
     def encode(self, images: Tensor, switches: Switches | None = None) -> Tensor:
-        """N x C x H x W in the network's scale -> N x size; pushes the max-poolings' switches where a stack is given."""
+        """N x C x H x W in the network's scale -> N x size; max-poolings push their switches onto a given stack."""
         code, _ = self.bottleneck(_through(self.encoder, images, switches))
         return code
 
@@ -62,8 +62,8 @@ class Autoencoder(nn.Module):
         return self.output(_through(self.decoder, code, switches).float())
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W in the network's scale to their reconstructions, float32: decoded from their codes and, where the
-        decoder unpools, from their own switches."""
+        """N x C x H x W in the network's scale to their reconstructions, float32: decoded from their codes and, where
+        the decoder unpools, from their own switches."""
         switches: Switches | None = [] if self.unpools else None
         return self.decode(self.encode(images, switches), switches)
 

@@ -1,9 +1,9 @@
 """How much of a checkerboard is in images: their power at the frequencies of a period against that around them.
 
 Layers that enlarge by a stride repeat the spectrum of their input at the multiples of 1 / stride (Zhang, Karaman &
-Chang, "Detecting and simulating artifacts in GAN fake images", 2019, section III), and a constant stays constant just if
-their kernel has no gain there (Sugawara, Shiota & Kiya, "Checkerboard artifacts free convolutional neural networks",
-2019, section II). What is left is the pattern of Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016:
+Chang, "Detecting and simulating artifacts in GAN fake images", 2019), and a constant stays constant only if their
+kernel has no gain there (the condition of Sugawara, Shiota & Kiya, "Checkerboard artifacts free convolutional neural
+networks", 2019). What is left is the pattern of Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016:
 a peak at these frequencies, where the spectrum of images is smooth. The ratio below is our own measure of that peak.
 """
 
@@ -24,9 +24,10 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
     channels and frequencies.
 
     The frequencies are (a / period, b / period) in cycles a pixel, a and b whole and not both multiples of the period;
-    around each lies the ring of 16 frequencies two bins away. The image is cropped to multiples of the period, so that they
-    are bins of the discrete Fourier transform, and windowed (Hann), so that its borders are no edges. A pattern of
-    amplitude A at one of the frequencies has the power A^2 there and 0 around it.
+    around each lies the ring of 16 frequencies two bins away. The image is cropped to multiples of the period, so that
+    they are bins of the discrete Fourier transform, and windowed (Hann), so that its borders are no edges. A pattern of
+    amplitude A at one of the frequencies has the power A^2 there and 0 around it; to both is added what the rounding of
+    pixels to bytes amounts to.
 
     Raises:
         ConfigError: a side of less than 4 periods, where the neighbourhoods of two frequencies would meet.
@@ -57,7 +58,7 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
 
 
 class Checkerboard(Metric):
-    """Power at a checkerboard's frequencies over that around them, of the mean spectrum of all images seen since the last
+    """Power at a checkerboard's frequencies over that around them, of the mean spectrum of all images since the last
     reset: about 1 for images without a pattern, smooth or noisy, and above it by the pattern's power. See `powers`."""
 
     full_state_update = False

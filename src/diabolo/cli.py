@@ -136,9 +136,9 @@ def _inspect(arguments: list[str]) -> None:
     parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
     parser.add_argument("-cn", "--config-name", default="train", help="the root config")
     parser.add_argument("--arithmetic", action="store_true", help="work out each layer's size and weights")
-    parser.add_argument("--layer", action="append", metavar="LAYER", help="work out a layer alone instead: conv, transposed,"
-                        " pool or upsample with its numbers, as conv:in=64,kernel=5 or, going on from the one before,"
-                        " transposed:kernel=5,stride=2,padding=2,output_padding=1")  # fmt: skip
+    parser.add_argument("--layer", action="append", metavar="LAYER", help="work out a layer alone instead:"
+                        " conv, transposed, pool or upsample with its numbers, as conv:in=64,kernel=5 or, going on"
+                        " from the one before, transposed:kernel=5,stride=2,padding=2,output_padding=1")  # fmt: skip
     given = parser.parse_intermixed_args(arguments)
     if given.layer:
         if given.overrides or given.arithmetic:

@@ -15,7 +15,6 @@ from diabolo.arithmetic import Worked, free_layer, of_layer, weights
 from diabolo.autoencoder import Autoencoder
 from diabolo.upsampling import Upsample
 
-
 LETTERS = "k kernel, s stride, p padding, d dilation, op output padding; weights: inputs*outputs*kernel + biases"
 
 
@@ -97,8 +96,8 @@ def print_walk(config: DictConfig) -> None:
     console.print(f"\ncode: {size} numbers for {pixels:,} pixel values, compression {pixels / size:.4g}:1")
     if autoencoder.switch_count:
         console.print(
-            f"beside the code, a reconstruction uses the places of {autoencoder.switch_count:,} maxima (2 bits each); encode"
-            " and decode alone do without, each value in the corner of its window"
+            f"beside the code, a reconstruction uses the places of {autoencoder.switch_count:,} maxima (2 bits each);"
+            " decoding a code alone puts each value into the corner of its window"
         )
     console.print(f"parameters: {sum(parts.values()):,} ({counted})")
 
@@ -119,7 +118,7 @@ def print_arithmetic(config: DictConfig) -> None:
 
 
 def print_layers(layers: Sequence[str]) -> None:
-    """Prints the worked sizes of layers that stand alone; the first needs its `in`, the others go on from the one before.
+    """Prints the worked sizes of layers that stand alone; one without `in` goes on from the one before.
 
     Raises:
         ConfigError: a layer that is none; see `diabolo.arithmetic.free_layer`.
