@@ -40,14 +40,17 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "pruning": {"errors", "recording"},
     "space": {"errors"},
     "evaluation": {"build", "callbacks.pictures", "config", "continuing", "runs", "terminal", "train"},
-    "inspection": {"autoencoder", "build", "shapes", "terminal", "upsampling"},
+    "arithmetic": {"errors", "shapes", "upsampling"},
+    "inspection": {"arithmetic", "autoencoder", "build", "terminal", "upsampling"},
     "build": {"autoencoder", "data.datamodule", "errors", "layers", "module"},
     "runs": {"build", "errors", "module"},
     "epoch_loss": {"errors"},
     "learner": {"epoch_loss", "errors"},
     "module": {"autoencoder", "epoch_loss", "errors", "learner", "metrics", "pixels"},
-    "autoencoder": {"errors", "layers"},
+    "autoencoder": {"errors", "layers", "upsampling"},
     "bottlenecks": {"errors", "layers"},
+    "checkerboard": {"errors"},
+    "definitions": {"shapes"},
     "config": {"errors"},
     "layers": {"errors"},
     "losses": {"errors", "pixels"},
@@ -66,7 +69,7 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "families": {"errors", "families", "layers", "shapes", "upsampling"},
     "data": {"data", "errors", "pixels"},
     "report": {"build", "data.datamodule", "errors", "module", "pca", "report", "runs", "yardstick"},
-    "callbacks": {"callbacks", "data.datamodule", "errors", "module", "pca", "pixels"},
+    "callbacks": {"callbacks", "checkerboard", "data.datamodule", "errors", "module", "pca", "pixels"},
 }
 BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml
 BASE_TYPES = {"data.datamodule", "callbacks.pictures"}  # ... but for what build checks and evaluation leaves out

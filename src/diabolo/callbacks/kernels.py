@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from diabolo.module import AutoencoderModule
 
 A_ROW = 16  # tiles of a line, and numbers of a line of a folded vector
+BETWEEN = 0.75  # the grey between tiles, since white is 0
 LINE = 18  # pixels, the height of a line of text
 FONT = ImageFont.load_default(12)
 
@@ -75,7 +76,9 @@ class FeatureMaps(Drawing):
         pixels = chosen(data, self.split, [self.image], "image").to(module.device)
         lines = [text(f"image {self.image} of the {self.split} split"), rows([pixels.float() / 255])]
         for title, values in stages(module, pixels):
-            lines += sheet(title, values[:, None] if values.dim() == 3 else folded(values), self.most)
+            vector = values.dim() == 1
+            tiles = folded(values) if vector else values[:, None]
+            lines += sheet(f"{title}, {len(values)} numbers" if vector else title, tiles, self.most)
         return stacked(lines)
 
 
@@ -134,8 +137,8 @@ def sheet(title: str, tiles: Tensor, most: int) -> list[Tensor]:
     limit = float(tiles.abs().max())
     count, (height, width) = len(tiles), tiles.shape[-2:]
     some = f"{most} of {count}" if count > most else f"{count}"
-    caption = f"{title}: {some} of {height}x{width}, colours from {-limit:.4g} to {limit:.4g}"
-    return [text(caption), rows(diverging(tiles[:most], limit or 1.0).split(A_ROW))]
+    caption = f"{title}: {some} of {height}x{width}, blue {-limit:.4g}, red {limit:.4g}"
+    return [text(caption), rows(diverging(tiles[:most], limit or 1.0).split(A_ROW), BETWEEN)]
 
 
 def text(line: str) -> Tensor:
