@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from diabolo.build import build_autoencoder, build_module
+from diabolo.build import build_autoencoder, build_data, build_module
 from diabolo.config import compose_config
 from diabolo.errors import ConfigError
-from diabolo.families.pooled import PooledEncoder, UpsampleDecoder
 from diabolo.runs import load
 
 UNPOOL = ("model=conv_upsample", "model.upsample=unpool", "model.channels=[4,6]", "data.image_shape=[1,9,12]")
@@ -76,8 +75,6 @@ def test_a_run_records_its_switches_and_the_error_of_the_code_alone(trained, dia
     run = trained(*UNPOOL, *small, "callbacks.projector=null", "data.batch_size=16", "data.eval_batch_size=8")
     metrics, model = run.metrics(), load(run.path)
     assert metrics["switches"] == 4 * 5 * 6 + 6 * 3 * 3
-    from diabolo.build import build_data
-
     data = build_data(run.config())
     data.setup()
     batch = data.images("test")
@@ -90,14 +87,7 @@ def test_a_run_records_its_switches_and_the_error_of_the_code_alone(trained, dia
 
 
 def test_gradients_flow_to_every_parameter_through_unpooling():
-    torch.manual_seed(0)
-    from diabolo.autoencoder import Autoencoder
-    from diabolo.bottlenecks import Vector
-
-    shape = (1, 9, 12)
-    encoder, decoder = PooledEncoder(shape, 3, [4, 6], activation="tanh"), None
-    decoder = UpsampleDecoder(3, shape, [4, 6], upsample="unpool", activation="tanh")
-    network = Autoencoder(encoder, Vector(3), decoder, shape)
-    batch = images(3, *shape)
+    network = module("model.activation=tanh").autoencoder
+    batch = images(3, 1, 9, 12)
     (network(batch).raw - batch).square().mean().backward()
     assert all(parameter.grad.any() for parameter in network.parameters())

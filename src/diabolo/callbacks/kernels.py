@@ -56,7 +56,7 @@ class Kernels(Drawing):
 
 class FeatureMaps(Drawing):
     """What one image becomes on its way: the maps of every stage of encoder and decoder, each stage in the colours of
-    its own range, symmetric around 0. Of layers on end that leave the shape as it is, the last is drawn.
+    its own range, symmetric around 0. A stage is a layer with what follows it and keeps the shape (its activation).
 
     Vectors, the code among them, are drawn as one tile, folded into lines of 16 numbers.
 
@@ -101,7 +101,7 @@ def kernels(layer: nn.Module, encodes: bool, shape: Sequence[int]) -> list[Tenso
 
 def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]]:
     """The layers that one image, 1 x C x H x W, passes in its reconstruction, and what leaves them, without N. A layer
-    that keeps the shape stands with the one before it; maps that are flattened or unfolded stand once, as maps."""
+    without weights that keeps the shape stands with the one before it; a vector that is unflattened stands as maps."""
     passed: list[tuple[str, Tensor]] = []
 
     def note(path: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -109,7 +109,8 @@ def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]
             if isinstance(layer, nn.Flatten) or not isinstance(output, Tensor) or output.dim() not in (2, 4):
                 return
             values, title = output[0].float().cpu(), f"{path} {type(layer).__name__}"
-            if passed and (isinstance(layer, nn.Unflatten) or passed[-1][1].shape == values.shape):
+            folds = passed and isinstance(layer, nn.Unflatten) and path.split(".")[0] == passed[-1][0].split(".")[0]
+            if folds or (passed and not isinstance(layer, WEIGHTED) and passed[-1][1].shape == values.shape):
                 title = f"{passed.pop()[0]}, {type(layer).__name__}"
             passed.append((title, values))
 
