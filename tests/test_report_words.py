@@ -141,6 +141,6 @@ def test_a_run_that_uses_switches_is_said_to_have_more_than_its_code(words):
         b={"size": 4, "metrics": measured(0.2)},
     )
     assert [one for one in said if "maxima" in one] == [
-        "bottleneck.size=2 is decoded from its code and from the places of 5,728 maxima in the encoder's poolings, which"
-        " carry information too; of the code alone its test MSE is 0.4 instead of 0.1."
+        "bottleneck.size=2 is decoded from its code and from the places of 5,728 maxima in the encoder's poolings,"
+        " which carry information too; of the code alone its test MSE is 0.4 instead of 0.1."
     ]

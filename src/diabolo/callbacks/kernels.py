@@ -109,8 +109,11 @@ def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]
             if isinstance(layer, nn.Flatten) or not isinstance(output, Tensor) or output.dim() not in (2, 4):
                 return
             values, title = output[0].float().cpu(), f"{path} {type(layer).__name__}"
-            folds = passed and isinstance(layer, nn.Unflatten) and path.split(".")[0] == passed[-1][0].split(".")[0]
-            if folds or (passed and not isinstance(layer, WEIGHTED) and passed[-1][1].shape == values.shape):
+            if isinstance(layer, nn.Unflatten):
+                joins = bool(passed) and passed[-1][0].split(".")[0] == path.split(".")[0]
+            else:
+                joins = bool(passed) and not isinstance(layer, WEIGHTED) and passed[-1][1].shape == values.shape
+            if joins:
                 title = f"{passed.pop()[0]}, {type(layer).__name__}"
             passed.append((title, values))
 
