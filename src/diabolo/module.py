@@ -69,13 +69,13 @@ class AutoencoderModule(Learner):
         return self.autoencoder.encode(self.pixels.to_network(images))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped)."""
+        """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped), of the code alone."""
         return self.pixels.to_unit(self.autoencoder.decode(codes))
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1]; where there is a
-        corruption, corrupted images -> their restorations."""
-        return self.decode(self.encode(images))
+        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of the
+        switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
+        return self.pixels.to_unit(self.autoencoder.reconstruct(self.pixels.to_network(images)))
 
     def given(self, images: Tensor) -> Tensor:
         """What the network is measured on: `images` themselves or, where there is a corruption, each of them corrupted
@@ -123,6 +123,9 @@ class AutoencoderModule(Learner):
             theirs = self.pixels.to_unit(target)
             similarity = ssim_per_image(ours, theirs)
             self.yardsticks[split].update(ours, theirs, similarity)  # type: ignore[operator]
+        if self.autoencoder.unpools:  # how much of the figures the code alone would reach
+            alone = (self.decode(out.code) - theirs).square().mean()
+            self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
         return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
 

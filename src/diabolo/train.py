@@ -212,6 +212,7 @@ def _figures(run: RunFolder, module: AutoencoderModule, data: ImageData, clock: 
         "steps": last["step"],
         "parameters": sum(p.numel() for p in module.autoencoder.parameters()),
         "code_size": size,
+        **({"switches": count} if (count := module.autoencoder.switch_count) else {}),
         "compression_ratio": prod(data.image_shape) / size,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **{f"versions/{name}": version for name, version in run.state()["versions"].items()},
