@@ -9,7 +9,7 @@ from skimage.metrics import structural_similarity
 
 from conftest import TINY
 from diabolo.build import build_data
-from diabolo.callbacks.per_image import _gathered
+from diabolo.callbacks.per_image import gathered
 from diabolo.evaluation import evaluate
 from diabolo.runs import RunFolder, load
 
@@ -106,5 +106,5 @@ def test_processes_that_share_the_images_put_them_in_the_splits_order(monkeypatc
     parts = [{name: values[rank::3] for name, values in everything.items()} for rank in range(3)]
     monkeypatch.setattr("torch.distributed.all_gather_object", lambda into, _: into.__setitem__(slice(None), parts))
     for mine in parts:
-        gathered = _gathered(mine, 3)
-        assert all(torch.equal(gathered[name], values) for name, values in everything.items())
+        together = gathered(mine, 3)
+        assert all(torch.equal(together[name], values) for name, values in everything.items())

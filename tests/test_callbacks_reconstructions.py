@@ -103,7 +103,9 @@ def test_a_long_progression_is_thinned_between_its_first_and_its_last_row(most):
     progression, data = Progression(1, most_rows=most), labelled([0])
     for epoch in range(40):
         shade = torch.full((1, 1, 8, 8), epoch / 255)
-        module = SimpleNamespace(device="cpu", reconstruct=lambda _, shade=shade: shade)
+        module = SimpleNamespace(
+            device="cpu", corruption=None, given=lambda images: images, reconstruct=lambda _, shade=shade: shade
+        )
         picture = (progression.draw(module, data) * 255).round().byte().numpy()
         shades = picture[0, 58::58, 0].tolist()
         assert shades[0] == 0

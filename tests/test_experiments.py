@@ -5,6 +5,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from conftest import CONF
 from diabolo.autoencoder import Autoencoder
 from diabolo.build import build_autoencoder, build_module
 from diabolo.config import compose_config
@@ -232,6 +233,22 @@ def test_a_preset_has_the_published_weights(experiment, shapes, parameters):
     state = build_module(compose_config([f"experiment={experiment}"])).trained().state_dict()
     assert [tuple(value.shape) for value in state.values()] == shapes
     assert sum(value.numel() for value in state.values()) == parameters
+
+
+@pytest.mark.parametrize("way", sorted(path.stem for path in (CONF / "experiment" / "upsampling").glob("*.yaml")))
+def test_the_ways_of_upsampling_are_compared_at_matched_parameters(way):
+    ours, reference = (network(f"experiment=upsampling experiment/upsampling={one}") for one in (way, "nearest"))
+    count, wanted = (sum(p.numel() for p in one.decoder.parameters()) for one in (ours, reference))
+    assert wanted == 40_865
+    assert abs(count / wanted - 1) < 0.004
+    shapes = [[tuple(p.shape) for p in one.encoder.parameters()] for one in (ours, reference)]
+    assert shapes[0] == shapes[1], "one encoder for all"
+
+
+def test_the_named_sweep_of_upsamplings_tries_each_of_them():
+    (path,) = (CONF / "experiment").glob("upsampling.yaml")
+    swept = OmegaConf.load(path).hydra.sweeper.params["experiment/upsampling"].split(",")
+    assert sorted(swept) == sorted(one.stem for one in (CONF / "experiment" / "upsampling").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(

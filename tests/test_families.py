@@ -14,10 +14,11 @@ from diabolo.autoencoder import Autoencoder
 from diabolo.build import build_autoencoder, build_module
 from diabolo.config import compose_config
 from diabolo.errors import ConfigError
+from diabolo.families.conv import ConvTransposeDecoder
 from diabolo.families.residual import ResidualBlock
 from diabolo.inspection import walk
 from diabolo.module import AutoencoderModule
-from diabolo.upsampling import Upsample
+from diabolo.upsampling import MODES, BedOfNails, MaxPool, PixelShuffle, Unpool, Upsample
 
 ENCODERS, DECODERS = (
     {path.stem: path.read_text() for path in (CONF / g).glob("*.yaml")} for g in ("encoder", "decoder")
@@ -94,6 +95,40 @@ def test_every_head_makes_a_code_and_images_of_it(encoder, decoder, head):
         check_gradients(module, shape)
 
 
+UPSAMPLING = [(e, d, m) for e, d in PAIRS if "upsample:" in DECODERS[d] and e in ("pooled", "lenet") for m in MODES]
+
+
+@pytest.mark.parametrize(("encoder", "decoder", "mode"), UPSAMPLING)
+def test_every_way_of_upsampling_restores_any_image(encoder, decoder, mode):
+    if mode == "unpool" and (encoder, decoder) not in {("pooled", "conv_upsample"), ("lenet", "lenet")}:
+        return  # no poolings to match, or not of its sizes: refused, see test_switches.py
+    config = pair_config(encoder, decoder).copy()
+    config.decoder.upsample = mode
+    config.encoder.pool = "max"
+    for shape in SHAPES:
+        torch.manual_seed(0)
+        module = build_module(OmegaConf.merge(config, {"data": {"image_shape": shape}}))
+        check_gradients(module, shape)
+        steps = walk(module.autoencoder)
+        assert steps[-1].shape == tuple(shape)
+        assert all(step.formula for step in steps if step.layer.split()[0] in ("Upsample", "BedOfNails", "Unpool"))
+
+
+def test_every_way_of_upsampling_gives_another_image_of_the_same_code():
+    decoded = []
+    for mode in ("nearest", "bilinear", "bed_of_nails"):  # of the same weights
+        decoder = made(POOLED, f"model.upsample={mode}").decoder
+        decoded.append(decoder(torch.linspace(-1, 1, 8)[None]))
+    assert not any(torch.allclose(a, b) for i, a in enumerate(decoded) for b in decoded[:i])
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_transposed_convolutions_of_any_kernel_restore_any_image(kernel, shape):
+    decoder = ConvTransposeDecoder(3, shape, [4, 6], kernel)
+    assert decoder(torch.rand(2, 3)).shape == (2, *shape)
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_normalised_pairs_pass_images_and_gradients(model, norm):
@@ -129,11 +164,22 @@ CONV, POOLED, FC, LENET, RESIDUAL = (
         ([CONV, "model.activation=elu"], nn.ELU, "alpha", [1.0] * 6),
         ([POOLED, "model.channels=[3,5]"], nn.Conv2d, "out_channels", [3, 5, 3, 1]),
         ([POOLED, "model.kernel=5"], nn.Conv2d, "kernel_size", [(5, 5)] * 6),
-        ([POOLED], nn.MaxPool2d, "kernel_size", [2, 2, 2]),
+        ([POOLED], MaxPool, "kernel_size", [2, 2, 2]),
         ([POOLED, "model.pool=average"], nn.MaxPool2d, "kernel_size", []),
         ([POOLED, "model.pool=average"], nn.AvgPool2d, "kernel_size", [2, 2, 2]),
         ([POOLED], Upsample, "mode", ["nearest"] * 3),
         ([POOLED, "model.upsample=bilinear"], Upsample, "mode", ["bilinear"] * 3),
+        ([POOLED, "model.upsample=bed_of_nails"], BedOfNails, "size", [(7, 7), (14, 14), (28, 28)]),
+        ([POOLED, "model.upsample=unpool"], Unpool, "size", [(7, 7), (14, 14), (28, 28)]),
+        ([POOLED, "model.upsample=pixel_shuffle"], PixelShuffle, "size", [(7, 7), (14, 14), (28, 28)]),
+        ([POOLED, "model.upsample=pixel_shuffle"], nn.Conv2d, "out_channels", [16, 32, 64, 128, 64, 4]),
+        ([CONV, "decoder.kernel=4"], nn.Conv2d, "kernel_size", [(3, 3)] * 3),
+        ([CONV, "decoder.kernel=4"], nn.ConvTranspose2d, "kernel_size", [(4, 4)] * 3),
+        ([LENET], nn.AvgPool2d, "kernel_size", [2, 2]),
+        ([LENET, "encoder.pool=max"], MaxPool, "kernel_size", [2, 2]),
+        ([LENET, "model.upsample=pixel_shuffle"], PixelShuffle, "size", [(10, 10), (28, 28)]),
+        ([LENET, "model.upsample=pixel_shuffle"], nn.Conv2d, "out_channels", [6, 16, 64, 24]),
+        ([RESIDUAL, "model.upsample=bed_of_nails"], BedOfNails, "size", [(7, 7), (14, 14), (28, 28)]),
         ([POOLED, "model.norm=group"], nn.GroupNorm, "num_groups", [8] * 6),
         ([POOLED, "model.activation=elu"], nn.ELU, "alpha", [1.0] * 6),
         ([FC, "model.hidden=[9,5]"], nn.Linear, "out_features", [9, 5, 8, 5, 9, 784]),

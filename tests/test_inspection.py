@@ -125,6 +125,6 @@ def test_layers_of_ones_own_are_walked_with_the_formula_where_one_is_known():
     steps = {step.path: step for step in walk(Autoencoder(own, Vector(4), decoder, (1, 15, 15)))}
     assert steps["encoder.0"].formula == ""
     assert steps["encoder.1"].formula == "floor((15 + 2*0 - (2*(3 - 1) + 1)) / 1) + 1 = 11"
-    assert (steps["encoder.2"].shape, steps["encoder.2"].formula) == ((2, 5, 5), "")
+    assert (steps["encoder.2"].shape, steps["encoder.2"].formula) == ((2, 5, 5), "floor((11 + 2*0 - 2) / 2) + 1 = 5")
     assert steps["encoder.3"].formula == "ceil(5 / 2) = 3; ceil(5 / 3) = 2"
     assert steps["encoder"].parameters == 7

@@ -42,7 +42,8 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "pruning": {"errors", "recording"},
     "space": {"errors"},
     "evaluation": {"build", "callbacks.pictures", "config", "continuing", "runs", "terminal", "train"},
-    "inspection": {"autoencoder", "build", "classifier", "shapes", "terminal", "upsampling"},
+    "arithmetic": {"errors", "shapes", "upsampling"},
+    "inspection": {"arithmetic", "autoencoder", "build", "classifier", "terminal", "upsampling"},
     "build": {"autoencoder", "data.datamodule", "errors", "layers", "learner"},
     "runs": {"build", "classifier", "errors", "module"},
     "transfer": {"errors", "runs"},
@@ -50,8 +51,10 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "learner": {"epoch_loss", "errors"},
     "module": {"autoencoder", "epoch_loss", "errors", "learner", "metrics", "pixels"},
     "classifier": {"data.datamodule", "errors", "learner", "pixels"},
-    "autoencoder": {"errors", "layers"},
+    "autoencoder": {"errors", "layers", "upsampling"},
     "bottlenecks": {"errors", "layers"},
+    "checkerboard": {"errors"},
+    "definitions": {"shapes"},
     "config": {"errors"},
     "layers": {"errors"},
     "losses": {"errors", "pixels"},
@@ -59,6 +62,8 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "metrics": set(),
     "yardstick": set(),
     "errors": set(),
+    "corruptions": {"errors"},
+    "linear": set(),
     "pca": {"metrics", "errors"},
     "pixels": {"errors"},
     "progress": set(),
@@ -83,9 +88,31 @@ ARROWS = {  # what each room may import, in whole or for type checking only
         "runs",
         "yardstick",
     },
-    "callbacks": {"callbacks", "classifier", "data.datamodule", "errors", "module", "pca", "pixels", "probes"},
+    "callbacks": {
+        "callbacks",
+        "checkerboard",
+        "classifier",
+        "data.datamodule",
+        "errors",
+        "linear",
+        "metrics",
+        "module",
+        "pca",
+        "pixels",
+        "probes",
+        "report.figures",  # how a plot looks
+    },
 }
-BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml
+BY_NAME_ONLY = (  # from yaml
+    "bottlenecks",
+    "callbacks",
+    "corruptions",
+    "data",
+    "families",
+    "losses",
+    "schedulers",
+    "trainer",
+)
 BASE_TYPES = {"data.datamodule", "callbacks.pictures"}  # ... but for what build checks and evaluation leaves out
 
 

@@ -1,11 +1,11 @@
-"""Upsampling to an explicit size, against plain NumPy."""
+"""Upsampling to an explicit size, and the pooling that unpooling reverses, against plain NumPy."""
 
 import numpy as np
 import pytest
 import torch
 
 from diabolo.errors import ConfigError
-from diabolo.upsampling import Upsample
+from diabolo.upsampling import MODES, BedOfNails, MaxPool, PixelShuffle, Switched, Unpool, Upsample, enlarging
 
 SIZES = [((4, 4), (8, 8)), ((4, 5), (7, 9)), ((1, 3), (2, 6)), ((5, 7), (9, 13)), ((3, 3), (3, 3))]
 
@@ -43,5 +43,92 @@ def test_nearest_by_two_repeats_every_value():
 
 
 def test_an_unknown_mode_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"`upsample` \(= 'bicubic'\) must be one of nearest, bilinear"):
-        Upsample((4, 4), "bicubic")
+    known = "nearest, bilinear, bed_of_nails, unpool, pixel_shuffle"
+    with pytest.raises(ConfigError, match=rf"`upsample` \(= 'bicubic'\) must be one of {known}\."):
+        enlarging(1, 1, (4, 4), "bicubic", 3)
+
+
+HALVED = [((1, 1), (2, 1)), ((4, 4), (8, 8)), ((4, 5), (7, 10)), ((5, 7), (9, 13))]  # sides h to 2h or 2h - 1
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def corners(maps: np.ndarray, target: tuple[int, int]) -> np.ndarray:
+    """Value by value: into the upper left corner of its window."""
+    wanted = np.zeros((*maps.shape[:2], *target))
+    for n, c, i, j in np.ndindex(*maps.shape):
+        wanted[n, c, 2 * i, 2 * j] = maps[n, c, i, j]
+    return wanted
+
+
+@pytest.mark.parametrize(("size", "target"), HALVED)
+def test_bed_of_nails_puts_each_value_into_the_corner_of_its_window(size, target):
+    maps = drawn(2, 3, *size)
+    assert np.array_equal(BedOfNails(target)(torch.from_numpy(maps)), corners(maps, target))
+
+
+@pytest.mark.parametrize(("size", "target"), HALVED)
+def test_unpooling_puts_each_value_where_the_maximum_stood(size, target):
+    images, maps = drawn(2, 3, *target), drawn(2, 3, *size) + 5
+    switches = []
+    pooled = MaxPool(2, ceil_mode=True)(torch.from_numpy(images), switches)
+    wanted = np.zeros(images.shape)
+    for n, c, i, j in np.ndindex(*maps.shape):
+        window = images[n, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+        assert pooled[n, c, i, j] == window.max()
+        wanted[n, c][images[n, c] == window.max()] = maps[n, c, i, j]
+    assert np.array_equal(Unpool(target)(torch.from_numpy(maps), switches), wanted)
+    assert switches == []
+    assert np.array_equal(Unpool(target)(torch.from_numpy(maps)), corners(maps, target)), "the corner without switches"
+
+
+def test_pooling_without_a_stack_is_pytorchs():
+    images = torch.rand(2, 3, 7, 10)
+    assert torch.equal(MaxPool(2, ceil_mode=True)(images), torch.nn.MaxPool2d(2, ceil_mode=True)(images))
+
+
+@pytest.mark.parametrize(("size", "target"), HALVED)
+def test_pixel_shuffle_makes_windows_of_four_channels(size, target):
+    maps = drawn(2, 12, *size)
+    wanted = np.zeros((2, 3, 2 * size[0], 2 * size[1]))
+    for n, c, i, j in np.ndindex(*maps.shape):
+        wanted[n, c // 4, 2 * i + c % 4 // 2, 2 * j + c % 2] = maps[n, c, i, j]
+    ours = PixelShuffle(target)(torch.from_numpy(maps))
+    assert np.array_equal(ours, wanted[..., : target[0], : target[1]])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_enlarges_to_the_target_and_passes_gradients(mode):
+    layers = torch.nn.Sequential(*enlarging(3, 5, (7, 10), mode, 3))
+    maps = torch.rand(2, 3, 4, 5, requires_grad=True)
+    enlarged = layers(maps)
+    assert enlarged.shape == (2, 5, 7, 10)
+    enlarged.sum().backward()
+    assert maps.grad.ne(0).all()
+
+
+def test_the_stack_mirrors_poolings_and_belongs_to_one_pass():
+    down, up = Switched(MaxPool(2), torch.nn.Tanh(), MaxPool(2)), Switched(Unpool((4, 4)), Unpool((8, 8)))
+    one, other = torch.rand(2, 1, 2, 8, 8)
+    ones, others = [], []
+    small, _ = down(one, ones), down(other, others)
+    assert [switch.size for switch in ones] == [(8, 8), (4, 4)]
+    back = up(small, ones)
+    kept = back != 0
+    assert int(kept.sum()) == 8
+    torch.testing.assert_close(back[kept], one[kept].tanh(), msg="each value is back at the place it came from")
+    assert not torch.equal(up(small, others) != 0, kept)
+    assert ones == others == []
+
+
+@pytest.mark.parametrize("switches", [[], "other size", "other channels"])
+def test_unpooling_refuses_switches_that_do_not_fit(switches):
+    if switches:
+        shape = (1, 2, 9, 8) if switches == "other size" else (1, 3, 8, 8)
+        switches = (stack := [], MaxPool(2, ceil_mode=True)(torch.rand(shape), stack))[0]
+    with pytest.raises(
+        ConfigError, match=r"needs an encoder whose max-poolings mirror it: here one that makes 2x4x4 of"
+    ):
+        Unpool((8, 8))(torch.rand(1, 2, 4, 4), switches)

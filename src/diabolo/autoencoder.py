@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from diabolo.errors import ConfigError, choice
 from diabolo.layers import ACTIVATIONS, activation
+from diabolo.upsampling import Switched, Switches
 
 
 class Pass(NamedTuple):
@@ -25,8 +26,11 @@ class Autoencoder(nn.Module):
     whatever the precision of the network.
 
     Raises:
-        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape.
+        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
+            the decoder unpools and the encoder has no max-poolings to match.
     """
+
+    switch_count: int  # positions of maxima that a reconstruction uses beside the code; 0 but where the decoder unpools
 
     def __init__(
         self,
@@ -44,26 +48,36 @@ class Autoencoder(nn.Module):
         self.output = activation(choice("model.output", output, ACTIVATIONS))
         self.image_shape = tuple(image_shape)
         self.code_size: int = bottleneck.size  # type: ignore[assignment]
+        self.unpools = isinstance(decoder, Switched) and decoder.unpools
         self._check()
 
-    def encode(self, images: Tensor) -> Tensor:
-        """N x C x H x W in the network's scale -> N x size."""
-        code, _ = self.bottleneck(self.encoder(images))
+    def encode(self, images: Tensor, switches: Switches | None = None) -> Tensor:
+        """N x C x H x W in the network's scale -> N x size; max-poolings push their switches onto a given stack."""
+        code, _ = self.bottleneck(_through(self.encoder, images, switches))
         return code
 
-    def decode(self, code: Tensor) -> Tensor:
-        """N x size -> N x C x H x W in the network's scale, float32."""
-        return self.output(self.decoder(code).float())
+    def decode(self, code: Tensor, switches: Switches | None = None) -> Tensor:
+        """N x size -> N x C x H x W in the network's scale, float32; a decoder that unpools does without switches
+        where none are given."""
+        return self.output(_through(self.decoder, code, switches).float())
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """N x C x H x W in the network's scale to their reconstructions, float32: decoded from their codes and, where
+        the decoder unpools, from their own switches."""
+        switches: Switches | None = [] if self.unpools else None
+        return self.decode(self.encode(images, switches), switches)
 
     def forward(self, images: Tensor) -> Pass:
-        code, penalty = self.bottleneck(self.encoder(images))
-        return Pass(self.decoder(code).float(), code, penalty)
+        switches: Switches | None = [] if self.unpools else None
+        code, penalty = self.bottleneck(_through(self.encoder, images, switches))
+        return Pass(_through(self.decoder, code, switches).float(), code, penalty)
 
     @torch.no_grad()
     def _check(self) -> None:
         training = self.training
         self.eval()
-        features = self.encoder(torch.zeros(1, *self.image_shape))
+        switches: Switches | None = [] if self.unpools else None
+        features = _through(self.encoder, torch.zeros(1, *self.image_shape), switches)
         wanted = self.bottleneck.in_features
         if features.shape != (1, wanted):
             raise ConfigError(
@@ -71,10 +85,18 @@ class Autoencoder(nn.Module):
                 f" {self.image_shape}, but the bottleneck ({type(self.bottleneck).__name__}) takes ({wanted},)."
             )
         code, _ = self.bottleneck(features)
-        images = self.decoder(code)
+        pushed = list(switches or ())
+        images = _through(self.decoder, code, switches)
+        self.switch_count = sum(switch.places.numel() for switch in pushed[len(switches or ()) :])
         if images.shape[1:] != self.image_shape:
             raise ConfigError(
                 f"the decoder ({type(self.decoder).__name__}) gives {tuple(images.shape[1:])} for a code of"
                 f" {self.code_size}, but the images are {self.image_shape}."
             )
         self.train(training)
+
+
+def _through(layers: nn.Module, values: Tensor, switches: Switches | None) -> Tensor:
+    """`layers(values)`, with the stack of switches for those who know what to do with it."""
+    known = switches is not None and isinstance(layers, Switched)
+    return layers(values, switches) if known else layers(values)

@@ -95,6 +95,7 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # what a LightningModule may 
     "optimizer": lambda config: make(config, "optimizer"),
     "scheduler": lambda config: make(config, "scheduler") if config.get("scheduler") else None,
     "pixels": lambda config: build_data(config).pixels,
+    "corruption": lambda config: make(config, "corruption") if config.get("corruption") else None,
 }
 
 

@@ -137,16 +137,26 @@ def _inspect(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*", help="as for diabolo train")
     parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
     parser.add_argument("-cn", "--config-name", default="train", help="the root config")
+    parser.add_argument("--arithmetic", action="store_true", help="work out each layer's size and weights")
+    parser.add_argument("--layer", action="append", metavar="LAYER", help="work out a layer alone instead:"
+                        " conv, transposed, pool or upsample with its numbers, as conv:in=64,kernel=5 or, going on"
+                        " from the one before, transposed:kernel=5,stride=2,padding=2,output_padding=1")  # fmt: skip
     given = parser.parse_intermixed_args(arguments)
+    if given.layer:
+        if given.overrides or given.arithmetic:
+            _refuse("--layer works layers out that stand alone: leave the overrides and --arithmetic out.")
+        from diabolo.inspection import print_layers
+
+        return print_layers(given.layer)
     try:
         config = compose_config(given.overrides, given.config_dir, given.config_name)
     except Exception as failure:
         if not concerns_overrides(failure):
             raise
         _refuse(explain(failure, given.overrides))
-    from diabolo.inspection import print_walk
+    from diabolo.inspection import print_arithmetic, print_walk
 
-    print_walk(config)
+    return print_arithmetic(config) if given.arithmetic else print_walk(config)
 
 
 def _evaluate(arguments: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -11,24 +11,32 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from diabolo.shapes import conv_size, pooled_size, transposed_size
+from diabolo.arithmetic import Worked, free_layer, of_layer, weights
 from diabolo.upsampling import Upsample
 
 if TYPE_CHECKING:
     from diabolo.autoencoder import Autoencoder
     from diabolo.classifier import Classifier
 
+LETTERS = "k kernel, s stride, p padding, d dilation, op output padding; weights: inputs*outputs*kernel + biases"
+
 
 @dataclass
 class Step:
-    """One layer on the way: its path in the network, kind, output shape without N, parameters, and its size formula
-    with the numbers put in, one string per axis that differs."""
+    """One layer on the way: its path in the network, kind, output shape without N, parameters, and its sizes worked
+    out, one per axis that differs."""
 
     path: str
     layer: str
     shape: tuple[int, ...]
     parameters: int
-    formula: str
+    sizes: list[Worked]
+    weights: str = ""  # how the number of parameters comes about
+
+    @property
+    def formula(self) -> str:
+        """The size formulas with the numbers put in; "" where none is known."""
+        return "; ".join(worked.numbers for worked in self.sizes)
 
 
 def walk(network: Autoencoder | Classifier) -> list[Step]:
@@ -40,8 +48,8 @@ def walk(network: Autoencoder | Classifier) -> list[Step]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if isinstance(output, Tensor) and inputs and isinstance(inputs[0], Tensor):
                 parameters = sum(p.numel() for p in layer.parameters(recurse=_is_leaf(layer)))
-                formula = _formula(layer, inputs[0].shape, output.shape)
-                steps.append(Step(path, _describe(layer), tuple(output.shape[1:]), parameters, formula))
+                sizes = _worked(layer, inputs[0].shape, output.shape)
+                steps.append(Step(path, _describe(layer), tuple(output.shape[1:]), parameters, sizes, weights(layer)))
 
         return hook
 
@@ -89,7 +97,44 @@ def print_walk(config: DictConfig) -> None:
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     counted = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
     console.print(f"\ncode: {size} numbers for {pixels:,} pixel values, compression {pixels / size:.4g}:1")
+    if network.switch_count:
+        console.print(
+            f"beside the code, a reconstruction uses the places of {network.switch_count:,} maxima (2 bits each);"
+            " decoding a code alone puts each value into the corner of its window"
+        )
     console.print(f"parameters: {sum(parts.values()):,} ({counted})")
+
+
+def print_arithmetic(config: DictConfig) -> None:
+    """Prints for each layer that has one the size formula in letters and with its numbers, and its count of weights."""
+    from diabolo.build import build_module
+    from diabolo.terminal import console
+
+    network: Any = build_module(config).trained()
+    console.print(f"{LETTERS}\n")
+    for step in walk(network):
+        if step.sizes or step.weights:
+            console.print(f"[bold]{step.path}[/] {step.layer}: {_times(step.shape)}")
+            for line in (*[worked.letters for worked in step.sizes][:1], *(worked.numbers for worked in step.sizes)):
+                console.print(f"  size     {line}", soft_wrap=True)
+            if step.weights:
+                console.print(f"  weights  {step.weights}", soft_wrap=True)
+
+
+def print_layers(layers: Sequence[str]) -> None:
+    """Prints the worked sizes of layers that stand alone; one without `in` goes on from the one before.
+
+    Raises:
+        ConfigError: a layer that is none; see `diabolo.arithmetic.free_layer`.
+    """
+    from diabolo.terminal import console
+
+    size, lines = None, []
+    for text in layers:
+        said, worked = free_layer(text, size)
+        size = worked.result
+        lines += [said, f"  {worked.letters}", f"  {worked.numbers}"]
+    console.print("\n".join(lines), soft_wrap=True, markup=False)
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -107,7 +152,7 @@ def _describe(layer: nn.Module) -> str:
     if isinstance(layer, nn.Linear):
         return f"{name} {layer.in_features}->{layer.out_features}"
     if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
-        return f"{name} {layer.kernel_size}"
+        return f"{nn.MaxPool2d.__name__ if isinstance(layer, nn.MaxPool2d) else name} {layer.kernel_size}"
     return f"{name} {layer.mode}" if isinstance(layer, Upsample) else name
 
 
@@ -122,40 +167,9 @@ def _is_leaf(layer: nn.Module) -> bool:
     return not any(True for _ in layer.children())
 
 
-def _formula(layer: nn.Module, before: torch.Size, after: torch.Size) -> str:
-    """The size formulas of the axes that differ; "" where none is known or the layer does something else."""
+def _worked(layer: nn.Module, before: torch.Size, after: torch.Size) -> list[Worked]:
+    """The worked sizes of the axes that differ; none where a formula is not known or the layer does something else."""
     if len(before) != 4 or len(after) != 4:
-        return ""
-    lines: list[str] = []
-    for axis in (0, 1):
-        result, line = _axis(layer, axis, before[2 + axis], after[2 + axis])
-        if result != after[2 + axis]:
-            return ""
-        lines.append(line)
-    return "; ".join(dict.fromkeys(lines))
-
-
-def _axis(layer: nn.Module, axis: int, size: int, target: int) -> tuple[int, str]:
-    """The side that the formula gives for one axis, and the formula with its numbers."""
-    if isinstance(layer, Upsample):
-        return target, f"{size} to {target}, as the encoder had it"
-    if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
-        window = _of(layer.kernel_size, axis)
-        if (_of(layer.stride, axis), _of(layer.padding, axis), layer.ceil_mode) == (window, 0, True):
-            result = pooled_size(size, window)
-            return result, f"ceil({size} / {window}) = {result}"
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(layer.padding, str):
-        k, s, p, d = (_of(values, axis) for values in (layer.kernel_size, layer.stride, layer.padding, layer.dilation))
-        reach = str(k) if d == 1 else f"({d}*({k} - 1) + 1)"
-        if isinstance(layer, nn.Conv2d):
-            result = conv_size(size, k, s, p, d)
-            return result, f"floor(({size} + 2*{p} - {reach}) / {s}) + 1 = {result}"
-        extra = _of(layer.output_padding, axis)
-        result = transposed_size(size, k, s, p, extra, d)
-        return result, f"({size} - 1)*{s} - 2*{p} + {reach} + {extra} = {result}"
-    return -1, ""
-
-
-def _of(value: Any, axis: int) -> int:
-    """A layer's setting for one axis: it may be one number for both."""
-    return int(value[axis] if isinstance(value, tuple | list) else value)
+        return []
+    axes = [of_layer(layer, axis, before[2 + axis], after[2 + axis]) for axis in (0, 1)]
+    return list(dict.fromkeys(one for one in axes if one is not None)) if None not in axes else []

@@ -28,6 +28,8 @@ class AutoencoderModule(Learner):
         optimizer: parameters -> optimiser.
         scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
         pixels: the scale that the network is trained on.
+        corruption: what is done to the images before the network sees them; see `diabolo.corruptions`. Loss and
+            yardstick are those of the restoration against the clean images.
 
     Raises:
         ConfigError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
@@ -40,11 +42,13 @@ class AutoencoderModule(Learner):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
+        corruption: nn.Module | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler)
         self.autoencoder = autoencoder
         self.loss = loss
         self.pixels = pixels or PixelScale()
+        self.corruption = corruption
         self.on_logits: bool = getattr(loss, "on_logits", False)
         if self.on_logits and autoencoder.output_name != "sigmoid":
             raise ConfigError(
@@ -65,12 +69,18 @@ class AutoencoderModule(Learner):
         return self.autoencoder.encode(self.pixels.to_network(images))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped)."""
+        """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped), of the code alone."""
         return self.pixels.to_unit(self.autoencoder.decode(codes))
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1]."""
-        return self.decode(self.encode(images))
+        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of the
+        switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
+        return self.pixels.to_unit(self.autoencoder.reconstruct(self.pixels.to_network(images)))
+
+    def given(self, images: Tensor) -> Tensor:
+        """What the network is measured on: `images` themselves or, where there is a corruption, each of them corrupted
+        as ever, float32 in the scale of [0, 1]."""
+        return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
 
     forward = reconstruct
 
@@ -81,7 +91,8 @@ class AutoencoderModule(Learner):
 
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         target = self.pixels.to_network(images)
-        return self._objective(self.autoencoder(target), target)
+        seen = target if self.corruption is None else self.pixels.to_network(self.corruption(images))
+        return self._objective(self.autoencoder(seen), target)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch)
@@ -105,12 +116,16 @@ class AutoencoderModule(Learner):
 
     def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])
-        out: Pass = self.autoencoder(target)
+        seen = target if self.corruption is None else self.pixels.to_network(self.given(batch[0]))
+        out: Pass = self.autoencoder(seen)
         with torch.autocast(target.device.type, enabled=False):
             ours = self.pixels.to_unit(self.autoencoder.output(out.raw))
             theirs = self.pixels.to_unit(target)
             similarity = ssim_per_image(ours, theirs)
             self.yardsticks[split].update(ours, theirs, similarity)  # type: ignore[operator]
+        if self.autoencoder.unpools:  # how much of the figures the code alone would reach
+            alone = (self.decode(out.code) - theirs).square().mean()
+            self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
         return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 
 import torch
@@ -37,14 +37,16 @@ class LinearCode:
         self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W uint8 -> float32 in the scale of [0, 1]."""
-        data = (images.flatten(1).float() / 255).numpy()
+        """N x C x H x W, bytes or floats in [0, 1] -> float32 in the scale of [0, 1]."""
+        data = images.flatten(1).float().numpy() / (255 if images.dtype == torch.uint8 else 1)
         ours = self.pca.inverse_transform(self.pca.transform(data))
         return torch.from_numpy(ours).float().view(-1, *self.shape)
 
-    def measure(self, parts: Iterable[Tensor]) -> dict[str, float]:
-        """The yardstick over images that come in parts, each N x C x H x W uint8."""
+    def measure(
+        self, parts: Iterable[Tensor], given: Callable[[Tensor], Tensor] = lambda images: images
+    ) -> dict[str, float]:
+        """The yardstick over images that come in parts, each N x C x H x W uint8, reconstructed from `given(part)`."""
         yardstick = Yardstick()
         for part in parts:
-            yardstick.update(self.reconstruct(part), part.float() / 255)
+            yardstick.update(self.reconstruct(given(part)), part.float() / 255)
         return {name: float(value) for name, value in yardstick.compute().items()}

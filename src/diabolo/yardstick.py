@@ -3,7 +3,7 @@
 from typing import Literal
 
 YARDSTICK = ("mse", "mae", "psnr", "ssim")
-GROWS_BETTER = ("psnr", "ssim", "accuracy")
+GROWS_BETTER = ("psnr", "ssim", "accuracy", "auroc", "average_precision")
 
 
 def direction(metric: str) -> Literal["min", "max"]:

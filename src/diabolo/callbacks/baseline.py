@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 class PCABaseline(Callback):
     """Logs `val/pca_mse`, `val/pca_mae`, ... each epoch and `test/pca_*` at the end, fitted on the training images.
+
+    Where there is a corruption, it restores the same corrupted images by projecting them on the components.
 
     Args:
         most_images: fit on so many of the training images at most, spread evenly over them; large images lower the
@@ -35,21 +38,25 @@ class PCABaseline(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.val:  # the same in every epoch
-            measured = self._fit(trainer, pl_module).measure(data_of(trainer).parts("val"))
+            measured = self._measure(trainer, "val")
             self.val = {f"val/pca_{name}": value for name, value in measured.items()}
         pl_module.log_dict(self.val, rank_zero_only=True)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        measured = self._fit(trainer, pl_module).measure(data_of(trainer).parts("test"))
+        measured = self._measure(trainer, "test")
         pl_module.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
 
-    def _fit(self, trainer: Trainer, pl_module: LightningModule) -> LinearCode:
+    def _measure(self, trainer: Trainer, split: str) -> dict[str, float]:
+        given: Any = trainer.lightning_module.given
+        return self._fit(trainer).measure(data_of(trainer).parts(split), given)
+
+    def _fit(self, trainer: Trainer) -> LinearCode:
         if self.code is None:
             data = data_of(trainer)
             count = data.count("train")
             chosen = fitting_images(count, data.image_shape, self.most_images)
             if len(chosen) < count:
                 log.info("PCA is fitted on %d of the %d training images", len(chosen), count)
-            size = pl_module.trained().code_size  # type: ignore[operator]
-            self.code = LinearCode(data.images("train", chosen), size)
+            network: Any = trainer.lightning_module.trained()  # type: ignore[operator]
+            self.code = LinearCode(data.images("train", chosen), network.code_size)
         return self.code

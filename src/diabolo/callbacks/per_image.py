@@ -59,7 +59,7 @@ class PerImage(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         mine = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
-        figures = _gathered(mine, trainer.world_size)
+        figures = gathered(mine, trainer.world_size)
         self.parts = []
         if trainer.is_global_zero and trainer.global_step:  # an evaluation alone has made no step
             _write(Path(trainer.default_root_dir) / FILE, figures)
@@ -78,7 +78,8 @@ class PerImage(Callback):
         codes = []
         with trainer.precision_plugin.forward_context():  # the precision in which the test images were encoded
             for part in chosen.split(data.eval_batch_size):
-                codes.append(module.encode(data.images("train", part).to(module.device)).float().cpu())  # type: ignore[operator]
+                given = module.given(data.images("train", part).to(module.device))  # type: ignore[operator]
+                codes.append(module.encode(given).float().cpu())  # type: ignore[operator]
         neighbours = KNeighborsClassifier(self.neighbours).fit(torch.cat(codes).numpy(), labels[chosen].numpy())
         return float(neighbours.score(test["codes"][asked].numpy(), test["labels"][asked].numpy()))
 
@@ -89,7 +90,7 @@ def _hashes(images: Tensor) -> Tensor:
     return torch.frombuffer(bytearray(digests), dtype=torch.uint8).view(-1, 32)
 
 
-def _gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
+def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
     """The figures of all processes, of which the r-th has every world-th image from r on, in the split's order."""
     if world == 1:
         return mine

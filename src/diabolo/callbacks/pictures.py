@@ -67,10 +67,7 @@ class Drawing(Callback):
             return
         with asking(module):
             picture = (self.draw(module, data_of(trainer)) * 255).round().byte()  # type: ignore[arg-type]
-        if (writer := tensorboard(trainer)) is not None:
-            tag, step = (self.name, epoch) if epoch is not None else (f"{self.name}/final", trainer.current_epoch)
-            writer.add_image(tag, picture, step)
-        save(picture, Path(trainer.default_root_dir) / "pictures" / self.name, epoch)
+        hang(trainer, self.name, picture, epoch)
 
 
 @contextmanager
@@ -98,6 +95,14 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
     return None
 
 
+def hang(trainer: Trainer, name: str, picture: Tensor, epoch: int | None) -> None:
+    """Shows a C x H x W picture of bytes in TensorBoard and files it in the run folder; see `Drawing`."""
+    if (writer := tensorboard(trainer)) is not None:
+        tag, step = (name, epoch) if epoch is not None else (f"{name}/final", trainer.current_epoch)
+        writer.add_image(tag, picture, step)
+    save(picture, Path(trainer.default_root_dir) / "pictures" / name, epoch)
+
+
 def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
     """The images at `indices` of a split, N x C x H x W uint8.
 
@@ -109,10 +114,11 @@ def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -
     return data.images(split, list(indices))
 
 
-def rows(images: Iterable[Tensor]) -> Tensor:
+def rows(images: Iterable[Tensor], line: float = 1.0) -> Tensor:
     """A picture with one row per entry: N x C x H x W in [0, 1], clipped; enlarged where small, reduced where large.
 
-    Returns C x H' x W'. White lines stand between the tiles; grey and colour rows may be mixed.
+    Returns C x H' x W'. Lines of the shade `line` (1 is white) stand between the tiles; grey and colour rows may be
+    mixed.
     """
     strips = [strip.detach().float().clamp(0, 1).cpu() for strip in images]
     channels = max(strip.shape[1] for strip in strips)
@@ -122,7 +128,7 @@ def rows(images: Iterable[Tensor]) -> Tensor:
         height, width = strip.shape[-2:]
         factor = max(1, -(-SMALLEST_TILE // min(height, width)))
         tiles = strip.expand(-1, channels, -1, -1).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-        padded = torch.nn.functional.pad(tiles, (0, GAP, 0, GAP), value=1.0)  # N x C x (H + gap) x (W + gap)
+        padded = torch.nn.functional.pad(tiles, (0, GAP, 0, GAP), value=line)  # N x C x (H + gap) x (W + gap)
         lines.append(padded.permute(1, 2, 0, 3).reshape(channels, padded.shape[2], -1))  # C x (H + gap) x N(W + gap)
     widest = max(line.shape[2] for line in lines)
     lines = [torch.nn.functional.pad(line, (0, widest - line.shape[2]), value=1.0) for line in lines]

@@ -19,7 +19,8 @@ ERROR_LIMIT = 0.5  # the error at which the map is fully red or blue
 
 
 class Reconstructions(Drawing):
-    """First row the images, second their reconstructions, third the error (red too bright, blue too dark).
+    """First row the images, second their reconstructions, third the error (red too bright, blue too dark). Where there
+    is a corruption, the corrupted images stand between the images and their restorations.
 
     Args:
         images: how many from the start of the split, or a list of indices.
@@ -41,13 +42,15 @@ class Reconstructions(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe(data, self.split, self.images).to(module.device)
-        originals, ours = pixels.float() / 255, module.reconstruct(pixels)
+        originals, given = pixels.float() / 255, module.given(pixels)
+        ours = module.reconstruct(given)
         error = [diverging(ours - originals, ERROR_LIMIT)] if self.error_map else []
-        return rows([originals, ours, *error])
+        return rows([originals, *([given] if module.corruption is not None else []), ours, *error])
 
 
 class Progression(Drawing):
-    """One batch over the epochs: the images in the first row, then a row of reconstructions per drawn epoch.
+    """One batch over the epochs: the images in the first row (corrupted ones in the second, where there is a
+    corruption), then a row of reconstructions per drawn epoch.
 
     Args:
         images: how many from the start of the split, or a list of indices.
@@ -70,11 +73,13 @@ class Progression(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe(data, self.split, self.images).to(module.device)
-        ours = module.reconstruct(pixels).clamp(0, 1)
+        given = module.given(pixels)
+        ours = module.reconstruct(given).clamp(0, 1)
         self.past.append((ours * 255).round().byte().cpu())
         if len(self.past) > self.most_rows:
             self.past = self.past[::2] + ([self.past[-1]] if len(self.past) % 2 == 0 else [])
-        return rows([image.float() / 255 for image in [pixels, *self.past]])
+        past = [image.float() / 255 for image in self.past]
+        return rows([pixels.float() / 255, *([given] if module.corruption is not None else []), *past])
 
     def state_dict(self) -> dict[str, Any]:
         return {"past": self.past}

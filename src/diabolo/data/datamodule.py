@@ -22,8 +22,8 @@ EVAL_NUMBERS = 1 << 21  # pixel values a batch of validation and test, so that l
 
 
 class ImageData(LightningDataModule):
-    """Training, validation and test images, loaded once: first the test split is drawn, then the limits cut, then the
-    validation split is drawn.
+    """Training, validation and test images, loaded once: first the test split is drawn, then classes are left out and
+    the limits cut, then the validation split is drawn.
 
     Args:
         source: called with `root` and `image_shape`, gives the training and, where the set has its own, test images.
@@ -34,6 +34,8 @@ class ImageData(LightningDataModule):
         val_fraction: part of the training images set aside for validation; 0 for none.
         test_fraction: part of the images set aside for the test where the set has no test images of its own.
         limit, test_limit: use only the first so many training or test images.
+        train_classes: train and validate on images of these labels alone, e.g. [3]; the test keeps all.
+        exclude_classes: train and validate without images of these labels.
         split_seed: draws the splits, stratified by label where there are labels. It is not the seed of the training, so
             that runs with different seeds are measured on the same images.
         seed: draws the order of the training images in each epoch.
@@ -60,6 +62,8 @@ class ImageData(LightningDataModule):
         eval_batch_size: int | None = None,
         num_workers: int | None = None,
         block: int | None = None,
+        train_classes: Sequence[int] | None = None,
+        exclude_classes: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = check_image_shape(image_shape)
@@ -78,6 +82,8 @@ class ImageData(LightningDataModule):
         self.num_workers = (
             min(8, os.cpu_count() or 1) if num_workers is None else whole("data.num_workers", num_workers, 0)
         )
+        self.train_classes = _classes("train_classes", train_classes)
+        self.exclude_classes = _classes("exclude_classes", exclude_classes)
         self.splits: dict[str, ImageSet] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -89,6 +95,7 @@ class ImageData(LightningDataModule):
             raise ConfigError(f"data.source: {failure}.") from failure
         if test is None:
             train, test = self._split(train, self.test_fraction)
+        train = self._classed(train)
         train, test = _first(train, self.limit), _first(test, self.test_limit)
         train, val = self._split(train, self.val_fraction)
         for split, images, advice in (
@@ -146,6 +153,23 @@ class ImageData(LightningDataModule):
             return MemoryBatches(images, order, device, block)
         return StreamedBatches(images, order, self.num_workers, pin_memory=device.type == "cuda")
 
+    def _classed(self, images: ImageSet) -> ImageSet:
+        """The images of the classes that are trained on."""
+        there = set(images.labels.unique().tolist()) - {-1}
+        for name, classes in (("train_classes", self.train_classes), ("exclude_classes", self.exclude_classes)):
+            if classes is None:
+                continue
+            if strange := sorted(set(classes) - there):
+                known = f"they are {', '.join(map(str, sorted(there)))}" if there else "they have no labels"
+                raise ConfigError(
+                    f"`data.{name}` (= {classes}) names {strange[0]}, but no training image has that label: {known}."
+                )
+            named = torch.isin(images.labels, torch.tensor(classes))
+            images = images.subset((named == (name == "train_classes")).nonzero().flatten())
+            if not len(images):
+                raise ConfigError(f"`data.{name}` (= {classes}) leaves no training image: leave a class in.")
+        return images
+
     def _split(self, images: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet]:
         """The images without and with the drawn fraction, which is at least one image where there are two."""
         aside = max(round(len(images) * fraction), 1) if fraction and len(images) > 1 else 0
@@ -181,6 +205,14 @@ def _fraction(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(f"`data.{name}` (= {value!r}) must be a number from 0 up to, but not including, 1.")
     return float(value)
+
+
+def _classes(name: str, value: Any) -> list[int] | None:
+    if value is None:
+        return None
+    if isinstance(value, str) or not hasattr(value, "__iter__") or not len(value):
+        raise ConfigError(f"`data.{name}` (= {value!r}) must be a list of labels, such as [3] or [0,1], or null.")
+    return [whole(f"data.{name}[{i}]", label, 0) for i, label in enumerate(value)]
 
 
 def _first(images: ImageSet, limit: int | None) -> ImageSet:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from diabolo.errors import ConfigError, whole, wholes
+from diabolo.errors import ConfigError, choice, whole, wholes
+from diabolo.families.pooled import POOLS
 from diabolo.layers import finish
 from diabolo.shapes import Size, conv_size, pooled_size
-from diabolo.upsampling import Upsample
+from diabolo.upsampling import MODES, Switched
 
 
 class _Stage(NamedTuple):
@@ -63,7 +64,7 @@ def _kernels(kernel: int | Sequence[Sequence[int]], stages: int) -> list[list[in
     return kernels
 
 
-class LeNetEncoder(nn.Sequential):
+class LeNetEncoder(Switched):
     """N x C x H x W -> N x `out_features`. For 28x28: 6x14x14, 16x5x5, 400, 120, 84, the code."""
 
     def __init__(
@@ -73,6 +74,7 @@ class LeNetEncoder(nn.Sequential):
         channels: Sequence[int] = (6, 16),
         hidden: Sequence[int] = (120, 84),
         kernel: int | Sequence[Sequence[int]] = 5,
+        pool: str = "average",
         activation: str = "tanh",
         norm: str = "none",
     ) -> None:
@@ -86,16 +88,16 @@ class LeNetEncoder(nn.Sequential):
                 self.append(nn.Conv2d(width, after, window, padding=padding))  # N x channels x (H, then H - 4)
                 self.extend(finish(after, norm, activation))
                 width = after
-            self.append(nn.AvgPool2d(2, ceil_mode=True))  # N x channels x ceil(H/2) x ceil(W/2)
+            self.append(POOLS[choice("pool", pool, POOLS)](2, ceil_mode=True))  # N x channels x ceil(H/2) x ceil(W/2)
         self.append(nn.Flatten())
         for width, after in pairwise(widths[:-1]):
             self.extend([nn.Linear(width, after), *finish(after, norm, activation, spatial=False)])  # N x hidden
         self.append(nn.Linear(widths[-2], widths[-1]))  # N x out_features
 
 
-class LeNetDecoder(nn.Sequential):
+class LeNetDecoder(Switched):
     """N x `in_features` -> N x C x H x W: `LeNetEncoder` read backwards; transposed convolutions for convolutions,
-    nearest-neighbour upsampling for pooling."""
+    upsampling for pooling (with "pixel_shuffle" a 3x3 convolution makes the four times as many channels)."""
 
     def __init__(
         self,
@@ -117,7 +119,9 @@ class LeNetDecoder(nn.Sequential):
             self.extend([nn.Linear(width, after), *finish(after, norm, activation, spatial=False)])  # N x hidden
         self.append(nn.Unflatten(1, (maps[-1], *size)))
         for (width, after), stage in zip(pairwise(maps[::-1]), stages[::-1], strict=True):
-            self.append(Upsample(stage.after, upsample))  # N x channels x 2h x 2w
+            if upsample == "pixel_shuffle":
+                self.append(nn.Conv2d(width, 4 * width, 3, padding=1))  # N x 4 channels x h x w
+            self.append(MODES[choice("upsample", upsample, MODES)](stage.after))  # N x channels x 2h x 2w
             *inner, outer = stage.convolutions[::-1]
             for window, padding in inner:
                 self.append(nn.ConvTranspose2d(width, width, window, padding=padding))  # N x channels x 2h x 2w

@@ -9,9 +9,9 @@ from diabolo.errors import ConfigError, choice, whole
 from diabolo.families.heads import from_code, plan, to_code
 from diabolo.layers import finish
 from diabolo.shapes import pooled_size
-from diabolo.upsampling import Upsample
+from diabolo.upsampling import MaxPool, Switched, enlarging
 
-POOLS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+POOLS: dict[str, type[nn.Module]] = {"max": MaxPool, "average": nn.AvgPool2d}
 
 
 def _padding(kernel: int) -> int:
@@ -21,7 +21,7 @@ def _padding(kernel: int) -> int:
     return kernel // 2
 
 
-class PooledEncoder(nn.Sequential):
+class PooledEncoder(Switched):
     """N x C x H x W -> N x `out_features`: per entry of `channels` a convolution and a pooling by 2, then the head."""
 
     def __init__(
@@ -44,8 +44,9 @@ class PooledEncoder(nn.Sequential):
         self.extend(to_code(head, widths[-1], sizes[-1], out_features))  # N x out_features
 
 
-class UpsampleDecoder(nn.Sequential):
-    """N x `in_features` -> N x C x H x W: per stage an upsampling to the size the encoder met, and a convolution."""
+class UpsampleDecoder(Switched):
+    """N x `in_features` -> N x C x H x W: per stage an upsampling to the size the encoder met, and a convolution; with
+    `upsample` "pixel_shuffle" the convolution first. See `diabolo.upsampling`."""
 
     def __init__(
         self,
@@ -58,10 +59,10 @@ class UpsampleDecoder(nn.Sequential):
         activation: str = "relu",
         norm: str = "none",
     ) -> None:
+        _padding(kernel)
         widths, sizes = plan(image_shape, channels, head, in_features, pooled_size)
         super().__init__(*from_code(head, in_features, widths[-1], sizes[-1], norm, activation))  # N x channels x h x w
         for (width, after), target in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
-            self.append(Upsample(target, upsample))  # N x channels x 2h x 2w
-            self.append(nn.Conv2d(width, after, kernel, padding=_padding(kernel)))
+            self.extend(enlarging(width, after, target, upsample, kernel))  # N x channels x 2h x 2w
             if target != sizes[0]:
                 self.extend(finish(after, norm, activation))

@@ -9,7 +9,7 @@ from diabolo.errors import whole
 from diabolo.families.heads import from_code, plan, to_code
 from diabolo.layers import finish
 from diabolo.shapes import conv_size
-from diabolo.upsampling import Upsample
+from diabolo.upsampling import Switched, enlarging
 
 
 class ResidualBlock(nn.Module):
@@ -53,7 +53,7 @@ class ResidualEncoder(nn.Sequential):
         self.extend(to_code(head, widths[-1], sizes[-1], out_features))  # N x out_features
 
 
-class ResidualDecoder(nn.Sequential):
+class ResidualDecoder(Switched):
     """N x `in_features` -> N x C x H x W: per stage `blocks` residual ones, an upsampling and a convolution."""
 
     def __init__(
@@ -73,5 +73,4 @@ class ResidualDecoder(nn.Sequential):
         for (width, after), target in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
             self.extend(ResidualBlock(width, activation, norm) for _ in range(blocks))  # N x channels x h x w
             self.extend(finish(width, norm, activation))
-            self.append(Upsample(target, upsample))  # N x channels x 2h x 2w
-            self.append(nn.Conv2d(width, after, 3, padding=1))
+            self.extend(enlarging(width, after, target, upsample, 3))  # N x channels x 2h x 2w

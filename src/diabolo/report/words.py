@@ -18,7 +18,7 @@ MOST_NAMED = 5  # runs named in one sentence
 
 def say(runs: Sequence[Run]) -> list[str]:
     """What there is to say about the runs, a sentence each, of figures only that stand in the table."""
-    return [*_counts(runs), *_figures(runs), *_unfinished(runs), *_broken(runs)]
+    return [*_counts(runs), *_figures(runs), *_helped(runs), *_unfinished(runs), *_broken(runs)]
 
 
 def figure(value: float, deviation: float | None = None) -> str:
@@ -138,6 +138,19 @@ def _pca(rows: list[Folded], columns: list[str]) -> list[str]:
         ]
         said.append(f"PCA of the same size has a lower test MSE than {_list(named, len(rest))}.")
     return said
+
+
+def _helped(runs: Sequence[Run]) -> list[str]:
+    """Whose figures are not those of the code alone, since switches go from encoder to decoder beside it."""
+    done = [run for run in runs if run.state == "done"]
+    helped = [row for row in fold(done) if row.values("switches")]
+    columns = differing(runs)
+    return [
+        f"{label(row.first, columns)} is decoded from its code and from the places of"
+        f" {row.mean('switches'):,.0f} maxima in the encoder's poolings, which carry information too; of the code alone"
+        f" its test MSE is {_shown(row, 'test/mse_of_code_alone')} instead of {_shown(row, 'test/mse')}."
+        for row in helped[:MOST_NAMED]
+    ]
 
 
 def _unfinished(runs: Sequence[Run]) -> list[str]:

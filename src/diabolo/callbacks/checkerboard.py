@@ -1,0 +1,38 @@
+"""The checkerboard that upsampling leaves in the reconstructions, as a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from diabolo.checkerboard import Checkerboard
+
+
+class CheckerboardScore(Callback):
+    """Logs `test/checkerboard`, the peak in the spectrum of all reconstructions at the period of an upsampling (see
+    `diabolo.checkerboard`), `test/checkerboard_originals`, that of the images themselves, and their ratio
+    `test/checkerboard_ratio`: about 1 where the network adds no pattern.
+
+    Args:
+        period: of the pattern in pixels: 2 is what the last upsampling by 2 leaves, 4 what the last but one.
+    """
+
+    def __init__(self, period: int = 2) -> None:
+        self.ours, self.theirs = Checkerboard(period), Checkerboard(period)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for score in (self.ours, self.theirs):
+            score.to(pl_module.device).reset()
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
+    ) -> None:
+        self.ours.update(outputs["ours"])
+        self.theirs.update(outputs["theirs"])
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        ours, theirs = self.ours.compute().float(), self.theirs.compute().float()
+        pl_module.log("test/checkerboard", ours)
+        pl_module.log("test/checkerboard_originals", theirs)
+        pl_module.log("test/checkerboard_ratio", ours / theirs)

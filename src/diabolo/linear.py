@@ -1,0 +1,33 @@
+"""What a linear map can restore: the affine map from corrupted to clean images with the least squared error."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+LARGEST = 4096  # numbers an image has at most; beyond, the normal equations are too large
+RIDGE = 1e-4  # added to the second moments of the pixels: corrupted images may not span all directions
+
+
+class LinearMap:
+    """Least squares with a ridge of 1e-4 on the second moments, solved by the normal equations.
+
+    Fitted on pairs of corrupted and clean images that come in parts, both N x C x H x W float32 in [0, 1].
+    """
+
+    def __init__(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+        within = between = torch.zeros((), dtype=torch.float64)  # P+1 x P+1 and P+1 x P, P = CHW
+        count = 0
+        for given, clean in pairs:
+            x, y = _with_one(given), clean.flatten(1)
+            within, between, count = within + (x.T @ x).double(), between + (x.T @ y).double(), count + len(x)
+        ridge = RIDGE * torch.eye(len(within), dtype=within.dtype, device=within.device)
+        self.weights = torch.linalg.solve(within / count + ridge, between / count).float()
+
+    def __call__(self, given: Tensor) -> Tensor:
+        """N x C x H x W in [0, 1] -> restorations, N x C x H x W, clipped to [0, 1]."""
+        return (_with_one(given) @ self.weights).view_as(given).clamp(0, 1)
+
+
+def _with_one(images: Tensor) -> Tensor:
+    return torch.nn.functional.pad(images.flatten(1), (0, 1), value=1.0)  # N x P+1
