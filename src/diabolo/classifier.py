@@ -112,6 +112,10 @@ class ClassifierModule(Learner):
         """N x C x H x W, bytes or floats in [0, 1] -> the likeliest label of each, N int64."""
         return self(images).argmax(1)
 
+    def given(self, images: Tensor) -> Tensor:
+        """What the network is measured on: `images` or, where there is a corruption, each corrupted as ever."""
+        return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
+
     def decode(self, codes: Tensor) -> NoReturn:
         raise ConfigError(
             "this run is a classifier: it has no decoder, and reconstructs nothing (its callbacks are"
@@ -162,8 +166,7 @@ class ClassifierModule(Learner):
 
     def _measure(self, split: str, batch: Batch) -> None:
         images, labels = batch
-        seen = images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
-        logits, penalty = self.classifier(self.pixels.to_network(seen))
+        logits, penalty = self.classifier(self.pixels.to_network(self.given(images)))
         self.counts[split].update(logits.argmax(1), labels)  # type: ignore[operator]
         self.log(f"{split}/loss", self._objective(logits, penalty, labels), batch_size=len(labels), sync_dist=True)
 
