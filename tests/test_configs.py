@@ -24,6 +24,7 @@ ONE_STEP = (
     "callbacks=none",
     "logger=none",
 )
+NEEDS = {("decoder", "fc_tied"): ("encoder=fc",), ("callbacks", "truncation"): ("bottleneck=nested",)}
 OF_THEIR_OWN = {"data", "experiment", "trainer"}  # groups whose yamls need more than GROUP=NAME; see below
 WRITTEN = ("MNIST", "FashionMNIST", "KMNIST")  # whose files are simple enough to write
 
@@ -40,7 +41,7 @@ def test_each_group_of_the_root_has_a_folder_and_each_folder_is_a_group():
 
 @pytest.mark.parametrize(("group", "name"), [pair for pair in YAMLS if pair[0] not in OF_THEIR_OWN])
 def test_a_choice_of_a_group_trains_a_step(trained, group, name):
-    run = one_step(trained, f"{group}={name}", "data.limit=40")
+    run = one_step(trained, f"{group}={name}", "data.limit=40", *NEEDS.get((group, name), ()))
     own = OmegaConf.load(CONF / group / f"{name}.yaml")
     if "_target_" in own:
         assert run.config()[group]._target_ == own._target_

@@ -47,7 +47,8 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "learner": {"epoch_loss", "errors"},
     "module": {"autoencoder", "epoch_loss", "errors", "learner", "metrics", "pixels"},
     "autoencoder": {"errors", "layers"},
-    "bottlenecks": {"errors", "layers"},
+    "bottlenecks": {"bottlenecks", "errors", "layers"},
+    "penalties": {"errors"},
     "config": {"errors"},
     "layers": {"errors"},
     "losses": {"errors", "pixels"},
@@ -68,7 +69,16 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "report": {"build", "data.datamodule", "errors", "module", "pca", "report", "runs", "yardstick"},
     "callbacks": {"callbacks", "data.datamodule", "errors", "module", "pca", "pixels"},
 }
-BY_NAME_ONLY = ("bottlenecks", "callbacks", "data", "families", "losses", "schedulers", "trainer")  # from yaml
+BY_NAME_ONLY = (
+    "bottlenecks",
+    "callbacks",
+    "data",
+    "families",
+    "losses",
+    "penalties",
+    "schedulers",
+    "trainer",
+)  # from yaml
 BASE_TYPES = {"data.datamodule", "callbacks.pictures"}  # ... but for what build checks and evaluation leaves out
 
 

@@ -11,7 +11,7 @@ from diabolo.autoencoder import Autoencoder, Pass
 from diabolo.epoch_loss import ADVICE
 from diabolo.errors import ConfigError, Diverged
 from diabolo.learner import Batch, Learner
-from diabolo.metrics import Yardstick, ssim_per_image
+from diabolo.metrics import Collected, Yardstick, ssim_per_image
 from diabolo.pixels import PixelScale
 
 Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
@@ -57,6 +57,7 @@ class AutoencoderModule(Learner):
                 " set both to null or choose another loss."
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
+        self.features = Collected()  # the encoder's, of the split that is being measured
 
     # ---- the model, in [0, 1] ----
 
@@ -82,6 +83,10 @@ class AutoencoderModule(Learner):
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         target = self.pixels.to_network(images)
         return self._objective(self.autoencoder(target), target)
+
+    def on_train_epoch_start(self) -> None:
+        if hasattr(self.autoencoder.bottleneck, "start_epoch"):
+            self.autoencoder.bottleneck.start_epoch(self.current_epoch)  # type: ignore[operator]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch)
@@ -112,6 +117,9 @@ class AutoencoderModule(Learner):
             similarity = ssim_per_image(ours, theirs)
             self.yardsticks[split].update(ours, theirs, similarity)  # type: ignore[operator]
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
+        if self.autoencoder.has_diagnostics or self.autoencoder.penalty is not None:
+            self.features.update(out.features)
+            self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
         return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
 
     def _report(self, split: str) -> None:
@@ -121,4 +129,8 @@ class AutoencoderModule(Learner):
         yardstick.reset()
         if not bool(values[f"{split}/mse"].isfinite()):
             raise Diverged(f"`{split}/mse` is {float(values[f'{split}/mse'])} after step {self.global_step}{ADVICE}")
+        if self.autoencoder.has_diagnostics:
+            figures = self.autoencoder.diagnostics(self.features.compute())
+            values |= {f"code/{name}": value for name, value in figures.items() if value.ndim == 0}
+        self.features.reset()
         self.log_dict({name: value.float() for name, value in values.items()})
