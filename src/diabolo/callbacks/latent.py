@@ -67,8 +67,8 @@ class Traversals(Drawing):
         head[0], head[1] = pixels[0].float().cpu() / 255, module.decode(code)[0].cpu()
         picture = rows([head, *(lines[unit] for unit in shown)])
         labels = ["image, ours", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
-        count = f"the {len(shown)} of {len(lines)} units" if len(shown) < len(lines) else f"all {len(lines)} units"
-        title = f"{count} that change the output most, each from its 1st to its 99th percentile; RMS change per pixel"
+        count = f"{len(shown)} of {len(lines)}" if len(shown) < len(lines) else f"all {len(lines)}"
+        title = f"{count} units, first those that change the output most (RMS per pixel), from 1st to 99th percentile"
         return titled(labelled(picture, labels), title)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
@@ -60,11 +62,13 @@ class Samples(Drawing):
         return titled(rows(images.split(self.columns)), source)
 
     def _fitted(self, codes: Tensor, count: int) -> tuple[Tensor, int]:
-        """`count` draws, and how many Gaussians there are: one for every 2 x size codes at most."""
-        components = max(1, min(self.components, len(codes) // (2 * codes.shape[1])))
+        """`count` draws, and how many Gaussians there are: one for every 2 x size different codes at most."""
+        components = max(1, min(self.components, len(codes.unique(dim=0)) // (2 * codes.shape[1])))
         scale = codes.double().std(0).mean().clamp(min=1e-12)  # the floor under the variances is an absolute number
         mixture = GaussianMixture(components, random_state=self.seed, reg_covar=1e-4)
-        mixture.fit((codes.double() / scale).numpy())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a picture does not need the last digit
+            mixture.fit((codes.double() / scale).numpy())
         drawn = torch.from_numpy(mixture.sample(count)[0])
         order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))  # they come sorted
         return (drawn * scale)[order].float(), components
