@@ -106,6 +106,8 @@ class AutoencoderModule(Learner):
         """Loss plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
+            if (codes := len(reconstruction) // len(target)) > 1:  # of each image
+                target = target.repeat(codes, 1, 1, 1)
             return self.loss(reconstruction, target) + out.penalty.float()
 
     def _measure(self, split: str, batch: Batch) -> Measured:

@@ -1,7 +1,9 @@
 """Bottlenecks: what stands between the encoder's last numbers and the code.
 
 A bottleneck has `size`, the length of the code, and `in_features`, how many numbers it asks of the encoder. It returns
-the code and a penalty to be added to the loss (0 where there is none); in evaluation the code is the same every time.
+the code and a penalty to be added to the loss (0 where there is none). In training it may return several codes an
+image, those of all images one time after the other; in evaluation it is one, and the same every time.
+
 What it may have beside that:
 
 diagnostics(features)  figures of the code over a whole split, from N x `in_features` float32: numbers, which are logged

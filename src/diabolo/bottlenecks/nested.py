@@ -9,11 +9,12 @@ from diabolo.errors import ConfigError, positive, whole
 
 
 class Nested(nn.Module):
-    """In training each image keeps the first k numbers of its code and loses the others, k drawn anew (nested dropout:
-    Rippel, Gelbart & Adams, "Learning Ordered Representations with Nested Dropout", 2014). N x `size` -> N x `size`.
+    """In training a code keeps its first k numbers and loses the others, k drawn anew each time (nested dropout:
+    Rippel, Gelbart & Adams, "Learning Ordered Representations with Nested Dropout", 2014). N x `size` -> N x `size`; in
+    training `truncations` N x `size`, the codes of all images cut at one draw of places after the other.
 
-    The numbers are brought to mean 0 and variance 1 over the batch (in evaluation by running averages), so that none is
-    too small for the decoder to see; what is lost is 0, its mean.
+    In the paper what is lost is 0. Here a small network of one hidden layer estimates it from what is left, so that the
+    decoder need not tell codes of every length apart; with `hidden` = 0 it is 0.
 
     k is drawn with a probability proportional to k^`power` `decay`^k. The paper draws from a geometric distribution,
     power 0 and a decay below 1. There late numbers learn from ever fewer images and hardly move, so that it freezes
@@ -24,31 +25,48 @@ class Nested(nn.Module):
     Args:
         size: numbers in the code.
         power: exponent of k in its distribution.
-        decay: from one k to the next, above 0; 1 for none.
+        decay: from one k to the next, at most 1; 1 for none.
+        truncations: places at which each code is cut in a step; the decoder's work grows with them.
+        hidden: width of the network that estimates what is lost.
+
+    Raises:
+        ConfigError: a value out of range.
     """
 
     frequencies: Tensor
 
-    def __init__(self, size: int, power: float = 0.0, decay: float = 1.0) -> None:
+    def __init__(
+        self, size: int, power: float = 0.0, decay: float = 1.0, truncations: int = 4, hidden: int = 128
+    ) -> None:
         super().__init__()
         self.size = self.in_features = whole("size", size)
         if isinstance(power, bool) or not isinstance(power, int | float):
             raise ConfigError(f"`power` (= {power!r}) must be a number, such as 0 for all k as frequent.")
-        self.normalise = nn.BatchNorm1d(size, affine=False)
         if positive("decay", decay) > 1:
             raise ConfigError(f"`decay` (= {decay}) must be above 0 and at most 1.")
+        self.truncations = whole("truncations", truncations)
         k = torch.arange(1, size + 1, dtype=torch.float64)
         logarithms = power * k.log() + k * log(decay)
         self.register_buffer("frequencies", logarithms.softmax(0).float(), persistent=False)
+        self.estimate = (
+            nn.Sequential(nn.Linear(2 * size, hidden), nn.ReLU(), nn.Linear(hidden, size))
+            if whole("hidden", hidden, 0)
+            else None
+        )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.normalise(features)
+        code = features
         if self.training:
-            kept = torch.multinomial(self.frequencies, len(code), replacement=True) + 1  # N
+            code = features.repeat(self.truncations, 1)
+            kept = torch.multinomial(self.frequencies, len(code), replacement=True) + 1  # truncations N
             code = self.truncate(code, kept)
         return code, code.new_zeros(())
 
     def truncate(self, codes: Tensor, kept: Tensor | int) -> Tensor:
-        """N x size -> N x size with the numbers from `kept` on, one count or one a code (N), lost."""
+        """N x size -> N x size of which only the first `kept` are known, one count for all or one a code (N)."""
         places = torch.arange(self.size, device=codes.device)
-        return codes.where(places < torch.as_tensor(kept, device=codes.device).view(-1, 1), 0)
+        known = (places < torch.as_tensor(kept, device=codes.device).view(-1, 1)).expand_as(codes)
+        left = codes.where(known, 0)
+        if self.estimate is None:
+            return left
+        return left.where(known, self.estimate(torch.cat([left, known.to(codes.dtype)], 1)).to(codes.dtype))
