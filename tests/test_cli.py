@@ -35,8 +35,8 @@ REFUSED = {  # overrides -> words of the one sentence
     "data=folder data.root=nowhere": "nowhere') is not a folder; give the folder",
     "data=mnist data.source.download=false": "there is no MNIST in `data.root` (= ",
     "model.output=loud": "`model.output` (= 'loud') must be one of identity, relu,",
-    "loss=bce model.output=tanh": "set model.output=sigmoid or choose another loss",
-    "loss=bce data.mean=0.5": "needs pixels in [0, 1], but `data.mean` and `data.std` normalise them",
+    "loss=bce model.output=tanh": "`model.output` (= 'tanh') must be sigmoid for `loss` (BCE)",
+    "loss=bce data.mean=0.5": "`data.mean` and `data.std` must be null for `loss` (BCE), which needs pixels in [0, 1]",
     "optimizer.lr=-1": "`optimizer.lr` (= -1) must be a number above 0",
     "optimizer.betas=5": "optimizer: ",
     "scheduler.rise=2": "`scheduler.rise` (= 2) must lie between 0 and 1",
@@ -88,7 +88,7 @@ def test_sizes_that_cannot_be_are_one_sentence_in_inspect_too(diabolo, overrides
 
 
 def test_commands_and_run_folders_that_do_not_exist_are_one_sentence(diabolo):
-    assert "there is no command 'trian'; there are train, search, inspect, evaluate, compare, runs" in sentence(
+    assert "there is no command 'trian'; there are train, search, inspect, evaluate, probe, compare, runs" in sentence(
         diabolo("trian")
     )
     for command in ("train", "evaluate"):

@@ -7,7 +7,7 @@ from torch import nn
 
 from conftest import CONF
 from diabolo.autoencoder import Autoencoder
-from diabolo.build import build_autoencoder
+from diabolo.build import build_autoencoder, build_module
 from diabolo.config import compose_config
 
 
@@ -88,12 +88,83 @@ def lenet() -> tuple[list[nn.Module], list[nn.Module]]:
     ]
 
 
+def lenet_small() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [nn.Conv2d(1, 6, 5, padding=2), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(1176, 10)], []
+
+
+def lenet_wide() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.Tanh(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(16, 16, 5),
+        nn.Tanh(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 160),
+        nn.Tanh(),
+        nn.Linear(160, 120),
+        nn.Tanh(),
+        nn.Linear(120, 80),
+    ], [
+        nn.Linear(80, 120),
+        nn.Tanh(),
+        nn.Linear(120, 160),
+        nn.Tanh(),
+        nn.Linear(160, 400),
+        nn.Tanh(),
+        nn.Unflatten(1, (16, 5, 5)),
+        nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(16, 16, 3, padding=1),
+        nn.Tanh(),
+        nn.ConvTranspose2d(16, 16, 5),
+        nn.Tanh(),
+        nn.Upsample(scale_factor=2),
+        nn.ConvTranspose2d(16, 16, 3, padding=1),
+        nn.Tanh(),
+        nn.ConvTranspose2d(16, 1, 3, padding=1),
+    ]
+
+
+def relu() -> tuple[list[nn.Module], list[nn.Module]]:
+    encoder, decoder = transpose_conv()
+    return encoder, [*decoder[:-1], nn.ReLU()]
+
+
+def identity() -> tuple[list[nn.Module], list[nn.Module]]:
+    encoder, decoder = transpose_conv()
+    return encoder, decoder[:-1]
+
+
+def linear() -> tuple[list[nn.Module], list[nn.Module]]:
+    return [nn.Flatten(), nn.Linear(784, 25)], [nn.Linear(25, 784), nn.Unflatten(1, (1, 28, 28))]
+
+
 PUBLISHED = {
     "experiment=transpose_conv": transpose_conv,
     "experiment=upsample_conv": upsample_conv,
     "experiment=fc_hidden_sizes": fc_hidden_sizes,
-    "model=lenet model.output=identity bottleneck.size=10": lenet,
+    "experiment=fc_hidden_sizes_corrected": linear,
+    "experiment=transpose_conv_relu": relu,
+    "experiment=transpose_conv_relu_corrected": identity,
+    "experiment=lenet_autoencoder": lenet,
+    "experiment=lenet_wide": lenet_wide,
 }
+CLASSIFIERS = {"experiment=lenet_classifier": lenet, "experiment=lenet_classifier_small": lenet_small}
+
+
+@pytest.mark.parametrize("overrides", CLASSIFIERS)
+def test_with_the_same_weights_a_classifier_computes_what_the_published_one_does(overrides):
+    ours = build_module(compose_config(overrides.split()))
+    encoder = nn.Sequential(*CLASSIFIERS[overrides]()[0])
+    weights = zip(encoder.state_dict(), ours.trained().state_dict().values(), strict=True)
+    encoder.load_state_dict(dict(weights))
+    images = torch.rand(4, 1, 28, 28)
+    torch.testing.assert_close(ours(images), encoder((images - 0.1307) / 0.3081), rtol=0, atol=1e-6)
 
 
 def network(overrides: str) -> Autoencoder:
@@ -113,13 +184,22 @@ def test_with_the_same_weights_the_network_computes_what_the_published_one_does(
     torch.testing.assert_close(ours.decode(ours.encode(images)), decoder(encoder(images)), rtol=0, atol=1e-6)
 
 
+TRANSPOSE_CONV = [
+    *((16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (64, 32, 7, 7), (64,)),
+    *((64, 32, 7, 7), (32,), (32, 16, 3, 3), (16,), (16, 1, 3, 3), (1,)),
+]
+LENET = [
+    *((6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,)),
+    *((120, 400), (120,), (84, 120), (84,), (10, 84), (10,)),
+]
+
+
 @pytest.mark.parametrize(
     ("experiment", "shapes", "parameters"),
     [
         (
             "transpose_conv",
-            [(16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (64, 32, 7, 7), (64,)]
-            + [(64, 32, 7, 7), (32,), (32, 16, 3, 3), (16,), (16, 1, 3, 3), (1,)],
+            TRANSPOSE_CONV,
             210_369,
         ),
         (
@@ -128,10 +208,29 @@ def test_with_the_same_weights_the_network_computes_what_the_published_one_does(
             1_477,
         ),
         ("fc_hidden_sizes", [(25, 784), (25,), (784, 25), (784,)], 40_009),
+        ("fc_hidden_sizes_corrected", [(25, 784), (25,), (784, 25), (784,)], 40_009),
+        ("transpose_conv_relu", TRANSPOSE_CONV, 210_369),
+        ("transpose_conv_relu_corrected", TRANSPOSE_CONV, 210_369),
+        ("lenet_classifier", LENET, 61_706),
+        ("lenet_classifier_small", [(6, 1, 5, 5), (6,), (10, 1176), (10,)], 11_926),
+        (
+            "lenet_autoencoder",
+            [*LENET, (84, 10), (84,), (120, 84), (120,), (400, 120), (400,)]
+            + [(16, 6, 5, 5), (6,), (6, 1, 5, 5), (1,)],
+            123_787,
+        ),
+        (
+            "lenet_wide",
+            [(16, 1, 3, 3), (16,), (16, 16, 3, 3), (16,), (16, 16, 5, 5), (16,), (16, 16, 3, 3), (16,)]
+            + [(160, 400), (160,), (120, 160), (120,), (80, 120), (80,)]
+            + [(120, 80), (120,), (160, 120), (160,), (400, 160), (400,)]
+            + [(16, 16, 3, 3), (16,), (16, 16, 5, 5), (16,), (16, 16, 3, 3), (16,), (16, 1, 3, 3), (1,)],
+            209_057,
+        ),
     ],
 )
 def test_a_preset_has_the_published_weights(experiment, shapes, parameters):
-    state = network(f"experiment={experiment}").state_dict()
+    state = build_module(compose_config([f"experiment={experiment}"])).trained().state_dict()
     assert [tuple(value.shape) for value in state.values()] == shapes
     assert sum(value.numel() for value in state.values()) == parameters
 
@@ -154,8 +253,49 @@ def test_the_named_sweep_of_upsamplings_tries_each_of_them():
 
 @pytest.mark.parametrize(
     ("experiment", "size", "output"),
-    [("transpose_conv", 64, "Sigmoid"), ("upsample_conv", 196, "Sigmoid"), ("fc_hidden_sizes", 25, "Tanh")],
+    [
+        ("transpose_conv", 64, "Sigmoid"),
+        ("upsample_conv", 196, "Sigmoid"),
+        ("fc_hidden_sizes", 25, "Tanh"),
+        ("fc_hidden_sizes_corrected", 25, "Identity"),
+        ("transpose_conv_relu", 64, "ReLU"),
+        ("transpose_conv_relu_corrected", 64, "Identity"),
+        ("lenet_autoencoder", 10, "Identity"),
+        ("lenet_wide", 80, "Identity"),
+    ],
 )
 def test_a_preset_has_the_published_code_and_output(experiment, size, output):
     ours = network(f"experiment={experiment}")
     assert (ours.code_size, type(ours.output).__name__) == (size, output)
+
+
+NORMALISED = {"data.mean": 0.1307, "data.std": 0.3081}
+BY_DECAY = {"optimizer.weight_decay": 1e-5}
+SETTINGS = {
+    "transpose_conv": {"data.limit": 4096, "data.batch_size": 64, "seed": 42, "data.mean": None} | BY_DECAY,
+    "upsample_conv": {"data.batch_size": 20, "data.mean": None, "trainer.max_epochs": 10},
+    "fc_hidden_sizes": NORMALISED | BY_DECAY | {"data.batch_size": 128, "trainer.max_epochs": 25, "seed": 0},
+    "transpose_conv_relu": NORMALISED | BY_DECAY | {"data.batch_size": 128, "trainer.max_epochs": 25, "seed": 0},
+    "lenet_classifier": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10},
+    "lenet_classifier_small": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10},
+    "lenet_autoencoder": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
+    "lenet_wide": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
+}
+
+
+@pytest.mark.parametrize("experiment", SETTINGS)
+def test_a_preset_has_the_published_settings(experiment):
+    config = compose_config([f"experiment={experiment}"])
+    wanted = {"data.source.dataset": "MNIST", "data.val_fraction": 0.0, "scheduler": {}, "data.limit": None}
+    for key, value in (wanted | SETTINGS[experiment]).items():
+        assert OmegaConf.select(config, key) == value, key
+    assert config.optimizer._target_ == "torch.optim.Adam"
+
+
+@pytest.mark.parametrize("experiment", ["fc_hidden_sizes", "transpose_conv_relu"])
+def test_a_corrected_preset_differs_in_what_was_flawed_alone(experiment):
+    flawed, corrected = (compose_config([f"experiment={name}"]) for name in (experiment, f"{experiment}_corrected"))
+    assert corrected.model.output == "identity"
+    assert corrected.bottleneck.activation is None
+    corrected.model.output, corrected.bottleneck.activation = flawed.model.output, flawed.bottleneck.activation
+    assert corrected == flawed

@@ -74,6 +74,15 @@ def test_any_encoder_meets_any_decoder_on_any_image(encoder, decoder):
         assert steps[-1].shape == tuple(shape)
 
 
+def test_a_lenet_of_several_convolutions_a_stage_restores_any_image():
+    for shape in SHAPES:
+        config = OmegaConf.merge(pair_config("lenet", "lenet"), {"data": {"image_shape": shape}})
+        config.encoder.kernel = config.decoder.kernel = [[3, 3], [5, 3, 3]]
+        module = build_module(config)
+        check_gradients(module, shape)
+        assert walk(module.autoencoder)[-1].shape == tuple(shape)
+
+
 @pytest.mark.parametrize(("encoder", "decoder"), WITH_HEAD)
 @pytest.mark.parametrize("head", ["linear", "conv", "spatial"])
 def test_every_head_makes_a_code_and_images_of_it(encoder, decoder, head):
@@ -180,6 +189,9 @@ CONV, POOLED, FC, LENET, RESIDUAL = (
         ([LENET, "model.channels=[3,5]"], nn.Conv2d, "out_channels", [3, 5]),
         ([LENET, "model.hidden=[9]"], nn.Linear, "out_features", [9, 8, 9, 400]),
         ([LENET, "model.kernel=3"], nn.ConvTranspose2d, "kernel_size", [(3, 3)] * 2),
+        ([LENET, "model.kernel=[[3,3],[5,3]]"], nn.Conv2d, "kernel_size", [(3, 3), (3, 3), (5, 5), (3, 3)]),
+        ([LENET, "model.kernel=[[3,3],[5,3]]"], nn.Conv2d, "padding", [(1, 1), (1, 1), (0, 0), (1, 1)]),
+        ([LENET, "model.kernel=[[3,3],[5,3]]"], nn.ConvTranspose2d, "padding", [(1, 1), (0, 0), (1, 1), (1, 1)]),
         ([LENET, "model.upsample=bilinear"], Upsample, "mode", ["bilinear"] * 2),
         ([LENET, "model.norm=batch"], nn.BatchNorm2d, "num_features", [6, 16, 6]),
         ([LENET, "model.norm=batch"], nn.BatchNorm1d, "num_features", [120, 84, 84, 120, 400]),
@@ -230,6 +242,9 @@ def test_a_residual_block_adds_to_what_it_is_given():
         ([POOLED, "model.head=spatial", "bottleneck.size=3"], "`bottleneck.size` .= 3. does not fill maps of 2x2"),
         ([POOLED, "model.kernel=4"], "`kernel` .= 4. must be odd"),
         ([LENET, "model.kernel=4"], "`kernel` .= 4. must be odd"),
+        ([LENET, "model.kernel=[[3,4],[5]]"], r"`kernel` .= \[\[3, 4\], \[5\]\]. must be odd"),
+        ([LENET, "model.kernel=[[3],[5],[3]]"], "must be one number or a list for each of the 2 `channels`"),
+        ([LENET, "model.kernel=[3,5]"], r"`kernel\[0\]` .= 3. must be a list of whole numbers"),
         (["encoder=fc", "decoder=conv_upsample", "model.kernel=2"], "decoder: `kernel` .= 2. must be odd"),
         ([CONV, "model.kernel=1"], "`kernel` .= 1. must be a whole number of at least 2"),
         ([CONV, "model.channels=[]"], r"`channels` .= \[\]. must be a list of whole numbers"),

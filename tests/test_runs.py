@@ -211,6 +211,7 @@ def test_what_was_chosen_of_each_group_is_recorded_and_kept_on_continuing(diabol
         "trainer",
         "logger",
         "model",
+        "task",
     }
     assert diabolo("train", "run", "trainer.max_epochs=3").code == 0
     assert RunFolder("run").state()["choices"] == chosen

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import re
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -15,10 +17,11 @@ from diabolo.errors import ConfigError, positive
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
+    from torch import nn
 
     from diabolo.autoencoder import Autoencoder
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.learner import Learner
 
 
 def make(config: DictConfig, group: str, **arguments: Any) -> Any:
@@ -52,7 +55,7 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
 
     shape = check_image_shape(config.data.image_shape)
     bottleneck = make(config, "bottleneck")
-    encoder = make(config, "encoder", image_shape=shape, out_features=bottleneck.in_features)
+    encoder = _encoder(config, shape, bottleneck.in_features)
     decoder = make(config, "decoder", image_shape=shape, in_features=bottleneck.size)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
@@ -60,23 +63,41 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, penalty)
 
 
-def build_module(config: DictConfig) -> AutoencoderModule:
-    """The LightningModule with fresh weights."""
-    import torch
+def build_encoder(config: DictConfig) -> nn.Module:
+    """The encoder alone, with fresh weights, giving as many numbers as the bottleneck takes."""
+    from diabolo.data.datamodule import check_image_shape
+    from diabolo.layers import initialise
 
-    from diabolo.module import AutoencoderModule
+    shape = check_image_shape(config.data.image_shape)
+    encoder = _encoder(config, shape, make(config, "bottleneck").in_features)
+    initialise(encoder, config.model.init)
+    return encoder
+
+
+def build_module(config: DictConfig) -> Learner:
+    """The LightningModule that `task` names, with fresh weights. It is given those of `PARTS` that its class has an
+    argument for, and the other keys of `task`."""
+    import torch
 
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         positive("optimizer.lr", rate)
-    module = AutoencoderModule(
-        build_autoencoder(config),
-        make(config, "loss"),
-        make(config, "optimizer"),
-        make(config, "scheduler") if config.get("scheduler") else None,
-        build_data(config).pixels,
-        make(config, "corruption") if config.get("corruption") else None,
-    )
+    task = make(config, "task", _partial_=True)
+    takes = signature(task).parameters
+    module: Learner = task(**{name: part(config) for name, part in PARTS.items() if name in takes})
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
+
+
+PARTS: dict[str, Callable[[DictConfig], Any]] = {  # what a LightningModule may ask for, by the name of the argument
+    "autoencoder": build_autoencoder,
+    "encoder": build_encoder,
+    "bottleneck": lambda config: make(config, "bottleneck"),
+    "image_shape": lambda config: config.data.image_shape,
+    "loss": lambda config: make(config, "loss"),
+    "optimizer": lambda config: make(config, "optimizer"),
+    "scheduler": lambda config: make(config, "scheduler") if config.get("scheduler") else None,
+    "pixels": lambda config: build_data(config).pixels,
+    "corruption": lambda config: make(config, "corruption") if config.get("corruption") else None,
+}
 
 
 def build_callbacks(config: DictConfig) -> list[Callback]:
@@ -89,9 +110,20 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     return make(config, "trainer", **arguments)
 
 
+def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:
+    """The config's encoder, out of training where it says so; where it starts from is no matter of its class."""
+    from diabolo.layers import freeze
+
+    own = [key for key in config.encoder if key not in ("init_from", "frozen")]
+    alone = OmegaConf.create({"encoder": OmegaConf.masked_copy(config.encoder, own)})
+    encoder = make(alone, "encoder", image_shape=shape, out_features=features)
+    return freeze(encoder) if config.encoder.get("frozen") else encoder
+
+
 def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:
     """A partial whose class, called later, refuses its arguments in the same words as one called at once."""
 
+    @wraps(half.func, updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return half(*args, **kwargs)
@@ -104,7 +136,7 @@ def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:
 def _refusal(group: str, node: Any, cause: BaseException) -> BaseException:
     """The error to raise for what a class said about its arguments."""
     if isinstance(cause, ConfigError):
-        return cause if str(cause).startswith(f"`{group}.") else type(cause)(f"{group}: {cause}")
+        return cause if re.match(r"`\w+\.\w", str(cause)) else type(cause)(f"{group}: {cause}")
     if isinstance(cause, TypeError | ValueError | ImportError | AttributeError | InstantiationException):
         return ConfigError(f"{group}: {_brief(cause)} ({_target(node)}).")
     return cause

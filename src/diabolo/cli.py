@@ -16,6 +16,7 @@ diabolo: config-driven experiments with autoencoders on images
   diabolo search [KEY=RANGE ...]     search for the best values, e.g. optimizer.lr=tag(log,interval(1e-4,1e-2))
   diabolo inspect [KEY=VALUE ...]    print the walk of shapes of a model, without training
   diabolo evaluate RUN               measure a run's test metrics again
+  diabolo probe RUN ...              what their codes know of the labels: linear probe and nearest neighbours
   diabolo compare [FOLDER ...]       compare runs: words, table, losses on every metric, plots, page
   diabolo runs ls|show|best|rm       list, show, choose and remove runs
 
@@ -45,6 +46,7 @@ def main() -> None:
         "search": _search,
         "inspect": _inspect,
         "evaluate": _evaluate,
+        "probe": _probe,
         "compare": _compare,
         "runs": _runs,
     }
@@ -73,13 +75,13 @@ def _train(arguments: list[str]) -> None:
 
 def _hydra(arguments: list[str]) -> None:
     """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
-    from diabolo.config import concerns_overrides, explain
+    from diabolo.config import concerns_overrides, explain, quoted_paths
     from diabolo.runs import unwritable
     from diabolo.train import main as run_hydra
 
     wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [sys.argv[0], *arguments]
+    sys.argv = [sys.argv[0], *quoted_paths(arguments)]
     try:
         run_hydra()
     except Exception as failure:
@@ -169,6 +171,12 @@ def _evaluate(arguments: list[str]) -> None:
     print_evaluation(given.run, evaluate(given.run, given.overrides))
 
 
+def _probe(arguments: list[str]) -> None:
+    from diabolo.report.probe import probe
+
+    probe(arguments)
+
+
 def _compare(arguments: list[str]) -> None:
     from diabolo.report.command import compare
 
@@ -186,10 +194,10 @@ def _complete(arguments: list[str]) -> None:
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) > 1 and arguments[1:] and arguments[1].startswith("query"):
         if len(words) == 2:
-            names = ("train", "search", "inspect", "evaluate", "compare", "runs")
+            names = ("train", "search", "inspect", "evaluate", "probe", "compare", "runs")
             print(" ".join(name for name in names if name.startswith(words[1])))
             return
-        if words[1] in ("evaluate", "compare", "runs"):
+        if words[1] in ("evaluate", "probe", "compare", "runs"):
             return  # folders: the shell's own completion
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     _hydra(arguments)

@@ -22,6 +22,7 @@ from diabolo.errors import ConfigError, did_you_mean
 ROOT = "train"
 MODULE = "diabolo.conf"
 UNNAMED = ("data.root", "hydra", "rerun", "trainer.threads", "trainer.devices", "trainer.accelerator")
+FOLDERS = ("data.root", "encoder.init_from")
 LONGEST_NAME = 120
 
 
@@ -50,6 +51,16 @@ def quoted(value: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", r"\'"), value) + "'"
 
 
+def quoted_paths(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with quotes round folders that have a = in their name, as those of runs do."""
+    found = []
+    for pair in overrides:
+        key, _, value = pair.partition("=")
+        bare = key in FOLDERS and "=" in value and not {"'", '"'} & set(value)
+        found.append(f"{key}={','.join(map(quoted, value.split(',')))}" if bare else pair)
+    return found
+
+
 def register_resolvers() -> None:
     """Makes `${run_name:...}` and `${sweep_name:...}` known to OmegaConf."""
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
@@ -69,18 +80,19 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
     searched = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
     GlobalHydra.instance().clear()
     with initialize_config_module(MODULE, version_base="1.3"):
-        config = compose(name, [*searched, *overrides], return_hydra_config=True)
+        config = compose(name, [*searched, *quoted_paths(overrides)], return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     return resolved(config)
 
 
 def resolved(config: DictConfig) -> DictConfig:
-    """A copy without interpolations, with an absolute `data.root`, and without what is not of the run itself (Hydra's
-    own node and `rerun`)."""
+    """A copy without interpolations, with an absolute `data.root` and `encoder.init_from`, and without what is not of
+    the run itself (Hydra's own node and `rerun`)."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "rerun")])
     plain = OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
-    if isinstance(root := OmegaConf.select(plain, "data.root"), str):  # a run folder is read from anywhere
-        OmegaConf.update(plain, "data.root", os.path.abspath(os.path.expanduser(root)))
+    for key in FOLDERS:  # a run folder is read from anywhere
+        if isinstance(place := OmegaConf.select(plain, key), str):
+            OmegaConf.update(plain, key, os.path.abspath(os.path.expanduser(place)))
     return plain  # type: ignore[return-value]
 
 

@@ -1,26 +1,29 @@
-"""`diabolo inspect`: the walk of shapes through an autoencoder, with each size worked out."""
+"""`diabolo inspect`: the walk of shapes through a network, with each size worked out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from diabolo.arithmetic import Worked, free_layer, of_layer, weights
-from diabolo.autoencoder import Autoencoder
 from diabolo.upsampling import Upsample
+
+if TYPE_CHECKING:
+    from diabolo.autoencoder import Autoencoder
+    from diabolo.classifier import Classifier
 
 LETTERS = "k kernel, s stride, p padding, d dilation, op output padding; weights: inputs*outputs*kernel + biases"
 
 
 @dataclass
 class Step:
-    """One layer on the way: its path in the autoencoder, kind, output shape without N, parameters, and its sizes worked
+    """One layer on the way: its path in the network, kind, output shape without N, parameters, and its sizes worked
     out, one per axis that differs."""
 
     path: str
@@ -36,7 +39,7 @@ class Step:
         return "; ".join(worked.numbers for worked in self.sizes)
 
 
-def walk(autoencoder: Autoencoder) -> list[Step]:
+def walk(network: Autoencoder | Classifier) -> list[Step]:
     """The layers in the order in which one image meets them."""
     steps: list[Step] = []
     hooks = []
@@ -50,18 +53,18 @@ def walk(autoencoder: Autoencoder) -> list[Step]:
 
         return hook
 
-    for path, layer in autoencoder.named_modules():
+    for path, layer in network.named_modules():
         owns = any(True for _ in layer.parameters(recurse=False))
         if (_is_leaf(layer) or owns) and not isinstance(layer, nn.Identity):
             hooks.append(layer.register_forward_hook(note(path)))
-    training = autoencoder.training
-    autoencoder.eval()
+    training = network.training
+    network.eval()
     try:
         with torch.no_grad():
-            zeros = torch.zeros(1, *autoencoder.image_shape)
-            autoencoder.decode(autoencoder.encode(zeros))
+            zeros = torch.zeros(1, *network.image_shape)
+            network.decode(network.encode(zeros))
     finally:
-        autoencoder.train(training)
+        network.train(training)
         for hook in hooks:
             hook.remove()
     return steps
@@ -74,7 +77,7 @@ def print_walk(config: DictConfig) -> None:
     from diabolo.build import build_module
     from diabolo.terminal import console
 
-    autoencoder = build_module(config).autoencoder
+    network: Any = build_module(config).trained()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title, justify in (
         ("layer", "left"),
@@ -84,19 +87,19 @@ def print_walk(config: DictConfig) -> None:
         ("size", "left"),
     ):
         table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_row("image", "", _times(autoencoder.image_shape), "", "")
-    for step in walk(autoencoder):
+    table.add_row("image", "", _times(network.image_shape), "", "")
+    for step in walk(network):
         table.add_row(
             step.path, step.layer, _times(step.shape), f"{step.parameters:,}" if step.parameters else "", step.formula
         )
     console.print(table)
-    pixels, size = prod(autoencoder.image_shape), autoencoder.code_size
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in autoencoder.named_children()}
+    pixels, size = prod(network.image_shape), network.code_size
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     counted = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
     console.print(f"\ncode: {size} numbers for {pixels:,} pixel values, compression {pixels / size:.4g}:1")
-    if autoencoder.switch_count:
+    if getattr(network, "switch_count", 0):
         console.print(
-            f"beside the code, a reconstruction uses the places of {autoencoder.switch_count:,} maxima (2 bits each);"
+            f"beside the code, a reconstruction uses the places of {network.switch_count:,} maxima (2 bits each);"
             " decoding a code alone puts each value into the corner of its window"
         )
     console.print(f"parameters: {sum(parts.values()):,} ({counted})")
@@ -108,7 +111,8 @@ def print_arithmetic(config: DictConfig) -> None:
     from diabolo.terminal import console
 
     console.print(f"{LETTERS}\n")
-    for step in walk(build_module(config).autoencoder):
+    network: Any = build_module(config).trained()
+    for step in walk(network):
         if step.sizes or step.weights:
             console.print(f"[bold]{step.path}[/] {step.layer}: {_times(step.shape)}")
             for line in (*[worked.letters for worked in step.sizes][:1], *(worked.numbers for worked in step.sizes)):

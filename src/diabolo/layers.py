@@ -1,8 +1,9 @@
-"""Small parts that every family is made of: activations, normalisations, initial weights."""
+"""Small parts that every family is made of: activations, normalisations, initial and frozen weights."""
 
 from collections.abc import Callable
 from functools import partial
 from math import gcd
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -69,3 +70,14 @@ def initialise(module: nn.Module, scheme: str) -> None:
                 draw(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def freeze(part: nn.Module) -> nn.Module:
+    """Takes `part` out of training and returns it: it gets no gradients and is always in evaluation mode, so that
+    batch normalisation keeps its statistics."""
+    part.register_forward_pre_hook(_evaluate)
+    return part.requires_grad_(False)
+
+
+def _evaluate(part: nn.Module, _: Any) -> None:
+    part.eval()  # whoever has put the whole network into training mode

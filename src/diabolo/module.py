@@ -52,13 +52,13 @@ class AutoencoderModule(Learner):
         self.on_logits: bool = getattr(loss, "on_logits", False)
         if self.on_logits and autoencoder.output_name != "sigmoid":
             raise ConfigError(
-                f"`loss` ({type(loss).__name__}) is computed on the logits of a sigmoid, but `model.output` is"
-                f" {autoencoder.output_name!r}: set model.output=sigmoid or choose another loss."
+                f"`model.output` (= {autoencoder.output_name!r}) must be sigmoid for `loss` ({type(loss).__name__}),"
+                " which is computed on its logits: set it, or choose another loss."
             )
         if self.on_logits and self.pixels.normalises:
             raise ConfigError(
-                f"`loss` ({type(loss).__name__}) needs pixels in [0, 1], but `data.mean` and `data.std` normalise them:"
-                " set both to null or choose another loss."
+                f"`data.mean` and `data.std` must be null for `loss` ({type(loss).__name__}), which needs pixels in"
+                " [0, 1]: set both, or choose another loss."
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
         self.features = Collected()  # the encoder's, of the split that is being measured

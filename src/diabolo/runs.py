@@ -32,6 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 from diabolo.errors import ConfigError
 
 if TYPE_CHECKING:
+    from diabolo.classifier import ClassifierModule
     from diabolo.module import AutoencoderModule
 
 WRITTEN = (
@@ -181,8 +182,9 @@ class RunFolder:
         _write(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
 
 
-def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderModule:
-    """The trained model of a run, in evaluation mode on the CPU: `encode`, `decode`, `reconstruct`.
+def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderModule | ClassifierModule:
+    """The trained model of a run, in evaluation mode on the CPU: `encode`, `decode`, `reconstruct`; of a classifier
+    `encode` and `classify`.
 
     Args:
         run_folder: the folder that `diabolo train` left.
@@ -201,7 +203,7 @@ def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderMo
         raise ConfigError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
     module = build_module(run.config())
     module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-    return module.eval()
+    return module.eval()  # type: ignore[return-value]
 
 
 def unwritable(path: Path, failure: OSError) -> ConfigError:

@@ -162,12 +162,13 @@ def print_outcome(jobs: Sequence[Job], folder: Path) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", overflow="fold")
     table.add_column("")
-    table.add_column("test mse", justify="right")
+    shown = "test/accuracy" if any("test/accuracy" in job.run.metrics() for job in jobs) else "test/mse"
+    table.add_column(shown.replace("/", " "), justify="right")
     table.add_column("", overflow="fold")
     colours = {"done": "green", "skipped": "dim", "failed": "bold red"}
     for job in jobs:
-        mse = job.run.metrics().get("test/mse") if job.outcome != "failed" else None
-        cells = (Text(job.label), Text(job.outcome, colours[job.outcome]), Text(f"{mse:.5f}" if mse else ""))
+        value = job.run.metrics().get(shown) if job.outcome != "failed" else None
+        cells = (Text(job.label), Text(job.outcome, colours[job.outcome]), Text(f"{value:.5f}" if value else ""))
         table.add_row(*cells, Text(job.note))
     console.print(table)
     counts = ", ".join(f"{sum(j.outcome == o for j in jobs)} {o}" for o in colours)

@@ -58,20 +58,23 @@ def _log_thread(failed: threading.ExceptHookArgs) -> None:
     log.error("a thread failed", exc_info=error, extra={"file_only": True})
 
 
+MEASURED = (
+    *(("mse", "MSE", 5), ("mae", "MAE", 5), ("psnr", "PSNR (dB)", 2), ("ssim", "SSIM", 4)),
+    ("accuracy", "accuracy", 4),
+)
+COLUMNS = (("val", "val/"), ("test", "test/"), ("test, PCA of the same size", "test/pca_"))
+
+
 def closing_table(metrics: Mapping[str, Any]) -> Table:
-    """The yardstick of a finished run beside PCA of the same code size."""
+    """The yardstick of a finished run beside PCA of the same code size, or the accuracy of a classifier."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = [
-        (title, prefix)
-        for title, prefix in (("val", "val/"), ("test", "test/"), ("test, PCA of the same size", "test/pca_"))
-        if f"{prefix}mse" in metrics
-    ]
-    table.add_column("per pixel in [0, 1]")
+    rows = [row for row in MEASURED if f"test/{row[0]}" in metrics]
+    columns = [(title, prefix) for title, prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name, *_ in rows)]
+    table.add_column("per pixel in [0, 1]" if "test/mse" in metrics else "")
     for title, _ in columns:
         table.add_column(title, justify="right")
-    for name, digits in (("mse", 5), ("mae", 5), ("psnr", 2), ("ssim", 4)):
-        cells = [f"{metrics[prefix + name]:.{digits}f}" for _, prefix in columns]
-        table.add_row(f"{name.upper()}{' (dB)' if name == 'psnr' else ''}", *cells)
+    for name, title, digits in rows:
+        table.add_row(title, *(f"{metrics[prefix + name]:.{digits}f}" for _, prefix in columns))
     return table
 
 

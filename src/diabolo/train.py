@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.config import chosen, explain, register_resolvers, resolved
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lightning import Callback, Trainer
 
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.learner import Learner
     from diabolo.recording import Clock, SignalStop
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="pkg://diabolo.conf", config_name="train")
 def main(config: DictConfig) -> float:
-    """The job that Hydra runs, once or once per job of a sweep. Returns what a sweeper minimises: the validation MSE
-    (the test MSE of a run without validation is nobody's to choose by, so that there it is the training loss)."""
+    """The job that Hydra runs, once or once per job of a sweep. Returns what a sweeper minimises: the validation MSE,
+    a classifier's validation loss (the test MSE of a run without validation is nobody's to choose by, so that there it
+    is the training loss)."""
     job = HydraConfig.get()
     swept = job.mode == RunMode.MULTIRUN
     run = RunFolder(job.runtime.output_dir)
@@ -70,7 +71,7 @@ def main(config: DictConfig) -> float:
         if swept:
             raise
         sys.exit(failure.exit_code)  # what there is to say they have said
-    return metrics.get("val/mse", metrics["train/loss"])
+    return metrics.get("val/mse", metrics.get("val/loss", metrics["train/loss"]))
 
 
 def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -159,11 +160,14 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     from diabolo.progress import ProgressBar
     from diabolo.recording import Clock, History
     from diabolo.terminal import console, say_closing
+    from diabolo.transfer import start_from
 
     seed_everything(whole("seed", config.seed, 0), workers=True, verbose=False)
     data = build_data(config)
     module = build_module(config)
     last = run.checkpoint("last")
+    if last is None and (source := OmegaConf.select(config, "encoder.init_from")):
+        start_from(module.trained().encoder, source)  # type: ignore[arg-type]
     clock = Clock()
     logger = make(config, "logger", save_dir=str(run.path)) if config.get("logger") else None
     trainer = build_trainer(
@@ -188,7 +192,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     return metrics
 
 
-def measure(trainer: Trainer, module: AutoencoderModule, data: ImageData) -> dict[str, Any]:
+def measure(trainer: Trainer, module: Learner, data: ImageData) -> dict[str, Any]:
     """Validation and test metrics of the module's present weights."""
     loggers, trainer.loggers = trainer.loggers, []  # the validation curve in TensorBoard is that of the training
     metrics: dict[str, Any] = {}
@@ -198,34 +202,36 @@ def measure(trainer: Trainer, module: AutoencoderModule, data: ImageData) -> dic
     return metrics | dict(trainer.test(module, datamodule=data, verbose=False)[0])
 
 
-def _figures(run: RunFolder, module: AutoencoderModule, data: ImageData, clock: Clock) -> dict[str, Any]:
+def _figures(run: RunFolder, module: Learner, data: ImageData, clock: Clock) -> dict[str, Any]:
     """What is known of a run beside its yardstick: the last epoch's training figures, sizes, speed, versions."""
     import json
 
     rows = run.history.read_text().splitlines()
     last = json.loads(rows[-1])
-    size = module.autoencoder.code_size
+    network = module.trained()
+    size: int = network.code_size  # type: ignore[assignment]
     return {
         **{name: value for name, value in last.items() if name.startswith("train/")},
         "train/images_per_second": round(clock.images_per_second, 1),
         "epochs": last["epoch"],
         "steps": last["step"],
-        "parameters": sum(p.numel() for p in module.autoencoder.parameters()),
+        "parameters": sum(p.numel() for p in network.parameters()),
         "code_size": size,
-        **({"switches": count} if (count := module.autoencoder.switch_count) else {}),
+        **({"switches": count} if (count := getattr(network, "switch_count", 0)) else {}),
         "compression_ratio": prod(data.image_shape) / size,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **{f"versions/{name}": version for name, version in run.state()["versions"].items()},
     }
 
 
-def _headline(module: AutoencoderModule, data: ImageData, run: RunFolder) -> str:
+def _headline(module: Learner, data: ImageData, run: RunFolder) -> str:
     counts = ", ".join(f"{data.count(split):,} {split}" for split in ("train", "val", "test"))
     from diabolo.terminal import short
 
     shape = "x".join(map(str, data.image_shape))
-    size = module.autoencoder.code_size
-    parameters = sum(p.numel() for p in module.autoencoder.parameters())
+    network = module.trained()
+    size: int = network.code_size  # type: ignore[assignment]
+    parameters = sum(p.numel() for p in network.parameters())
     return (
         f"{shape} images ({counts}), a code of {size} ({prod(data.image_shape) / size:.0f}:1),"
         f" {parameters:,} parameters -> {short(run.path)}"

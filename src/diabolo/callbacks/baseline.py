@@ -48,15 +48,15 @@ class PCABaseline(Callback):
 
     def _measure(self, trainer: Trainer, split: str) -> dict[str, float]:
         given: Any = trainer.lightning_module.given
-        return self._fit(trainer).measure(data_of(trainer).parts(split), given)
+        return self._fit(trainer, trainer.lightning_module).measure(data_of(trainer).parts(split), given)
 
-    def _fit(self, trainer: Trainer) -> LinearCode:
+    def _fit(self, trainer: Trainer, pl_module: LightningModule) -> LinearCode:
         if self.code is None:
             data = data_of(trainer)
             count = data.count("train")
             chosen = fitting_images(count, data.image_shape, self.most_images)
             if len(chosen) < count:
                 log.info("PCA is fitted on %d of the %d training images", len(chosen), count)
-            size = trainer.lightning_module.autoencoder.code_size  # type: ignore[union-attr]
-            self.code = LinearCode(data.images("train", chosen), size)  # type: ignore[arg-type]
+            size = pl_module.trained().code_size  # type: ignore[operator]
+            self.code = LinearCode(data.images("train", chosen), size)
         return self.code

@@ -30,7 +30,7 @@ diabolo runs: what lies in a folder of runs
 
   ls, best and rm take --where, such as --where "bottleneck.size>=25" --where loss=mse,mae
 """
-LISTED = ("val/mse", "test/mse", "test/ssim")
+LISTED = ("val/mse", "test/mse", "test/ssim", "val/accuracy", "test/accuracy")
 
 
 def manage(arguments: Sequence[str]) -> None:

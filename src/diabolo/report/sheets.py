@@ -240,7 +240,7 @@ def _model(run: Run, data: ImageData) -> AutoencoderModule:
     """The run's model, tried on one image."""
     from diabolo.runs import load
 
-    model = load(run.path)
+    model: AutoencoderModule = load(run.path)  # type: ignore[assignment]  # what is drawn has a reconstruction error
     _reconstructed(model, [data.images("test", [0])])
     return model
 

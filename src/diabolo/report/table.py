@@ -17,7 +17,7 @@ from diabolo.report.select import check_key, ranked
 from diabolo.report.settings import plain
 from diabolo.report.words import figure
 
-MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse")
+MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse", "test/accuracy")
 
 
 @dataclass

@@ -70,23 +70,27 @@ def _name_of(run: Run) -> str:
 
 def _best(rows: list[Folded], columns: list[str]) -> list[str]:
     """The best of each metric, one sentence for metrics that agree; chosen on validation where every run has that."""
-    best: dict[int, list[str]] = {}
-    ruled = "val" if all(row.values("val/mse") for row in rows if row.values("test/mse")) else "test"
-    for name in YARDSTICK:
-        measured = [row for row in rows if row.values(f"{ruled}/{name}") and row.values(f"test/{name}")]
+    best: dict[tuple[int, str], list[str]] = {}
+    for name in (*YARDSTICK, "accuracy"):
+        measured = [row for row in rows if row.values(f"test/{name}")]
         if len(measured) < 2:
             continue
+        ruled = "val" if all(row.values(f"val/{name}") for row in measured) else "test"
         pick = max if direction(name) == "max" else min
         means = [row.mean(f"{ruled}/{name}") or 0.0 for row in measured]
         winner = measured[means.index(pick(means))]
-        best.setdefault(rows.index(winner), []).append(name)
-    how = "chosen on validation, measured in test" if ruled == "val" else "chosen and measured in test"
+        best.setdefault((rows.index(winner), ruled), []).append(name)
+    how = {"val": "chosen on validation, measured in test", "test": "chosen and measured in test"}
     return [
-        f"Best {_and([name.upper() for name in names])} ({how}): {label(rows[i].first, columns)}, with "
-        + _and([f"{name.upper()} {_shown(rows[i], f'test/{name}')}" for name in names])
+        f"Best {_and([_title(name) for name in names])} ({how[ruled]}): {label(rows[i].first, columns)}, with "
+        + _and([f"{_title(name)} {_shown(rows[i], f'test/{name}')}" for name in names])
         + (f" over {rows[i].n} seeds." if rows[i].n > 1 else ".")
-        for i, names in best.items()
+        for (i, ruled), names in best.items()
     ]
+
+
+def _title(name: str) -> str:
+    return name.upper() if name in YARDSTICK else name
 
 
 def _enough(rows: list[Folded]) -> list[str]:

@@ -1,0 +1,67 @@
+"""`diabolo probe RUN...`: what the codes of runs know of the labels, beside PCA codes of the same size and pixels."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from math import prod
+
+from omegaconf import DictConfig, OmegaConf
+
+from diabolo.continuing import revised
+from diabolo.report.command import console, count, plain_table
+from diabolo.report.sheets import OF_NO_OTHER_IMAGES
+from diabolo.runs import RunFolder, load
+
+
+def probe(arguments: Sequence[str]) -> None:
+    """The command `diabolo probe`.
+
+    Raises:
+        ConfigError: no such run, it has no checkpoint, or its data are gone or have no labels.
+    """
+    parser = argparse.ArgumentParser(
+        "diabolo probe", description="Accuracy of a linear probe and of the nearest neighbours on the codes of runs."
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
+    parser.add_argument("--codes", type=count, default=10_000, metavar="N", help="fit on N training codes at most")
+    parser.add_argument("--neighbours", type=count, default=5, metavar="K", help="of the nearest neighbours (5)")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the data have moved")
+    given = parser.parse_args(arguments)
+    moved = [f"data.root={given.data_root}"] if given.data_root else []
+    configs = {folder: revised(RunFolder.find(folder), moved) for folder in given.runs}
+    sets: dict[str, list[str]] = {}
+    for folder, config in configs.items():
+        sets.setdefault(_images(config), []).append(folder)
+    for alike in sets.values():
+        _print_set({folder: configs[folder] for folder in alike}, given.codes, given.neighbours)
+
+
+def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int) -> None:
+    """A table for runs on the same images."""
+    from diabolo.build import build_data
+    from diabolo.probes import Probe
+
+    data = build_data(next(iter(configs.values())))
+    data.setup()
+    probe = Probe(data, most_codes, neighbours)
+    sizes = {folder: config.bottleneck.size for folder, config in configs.items()}
+    lines = [_line(folder, sizes[folder], probe.measure(*probe.codes(load(folder)))) for folder in configs]
+    lines += [_line("PCA", size, probe.measure(*probe.pca(size))) for size in sorted(set(sizes.values()))]
+    lines += [_line("pixels", prod(data.image_shape), probe.measure(*probe.pixels()))]
+    out = console()
+    out.print(plain_table(["test accuracy of", "numbers", "linear probe", f"{neighbours} nearest"], lines))
+    fitted, measured = (len(probe.chosen[split]) for split in ("train", "test"))
+    out.print(f"fitted on {fitted:,} training images, measured on {measured:,} test images\n")
+
+
+def _line(name: str, size: int, measured: dict[str, float]) -> list[str]:
+    return [name, str(size), *(f"{value:.4f}" for value in measured.values())]
+
+
+def _images(config: DictConfig) -> str:
+    """What decides which images a run sees."""
+    node = config.data.copy()
+    for key in OF_NO_OTHER_IMAGES:
+        node.pop(key, None)
+    return OmegaConf.to_yaml(node)
