@@ -44,9 +44,10 @@ def test_the_check_leaves_mode_and_running_statistics_alone():
 @pytest.mark.parametrize("output", ["sigmoid", "tanh", "identity", "relu"])
 def test_encode_decode_and_forward_agree(output):
     whole = network(output)
-    raw, code, penalty = whole(IMAGES)
+    raw, code, penalty, features = whole(IMAGES)
     assert torch.equal(whole.encode(IMAGES), code)
-    assert torch.equal(code, whole.encoder(IMAGES).tanh())
+    assert torch.equal(features, whole.encoder(IMAGES))
+    assert torch.equal(code, features.tanh())
     assert torch.equal(raw, whole.decoder(code))
     apply = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "identity": lambda x: x, "relu": torch.relu}[output]
     assert torch.equal(whole.decode(code), apply(raw))
@@ -56,7 +57,7 @@ def test_encode_decode_and_forward_agree(output):
 def test_under_bf16_the_output_activation_works_in_float32():
     whole = network()
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-        raw, code, _ = whole(IMAGES)
+        raw, code, *_ = whole(IMAGES)
         images = whole.decode(code)
         assert whole.decoder(code).dtype == torch.bfloat16
     assert (raw.dtype, images.dtype) == (torch.float32, torch.float32)

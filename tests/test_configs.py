@@ -26,11 +26,13 @@ ONE_STEP = (
 )
 OF_THEIR_OWN = {"data", "experiment", "trainer"}  # groups whose yamls need more than GROUP=NAME; see below
 NEEDS = {  # what a yaml asks of the other groups
-    "denoising": ("corruption=gaussian",),
-    "super_resolution": ("corruption=downsample",),
-    "inpainting": ("corruption=block",),
-    "anomaly": ("data.exclude_classes=[8]",),
-    "classify": ("task=classify",),
+    ("callbacks", "classify"): ("task=classify",),
+    ("decoder", "fc_tied"): ("encoder=fc",),
+    ("callbacks", "truncation"): ("bottleneck=nested",),
+    ("callbacks", "denoising"): ("corruption=gaussian",),
+    ("callbacks", "super_resolution"): ("corruption=downsample",),
+    ("callbacks", "inpainting"): ("corruption=block",),
+    ("callbacks", "anomaly"): ("data.exclude_classes=[8]",),
 }
 WRITTEN = ("MNIST", "FashionMNIST", "KMNIST")  # whose files are simple enough to write
 
@@ -47,7 +49,7 @@ def test_each_group_of_the_root_has_a_folder_and_each_folder_is_a_group():
 
 @pytest.mark.parametrize(("group", "name"), [pair for pair in YAMLS if pair[0] not in OF_THEIR_OWN])
 def test_a_choice_of_a_group_trains_a_step(trained, group, name):
-    run = one_step(trained, f"{group}={name}", "data.limit=40", *NEEDS.get(name, ()))
+    run = one_step(trained, *NEEDS.get((group, name), ()), f"{group}={name}", "data.limit=40")
     own = OmegaConf.load(CONF / group / f"{name}.yaml")
     if "_target_" in own:
         assert run.config()[group]._target_ == own._target_

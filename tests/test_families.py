@@ -23,7 +23,7 @@ from diabolo.upsampling import MODES, BedOfNails, MaxPool, PixelShuffle, Unpool,
 ENCODERS, DECODERS = (
     {path.stem: path.read_text() for path in (CONF / g).glob("*.yaml")} for g in ("encoder", "decoder")
 )
-PAIRS = sorted(product(ENCODERS, DECODERS))
+PAIRS = [(e, d) for e, d in sorted(product(ENCODERS, DECODERS)) if e == "fc" or d != "fc_tied"]
 WITH_HEAD = [(e, d) for e, d in PAIRS if "head:" in ENCODERS[e] and "head:" in DECODERS[d]]
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 SHAPES = ([1, 8, 8], [1, 28, 28], [3, 32, 32], [1, 9, 13], [3, 17, 10])
@@ -49,7 +49,7 @@ def check_gradients(module: AutoencoderModule, shape: list[int], cancelled: str 
     which may be 0 for parameters called `cancelled`."""
     autoencoder = module.autoencoder
     images = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
-    raw, code, _ = autoencoder(images)
+    raw, code, *_ = autoencoder(images)
     assert (raw.shape, code.shape) == (images.shape, (3, autoencoder.code_size))
     module.loss(autoencoder.output(raw), images).backward()
     for name, parameter in autoencoder.named_parameters():
@@ -134,7 +134,7 @@ def test_transposed_convolutions_of_any_kernel_restore_any_image(kernel, shape):
 def test_normalised_pairs_pass_images_and_gradients(model, norm):
     module = build_module(compose_config((f"model={model}", *SMALL, f"model.norm={norm}")))
     check_gradients(module, [1, 28, 28], cancelled="bias")  # a norm takes away the bias of the layer before it
-    kind = nn.GroupNorm if norm == "group" else nn.BatchNorm1d if model == "fc" else nn.BatchNorm2d
+    kind = nn.GroupNorm if norm == "group" else nn.BatchNorm1d if model.startswith("fc") else nn.BatchNorm2d
     assert of(module, kind, "eps")
 
 

@@ -17,13 +17,15 @@ class Pass(NamedTuple):
     raw: Tensor  # N x C x H x W, float32, before the output activation
     code: Tensor  # N x size
     penalty: Tensor  # scalar, to be added to the loss
+    features: Tensor  # N x in_features, what the bottleneck was given
 
 
 class Autoencoder(nn.Module):
     """x -> decoder(bottleneck(encoder(x))), images in the network's scale.
 
     `output` names the activation of the reconstruction (see `diabolo.layers.ACTIVATIONS`); it is applied in float32
-    whatever the precision of the network.
+    whatever the precision of the network. `penalty` is one of `diabolo.penalties`, added to the bottleneck's own. A
+    decoder that has `tie` is given the encoder, whose weights it uses.
 
     Raises:
         ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
@@ -39,11 +41,15 @@ class Autoencoder(nn.Module):
         decoder: nn.Module,
         image_shape: Sequence[int],
         output: str = "sigmoid",
+        penalty: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.bottleneck = bottleneck
         self.decoder = decoder
+        self.penalty = penalty
+        if hasattr(decoder, "tie"):
+            decoder.tie(encoder)  # type: ignore[operator]
         self.output_name = output
         self.output = activation(choice("model.output", output, ACTIVATIONS))
         self.image_shape = tuple(image_shape)
@@ -69,8 +75,24 @@ class Autoencoder(nn.Module):
 
     def forward(self, images: Tensor) -> Pass:
         switches: Switches | None = [] if self.unpools else None
-        code, penalty = self.bottleneck(_through(self.encoder, images, switches))
-        return Pass(_through(self.decoder, code, switches).float(), code, penalty)
+        features = _through(self.encoder, images, switches)
+        code, penalty = self.bottleneck(features)
+        if self.penalty is not None:
+            penalty = penalty + self.penalty(images, code, self.encode)
+        return Pass(_through(self.decoder, code, switches).float(), code, penalty, features)
+
+    @property
+    def has_diagnostics(self) -> bool:
+        return any(hasattr(part, "diagnostics") for part in (self.bottleneck, self.penalty))
+
+    def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
+        """Figures of the code, from N x in_features float32 of all images of a split; see `diabolo.bottlenecks`."""
+        code, _ = self.bottleneck(features)
+        figures: dict[str, Tensor] = {}
+        for part, values in ((self.bottleneck, features), (self.penalty, code)):
+            if hasattr(part, "diagnostics"):
+                figures |= part.diagnostics(values)  # type: ignore[union-attr, operator]
+        return figures
 
     @torch.no_grad()
     def _check(self) -> None:

@@ -59,7 +59,8 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     decoder = make(config, "decoder", image_shape=shape, in_features=bottleneck.size)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
-    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output)
+    penalty = make(config, "penalty") if config.get("penalty") else None
+    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, penalty)
 
 
 def build_encoder(config: DictConfig) -> nn.Module:

@@ -34,6 +34,13 @@ def positive(name: str, value: Any) -> float:
     return value
 
 
+def not_negative(name: str, value: Any) -> float:
+    """`value` if it is a number of at least 0, else a `ConfigError` that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ConfigError(f"`{name}` (= {value!r}) must be a number of at least 0.")
+    return value
+
+
 def choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value` if it is one of `options`, else a `ConfigError` that lists them."""
     if value not in options:

@@ -110,8 +110,8 @@ def print_arithmetic(config: DictConfig) -> None:
     from diabolo.build import build_module
     from diabolo.terminal import console
 
-    network: Any = build_module(config).trained()
     console.print(f"{LETTERS}\n")
+    network: Any = build_module(config).trained()
     for step in walk(network):
         if step.sizes or step.weights:
             console.print(f"[bold]{step.path}[/] {step.layer}: {_times(step.shape)}")

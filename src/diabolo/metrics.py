@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.utilities import dim_zero_cat
 
 SIGMA = 1.5  # of SSIM's Gaussian window, in pixels (Wang et al. 2004, section III.B: 11x11)
 RADIUS = 5
@@ -20,6 +21,23 @@ def ssim_per_image(ours: Tensor, theirs: Tensor) -> Tensor:
     )
     height, width = (slice(RADIUS, -RADIUS) if side > 2 * RADIUS else slice(None) for side in theirs.shape[-2:])
     return maps[..., height, width].flatten(1).mean(1)
+
+
+class Collected(Metric):
+    """All rows seen since the last reset, N x size float32, those of other processes included."""
+
+    full_state_update = False
+    rows: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("rows", [], dist_reduce_fx="cat")
+
+    def update(self, rows: Tensor) -> None:
+        self.rows.append(rows.float())
+
+    def compute(self) -> Tensor:
+        return dim_zero_cat(self.rows)
 
 
 class Yardstick(Metric):

@@ -11,7 +11,7 @@ from diabolo.autoencoder import Autoencoder, Pass
 from diabolo.epoch_loss import ADVICE
 from diabolo.errors import ConfigError, Diverged
 from diabolo.learner import Batch, Learner
-from diabolo.metrics import Yardstick, ssim_per_image
+from diabolo.metrics import Collected, Yardstick, ssim_per_image
 from diabolo.pixels import PixelScale
 
 Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
@@ -61,6 +61,7 @@ class AutoencoderModule(Learner):
                 " [0, 1]: set both, or choose another loss."
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
+        self.features = Collected()  # the encoder's, of the split that is being measured
 
     # ---- the model, in [0, 1] ----
 
@@ -94,6 +95,10 @@ class AutoencoderModule(Learner):
         seen = target if self.corruption is None else self.pixels.to_network(self.corruption(images))
         return self._objective(self.autoencoder(seen), target)
 
+    def on_train_epoch_start(self) -> None:
+        if hasattr(self.autoencoder.bottleneck, "start_epoch"):
+            self.autoencoder.bottleneck.start_epoch(self.current_epoch)  # type: ignore[operator]
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch)
 
@@ -112,6 +117,8 @@ class AutoencoderModule(Learner):
         """Loss plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
+            if (codes := len(reconstruction) // len(target)) > 1:  # of each image
+                target = target.repeat(codes, 1, 1, 1)
             return self.loss(reconstruction, target) + out.penalty.float()
 
     def _measure(self, split: str, batch: Batch) -> Measured:
@@ -127,6 +134,9 @@ class AutoencoderModule(Learner):
             alone = (self.decode(out.code) - theirs).square().mean()
             self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
+        if self.autoencoder.has_diagnostics or self.autoencoder.penalty is not None:
+            self.features.update(out.features)
+            self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
         return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
 
     def _report(self, split: str) -> None:
@@ -136,4 +146,8 @@ class AutoencoderModule(Learner):
         yardstick.reset()
         if not bool(values[f"{split}/mse"].isfinite()):
             raise Diverged(f"`{split}/mse` is {float(values[f'{split}/mse'])} after step {self.global_step}{ADVICE}")
+        if self.autoencoder.has_diagnostics:
+            figures = self.autoencoder.diagnostics(self.features.compute())
+            values |= {f"code/{name}": value for name, value in figures.items() if value.ndim == 0}
+        self.features.reset()
         self.log_dict({name: value.float() for name, value in values.items()})

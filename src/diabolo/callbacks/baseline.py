@@ -48,9 +48,9 @@ class PCABaseline(Callback):
 
     def _measure(self, trainer: Trainer, split: str) -> dict[str, float]:
         given: Any = trainer.lightning_module.given
-        return self._fit(trainer).measure(data_of(trainer).parts(split), given)
+        return self._fit(trainer, trainer.lightning_module).measure(data_of(trainer).parts(split), given)
 
-    def _fit(self, trainer: Trainer) -> LinearCode:
+    def _fit(self, trainer: Trainer, pl_module: LightningModule) -> LinearCode:
         if self.code is None:
             data = data_of(trainer)
             count = data.count("train")

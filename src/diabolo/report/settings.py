@@ -8,7 +8,19 @@ from typing import Any
 Flat = dict[str, Any]  # dotted keys -> values
 Words = dict[str, str]  # ... in the words of the command line
 
-GROUPS = ("task", "data", "corruption", "model", "encoder", "bottleneck", "decoder", "loss", "optimizer", "scheduler")
+GROUPS = (
+    "task",
+    "data",
+    "corruption",
+    "model",
+    "encoder",
+    "bottleneck",
+    "penalty",
+    "decoder",
+    "loss",
+    "optimizer",
+    "scheduler",
+)
 ELSEWHERE = (  # where and how fast a run runs, not what it is
     "data.root",
     "data.num_workers",

@@ -1,0 +1,172 @@
+"""What the numbers of a code mean: each varied by itself, and a plane of them decoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor
+
+from diabolo.callbacks.captions import labelled, plotted, titled
+from diabolo.callbacks.pictures import Drawing, chosen, rows, shrink
+from diabolo.errors import ConfigError, whole
+
+if TYPE_CHECKING:
+    from diabolo.data.datamodule import ImageData
+    from diabolo.module import AutoencoderModule
+
+INNER = (0.01, 0.99)  # the quantiles of a unit's values between which it is varied
+LARGEST_MAP = 1200  # pixels of a grid of decoded images
+COLOURS = "tab10"
+
+
+class Traversals(Drawing):
+    """A row per code unit: the code of one image with this unit varied from the 1st to the 99th percentile of its
+    values over the split, decoded. The image and its reconstruction stand before the rows.
+
+    The units that change the picture most come first: by the variance of the output over the row, averaged over the
+    pixels; the label gives its root, in the scale of [0, 1].
+
+    Args:
+        image: index into the split.
+        units: rows at most.
+        steps: images in a row.
+        codes: so many codes, from the start of the split, for the percentiles.
+    """
+
+    name = "traversals"
+
+    def __init__(
+        self,
+        image: int = 0,
+        units: int = 10,
+        steps: int = 11,
+        codes: int = 2000,
+        split: str = "test",
+        every_n_epochs: int = 1,
+    ) -> None:
+        super().__init__(split, every_n_epochs)
+        self.image = whole("image", image, 0)
+        self.units, self.steps = whole("units", units), whole("steps", steps, 2)
+        self.codes = whole("codes", codes, 2)
+
+    def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
+        pixels = chosen(data, self.split, [self.image], "image").to(module.device)
+        code = module.encode(pixels).float()  # 1 x size
+        low, high = encoded(module, data, self.split, self.codes).quantile(torch.tensor(INNER), 0).to(code)
+        lines = []
+        for unit in range(code.shape[1]):
+            varied = code.repeat(self.steps, 1)
+            varied[:, unit] = torch.linspace(0, 1, self.steps, device=code.device) * (high - low)[unit] + low[unit]
+            lines.append(decode(module, varied))
+        response = torch.stack([line.var(0, unbiased=False).mean().sqrt() for line in lines])
+        shown = response.argsort(descending=True, stable=True)[: self.units].tolist()
+        head = torch.ones(self.steps, *data.image_shape)
+        head[0], head[1] = pixels[0].float().cpu() / 255, module.decode(code)[0].cpu()
+        picture = rows([head, *(lines[unit] for unit in shown)])
+        labels = ["image, ours", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
+        count = f"{len(shown)} of {len(lines)}" if len(shown) < len(lines) else f"all {len(lines)}"
+        title = f"{count} units, first those that change the output most (RMS per pixel), from 1st to 99th percentile"
+        return titled(labelled(picture, labels), title)
+
+
+class LatentMap(Drawing):
+    """A plane of codes: on the left decoded on a grid, on the right the codes of the split, coloured by label.
+
+    Of a code of two numbers the plane is the code itself. Of a longer one it is that of the first two principal
+    components of the codes, through their mean; the title says so, with their share of the variance.
+
+    Args:
+        side: decoded images a side.
+        codes: so many codes, from the start of the split.
+
+    Raises:
+        ConfigError: the code has one number only.
+    """
+
+    name = "latent_map"
+
+    def __init__(self, side: int = 20, codes: int = 5000, split: str = "test", every_n_epochs: int = 1) -> None:
+        super().__init__(split, every_n_epochs)
+        self.side = whole("side", side, 2)
+        self.codes = whole("codes", codes, 3)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if pl_module.autoencoder.code_size < 2:  # type: ignore[union-attr, operator]
+            raise ConfigError("a code of one number spans no plane: set bottleneck.size above 1 or drop latent_map.")
+
+    def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
+        codes = encoded(module, data, self.split, self.codes)
+        origin, axes, names, title = _plane(codes)
+        flat = (codes - origin) @ axes.T  # N x 2
+        low, high = flat.quantile(torch.tensor(INNER), 0)
+        high = torch.maximum(high, low + 1e-6)  # of units that are dead
+        ticks = [torch.linspace(float(low[i]), float(high[i]), self.side) for i in (0, 1)]
+        grid = torch.cartesian_prod(ticks[1].flip(0), ticks[0]).flip(1)  # the second axis upwards, as in the plot
+        images = decode(module, (origin + grid @ axes).to(module.device))
+        images = shrink(images.clamp(0, 1).cpu(), max(8, LARGEST_MAP // self.side))
+        return self._plot(images, flat.numpy(), data.labels(self.split)[: len(flat)], (low, high), names, title)
+
+    def _plot(
+        self,
+        images: Tensor,
+        flat: np.ndarray,
+        labels: Tensor,
+        ends: tuple[Tensor, Tensor],
+        names: tuple[str, str],
+        title: str,
+    ) -> Tensor:
+        from matplotlib.figure import Figure
+
+        height, width = images.shape[-2:]
+        tiles = images.view(self.side, self.side, -1, height, width).permute(2, 0, 3, 1, 4)
+        sheet = tiles.reshape(-1, self.side * height, self.side * width).expand(3, -1, -1)
+        (left, bottom), (right, top) = ((float(value) for value in end) for end in ends)
+        figure = Figure(figsize=(15, 7.5), dpi=100, layout="constrained")
+        figure.suptitle(title)
+        decoded, scattered = figure.subplots(1, 2)
+        decoded.imshow(sheet.permute(1, 2, 0).numpy(), extent=(left, right, bottom, top), aspect="auto")
+        for label in labels.unique().tolist():
+            one = flat[labels.numpy() == label]
+            named = str(label) if label >= 0 else "no label"
+            scattered.scatter(one[:, 0], one[:, 1], s=6, alpha=0.6, color=_colour(label), label=named, linewidths=0)
+        if len(labels.unique()) <= 20:
+            scattered.legend(markerscale=3, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        scattered.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], "k-", linewidth=0.8)
+        decoded.set(xlabel=names[0], ylabel=names[1], title="decoded")
+        scattered.set(xlabel=names[0], ylabel=names[1], title="codes by label; the frame is what stands on the left")
+        return plotted(figure)
+
+
+def encoded(module: AutoencoderModule, data: ImageData, split: str, count: int) -> Tensor:
+    """The codes of the first `count` images of a split, N x size float32 on the CPU."""
+    parts = torch.arange(min(count, data.count(split))).split(data.eval_batch_size)
+    return torch.cat([module.encode(data.images(split, part).to(module.device)).float().cpu() for part in parts])
+
+
+def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
+    """Made codes, N x size, as images; a bottleneck that cannot give every code is asked for the nearest it can."""
+    bottleneck = module.autoencoder.bottleneck
+    if hasattr(bottleneck, "nearest"):
+        codes = bottleneck.nearest(codes)  # type: ignore[operator]
+    return module.decode(codes)
+
+
+def _plane(codes: Tensor) -> tuple[Tensor, Tensor, tuple[str, str], str]:
+    """Origin (size) and two axes (2 x size) of the plane, the axes' names and the title."""
+    size = codes.shape[1]
+    if size == 2:
+        return torch.zeros(2), torch.eye(2), ("unit 1", "unit 2"), "the plane of the two code units"
+    mean = codes.mean(0)
+    _, spread, axes = torch.linalg.svd(codes - mean, full_matrices=False)
+    share = float(spread[:2].square().sum() / spread.square().sum().clamp(min=1e-12))
+    title = f"the plane of the first two principal components of the {size} code units: {share:.0%} of their variance"
+    return mean, axes[:2], ("component 1", "component 2"), title
+
+
+def _colour(label: int) -> tuple[float, ...] | str:
+    from matplotlib import colormaps
+
+    return colormaps[COLOURS](label % 10) if label >= 0 else "grey"

@@ -1,0 +1,74 @@
+"""Images that no image was encoded for."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from diabolo.callbacks.captions import titled
+from diabolo.callbacks.latent import decode, encoded
+from diabolo.callbacks.pictures import Drawing, rows
+from diabolo.errors import whole
+
+if TYPE_CHECKING:
+    from diabolo.data.datamodule import ImageData
+    from diabolo.module import AutoencoderModule
+
+
+class Samples(Drawing):
+    """Decoded draws of codes: of the bottleneck's prior where it has one, else of Gaussians fitted to training codes
+    (Ghosh et al., "From Variational to Deterministic Autoencoders", 2020, do so after training). The title says which.
+
+    The same seed draws the same codes of a prior in every epoch, so that one sees the images become.
+
+    Args:
+        columns, lines: how many images side by side and one below the other.
+        components: Gaussians in the fitted mixture, each with a full covariance.
+        codes: so many training codes at most to fit it to, from the start of the split.
+    """
+
+    name = "samples"
+
+    def __init__(
+        self,
+        columns: int = 12,
+        lines: int = 8,
+        components: int = 10,
+        codes: int = 10_000,
+        seed: int = 0,
+        every_n_epochs: int = 1,
+    ) -> None:
+        super().__init__("train", every_n_epochs)
+        self.columns, self.lines = whole("columns", columns), whole("lines", lines)
+        self.components = whole("components", components)
+        self.codes = whole("codes", codes, 2)
+        self.seed = whole("seed", seed, 0)
+
+    def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
+        count, bottleneck = self.columns * self.lines, module.autoencoder.bottleneck
+        if hasattr(bottleneck, "sample"):
+            torch.manual_seed(self.seed)  # put back by `Drawing`
+            codes, source = bottleneck.sample(count), "samples of the prior"  # type: ignore[operator]
+        else:
+            codes, components = self._fitted(encoded(module, data, "train", self.codes), count)
+            kind = "a Gaussian" if components == 1 else f"a mixture of {components} Gaussians"
+            source = f"no prior: samples of {kind} fitted to {min(self.codes, data.count('train')):,} training codes"
+        images = decode(module, codes.to(module.device))
+        return titled(rows(images.split(self.columns)), source)
+
+    def _fitted(self, codes: Tensor, count: int) -> tuple[Tensor, int]:
+        """`count` draws, and how many Gaussians there are: one for every 2 x size different codes at most."""
+        components = max(1, min(self.components, len(codes.unique(dim=0)) // (2 * codes.shape[1])))
+        scale = codes.double().std(0).mean().clamp(min=1e-12)  # the floor under the variances is an absolute number
+        mixture = GaussianMixture(components, random_state=self.seed, reg_covar=1e-4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a picture does not need the last digit
+            mixture.fit((codes.double() / scale).numpy())
+        drawn = torch.from_numpy(mixture.sample(count)[0])
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))  # they come sorted
+        return (drawn * scale)[order].float(), components
