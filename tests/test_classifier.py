@@ -178,3 +178,15 @@ def test_a_corruption_is_put_on_what_is_trained_on_and_what_is_measured(trained)
 def test_kernels_and_feature_maps_are_drawn_of_a_classifier(trained):
     run = trained(*SMALL, "callbacks=[kernels,feature_maps]", "trainer.max_epochs=1")
     assert {path.name for path in run.pictures.iterdir()} == {"kernels", "feature_maps"}
+
+
+def test_a_penalty_on_the_code_is_added_to_the_loss():
+    images, labels = torch.rand(6, 1, 8, 8), torch.arange(6)
+    plain, sparse = made(), made("penalty=l1", "penalty.weight=0.5")
+    losses = [float(module.training_loss(images, labels)) for module in (plain, sparse)]
+    assert losses[1] - losses[0] == pytest.approx(0.5 * float(plain.encode(images).abs().sum(1).mean()), rel=1e-4)
+
+
+def made(*overrides: str) -> ClassifierModule:
+    torch.manual_seed(0)
+    return build_module(compose_config([*SMALL, *overrides]))

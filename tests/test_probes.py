@@ -34,12 +34,12 @@ def plain_knn(train: np.ndarray, labels: np.ndarray, test: np.ndarray, asked: np
 
 @pytest.fixture(scope="module")
 def parts() -> tuple[Labelled, Labelled]:
-    """Three overlapping clouds; the second axis is a thousand times as long as the first and says nothing."""
+    """Three overlapping clouds along an axis so short that the penalty would hold its weight down, and one of noise."""
     draw = np.random.default_rng(0)
     made = []
     for count in (150, 60):
         labels = draw.integers(0, 3, count)
-        vectors = np.stack([labels + draw.normal(0, 0.5, count), 1000 * draw.normal(0, 1, count)], 1)
+        vectors = np.stack([(labels + draw.normal(0, 0.5, count)) / 100, draw.normal(0, 1, count)], 1)
         made.append(Labelled(torch.tensor(vectors, dtype=torch.float32), torch.tensor(labels)))
     return made[0], made[1]
 

@@ -59,8 +59,7 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     decoder = make(config, "decoder", image_shape=shape, in_features=bottleneck.size)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
-    penalty = make(config, "penalty") if config.get("penalty") else None
-    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, penalty)
+    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, _optional(config, "penalty"))
 
 
 def build_encoder(config: DictConfig) -> nn.Module:
@@ -94,9 +93,10 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # what a LightningModule may 
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
     "optimizer": lambda config: make(config, "optimizer"),
-    "scheduler": lambda config: make(config, "scheduler") if config.get("scheduler") else None,
+    "scheduler": lambda config: _optional(config, "scheduler"),
     "pixels": lambda config: build_data(config).pixels,
-    "corruption": lambda config: make(config, "corruption") if config.get("corruption") else None,
+    "corruption": lambda config: _optional(config, "corruption"),
+    "penalty": lambda config: _optional(config, "penalty"),
 }
 
 
@@ -108,6 +108,11 @@ def build_callbacks(config: DictConfig) -> list[Callback]:
 def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
     """The Trainer; `arguments` are those of `diabolo.trainer.make_trainer` that are not config."""
     return make(config, "trainer", **arguments)
+
+
+def _optional(config: DictConfig, group: str) -> Any:
+    """What `make` makes of a group that may be empty, or None."""
+    return make(config, group) if config.get(group) else None
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:

@@ -31,11 +31,18 @@ class Classifier(nn.Module):
     switch_count = 0  # no decoder unpools
 
     def __init__(
-        self, encoder: nn.Module, bottleneck: nn.Module, image_shape: Sequence[int], classes: int, head: bool = False
+        self,
+        encoder: nn.Module,
+        bottleneck: nn.Module,
+        image_shape: Sequence[int],
+        classes: int,
+        head: bool = False,
+        penalty: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.bottleneck = bottleneck
+        self.penalty = penalty
         self.image_shape = tuple(image_shape)
         self.code_size: int = bottleneck.size  # type: ignore[assignment]
         self.classes = whole("task.classes", classes, 2)
@@ -57,8 +64,10 @@ class Classifier(nn.Module):
         return self.head(code).float()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """N x C x H x W in the network's scale -> logits, and the bottleneck's penalty, a scalar."""
+        """N x C x H x W in the network's scale -> logits, and what is added to the loss, a scalar."""
         code, penalty = self.bottleneck(self.encoder(images))
+        if self.penalty is not None:
+            penalty = penalty + self.penalty(images, code, self.encode)
         return self.decode(code), penalty
 
 
@@ -69,7 +78,7 @@ class ClassifierModule(Learner):
     no decoder, so that `decode` and `reconstruct` raise a ConfigError.
 
     Args:
-        encoder, bottleneck: the network's; `task.head` puts a linear layer from the code to the classes.
+        encoder, bottleneck, penalty: the network's; `task.head` puts a linear layer from the code to the classes.
         image_shape: (channels, height, width).
         classes: how many; labels are 0 to classes - 1.
         optimizer, scheduler: as in `Learner`.
@@ -91,9 +100,10 @@ class ClassifierModule(Learner):
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
         corruption: nn.Module | None = None,
+        penalty: nn.Module | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler)
-        self.classifier = Classifier(encoder, bottleneck, image_shape, classes, head)
+        self.classifier = Classifier(encoder, bottleneck, image_shape, classes, head, penalty)
         self.pixels = pixels or PixelScale()
         self.corruption = corruption
         self.counts = nn.ModuleDict({split: MulticlassConfusionMatrix(classes) for split in ("val", "test")})
