@@ -15,13 +15,20 @@ CODES = torch.arange(1.0, 9).view(2, 4)
 def test_k_is_drawn_in_proportion_to_a_power_and_a_decay(power, decay):
     size, count = 6, 30_000
     torch.manual_seed(0)
-    code, penalty = Nested(size, power, decay, truncations=2, hidden=0)(torch.randn(count, size))
+    code, penalty = Nested(size, None, power, decay, truncations=2, hidden=0)(torch.randn(count, size))
     assert penalty == 0
     lost = code == 0
     assert torch.equal(lost, lost.cummax(1).values), "the lost numbers are the last ones"
     weights = torch.tensor([k**power * decay**k for k in range(1, size + 1)])
     found = torch.bincount((~lost).sum(1), minlength=size + 1)[1:] / (2 * count)
     torch.testing.assert_close(found, weights / weights.sum(), rtol=0, atol=0.01)
+
+
+def test_only_the_sizes_that_are_named_are_drawn():
+    torch.manual_seed(0)
+    code, _ = Nested(6, [5, 2], power=1, hidden=0)(torch.randn(5000, 6))
+    found = torch.bincount((code != 0).sum(1), minlength=7) / 20_000
+    torch.testing.assert_close(found, torch.tensor([0, 0, 2 / 7, 0, 0, 5 / 7, 0]), rtol=0, atol=0.01)
 
 
 def test_each_code_is_cut_at_several_places_in_training():
@@ -70,6 +77,8 @@ def test_the_loss_is_the_mean_over_all_truncations():
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
+    ({"sizes": [2, 9]}, r"`sizes` names 9, more than `size` \(= 4\)"),
+    ({"sizes": [0]}, r"`sizes\[0\]` \(= 0\) must be a whole number of at least 1"),
     ({"power": "steep"}, r"`power` \(= 'steep'\) must be a number"),
     ({"decay": 1.5}, r"`decay` \(= 1.5\) must be above 0 and at most 1"),
     ({"decay": 0}, r"`decay` \(= 0\) must be a number above 0"),

@@ -10,7 +10,7 @@ diagnostics(features)  figures of the code over a whole split, from N x `in_feat
                        as `code/NAME`, and vectors with a number per unit, which are drawn
 sample(count)          codes drawn from its prior, `count` x `size`
 nearest(codes)         the nearest codes that it can give, where it cannot give every code
-truncate(codes, kept)  codes of which only the first `kept` numbers are known
+truncate(codes, kept)  codes of which only the first `kept` numbers are known; `sizes` lists what it was trained to keep
 start_epoch(epoch)     called before every epoch of the training, from 0
 """
 

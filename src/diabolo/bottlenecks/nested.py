@@ -1,11 +1,12 @@
 """The nested bottleneck: the first k numbers of a code are themselves a code, for every k."""
 
+from collections.abc import Sequence
 from math import log
 
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, positive, whole
+from diabolo.errors import ConfigError, positive, whole, wholes
 
 
 class Nested(nn.Module):
@@ -22,8 +23,12 @@ class Nested(nn.Module):
     power 0 all k are as frequent, and the large errors of the small k weigh most; with 1, since errors fall about as
     1 / k, all k count alike.
 
+    Every k takes its toll of the others, the smallest most of all: the best code of one number is a line folded through
+    all images, and a poor first coordinate of a plane. `sizes` names the k that matter.
+
     Args:
         size: numbers in the code.
+        sizes: the k that are drawn; null for every one up to the size.
         power: exponent of k in its distribution.
         decay: from one k to the next, at most 1; 1 for none.
         truncations: places at which each code is cut in a step; the decoder's work grows with them.
@@ -33,10 +38,17 @@ class Nested(nn.Module):
         ConfigError: a value out of range.
     """
 
+    k: Tensor
     frequencies: Tensor
 
     def __init__(
-        self, size: int, power: float = 0.0, decay: float = 1.0, truncations: int = 4, hidden: int = 128
+        self,
+        size: int,
+        sizes: Sequence[int] | None = None,
+        power: float = 0.0,
+        decay: float = 1.0,
+        truncations: int = 4,
+        hidden: int = 128,
     ) -> None:
         super().__init__()
         self.size = self.in_features = whole("size", size)
@@ -45,8 +57,12 @@ class Nested(nn.Module):
         if positive("decay", decay) > 1:
             raise ConfigError(f"`decay` (= {decay}) must be above 0 and at most 1.")
         self.truncations = whole("truncations", truncations)
-        k = torch.arange(1, size + 1, dtype=torch.float64)
+        self.sizes = sorted(set(wholes("sizes", range(1, size + 1) if sizes is None else sizes)))
+        if self.sizes[-1] > size:
+            raise ConfigError(f"`sizes` names {self.sizes[-1]}, more than `size` (= {size}).")
+        k = torch.tensor(self.sizes, dtype=torch.float64)
         logarithms = power * k.log() + k * log(decay)
+        self.register_buffer("k", k.long(), persistent=False)
         self.register_buffer("frequencies", logarithms.softmax(0).float(), persistent=False)
         self.estimate = (
             nn.Sequential(nn.Linear(2 * size, hidden), nn.ReLU(), nn.Linear(hidden, size))
@@ -58,8 +74,8 @@ class Nested(nn.Module):
         code = features
         if self.training:
             code = features.repeat(self.truncations, 1)
-            kept = torch.multinomial(self.frequencies, len(code), replacement=True) + 1  # truncations N
-            code = self.truncate(code, kept)
+            drawn = torch.multinomial(self.frequencies, len(code), replacement=True)  # truncations N
+            code = self.truncate(code, self.k[drawn])
         return code, code.new_zeros(())
 
     def truncate(self, codes: Tensor, kept: Tensor | int) -> Tensor:
