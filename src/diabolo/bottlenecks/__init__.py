@@ -2,7 +2,8 @@
 
 A bottleneck has `size`, the length of the code, and `in_features`, how many numbers it asks of the encoder. It returns
 the code and a penalty to be added to the loss (0 where there is none). In training it may return several codes an
-image, those of all images one time after the other; in evaluation it is one, and the same every time.
+image, those of all images one time after the other, whose losses the module brings together by their geometric mean; in
+evaluation it is one, and the same every time.
 
 What it may have beside that:
 
