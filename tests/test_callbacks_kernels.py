@@ -1,7 +1,5 @@
 """Kernels and feature maps: the pictures are read back and every pixel is what the weights and maps say."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -15,6 +13,7 @@ from diabolo.build import build_data, build_module
 from diabolo.callbacks.kernels import FeatureMaps, Kernels, folded, kernels, sheet, stages, text
 from diabolo.config import compose_config
 from diabolo.errors import ConfigError
+from diabolo.module import AutoencoderModule
 from diabolo.runs import load
 
 SMALL = ("data.image_shape=[1,8,8]", "model.channels=[4]", "bottleneck.size=3", "model.hidden=[5]")
@@ -149,8 +148,7 @@ def test_parts_without_weights_are_drawn_as_far_as_they_go():
     flat = nn.Sequential(nn.Flatten())
     network = Autoencoder(flat, Vector(64), nn.Sequential(nn.Unflatten(1, (1, 8, 8))), (1, 8, 8))
     _, data = made()
-    reconstruct = lambda pixels: network.reconstruct(pixels / 255)  # noqa: E731
-    module = SimpleNamespace(autoencoder=network, reconstruct=reconstruct, device="cpu")
+    module = AutoencoderModule(network, nn.MSELoss())
     assert drawn(Kernels(), module, data).shape[0] == 2 * CAPTION
     assert drawn(FeatureMaps(), module, data).shape[0] == 2 * (
         CAPTION + 56 + 2

@@ -162,3 +162,19 @@ class Takes(nn.Module):
     def __init__(self, encoder: nn.Module, image_shape: list[int], more: int) -> None:
         super().__init__()
         self.encoder, self.image_shape, self.more = encoder, image_shape, more
+
+
+def test_a_corruption_is_put_on_what_is_trained_on_and_what_is_measured(trained):
+    noisy = trained(*SMALL, "corruption=gaussian")
+    data, model = build_data(noisy.config()), load(noisy.path)
+    data.setup()
+    with torch.no_grad():
+        logits = model(model.given(data.images("test")))
+    right = float((logits.argmax(1) == data.labels("test")).float().mean())
+    assert noisy.metrics()["test/accuracy"] == pytest.approx(right)
+    assert noisy.metrics()["train/loss"] != trained(*SMALL).metrics()["train/loss"]
+
+
+def test_kernels_and_feature_maps_are_drawn_of_a_classifier(trained):
+    run = trained(*SMALL, "callbacks=[kernels,feature_maps]", "trainer.max_epochs=1")
+    assert {path.name for path in run.pictures.iterdir()} == {"kernels", "feature_maps"}

@@ -28,6 +28,8 @@ class Classifier(nn.Module):
         ConfigError: there is no head and the code has not one number a class.
     """
 
+    switch_count = 0  # no decoder unpools
+
     def __init__(
         self, encoder: nn.Module, bottleneck: nn.Module, image_shape: Sequence[int], classes: int, head: bool = False
     ) -> None:
@@ -72,6 +74,7 @@ class ClassifierModule(Learner):
         classes: how many; labels are 0 to classes - 1.
         optimizer, scheduler: as in `Learner`.
         pixels: the scale that the network is trained on.
+        corruption: what is done to the images before the network sees them, as in `AutoencoderModule`.
 
     Raises:
         ConfigError: the network does not fit the classes, or, when the training begins, the labels do not.
@@ -87,10 +90,12 @@ class ClassifierModule(Learner):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
+        corruption: nn.Module | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler)
         self.classifier = Classifier(encoder, bottleneck, image_shape, classes, head)
         self.pixels = pixels or PixelScale()
+        self.corruption = corruption
         self.counts = nn.ModuleDict({split: MulticlassConfusionMatrix(classes) for split in ("val", "test")})
 
     # ---- the model, in [0, 1] ----
@@ -107,6 +112,10 @@ class ClassifierModule(Learner):
         """N x C x H x W, bytes or floats in [0, 1] -> the likeliest label of each, N int64."""
         return self(images).argmax(1)
 
+    def given(self, images: Tensor) -> Tensor:
+        """What the network is measured on: `images` or, where there is a corruption, each corrupted as ever."""
+        return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
+
     def decode(self, codes: Tensor) -> NoReturn:
         raise ConfigError(
             "this run is a classifier: it has no decoder, and reconstructs nothing (its callbacks are"
@@ -122,7 +131,8 @@ class ClassifierModule(Learner):
         return self.classifier
 
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        logits, penalty = self.classifier(self.pixels.to_network(images))
+        seen = images if self.corruption is None else self.corruption(images)
+        logits, penalty = self.classifier(self.pixels.to_network(seen))
         return self._objective(logits, penalty, labels)
 
     def on_fit_start(self) -> None:
@@ -156,7 +166,7 @@ class ClassifierModule(Learner):
 
     def _measure(self, split: str, batch: Batch) -> None:
         images, labels = batch
-        logits, penalty = self.classifier(self.pixels.to_network(images))
+        logits, penalty = self.classifier(self.pixels.to_network(self.given(images)))
         self.counts[split].update(logits.argmax(1), labels)  # type: ignore[operator]
         self.log(f"{split}/loss", self._objective(logits, penalty, labels), batch_size=len(labels), sync_dist=True)
 

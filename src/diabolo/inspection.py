@@ -97,7 +97,7 @@ def print_walk(config: DictConfig) -> None:
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     counted = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)
     console.print(f"\ncode: {size} numbers for {pixels:,} pixel values, compression {pixels / size:.4g}:1")
-    if getattr(network, "switch_count", 0):
+    if network.switch_count:
         console.print(
             f"beside the code, a reconstruction uses the places of {network.switch_count:,} maxima (2 bits each);"
             " decoding a code alone puts each value into the corner of its window"

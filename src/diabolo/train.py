@@ -217,7 +217,7 @@ def _figures(run: RunFolder, module: Learner, data: ImageData, clock: Clock) -> 
         "steps": last["step"],
         "parameters": sum(p.numel() for p in network.parameters()),
         "code_size": size,
-        **({"switches": count} if (count := getattr(network, "switch_count", 0)) else {}),
+        **({"switches": count} if (count := network.switch_count) else {}),
         "compression_ratio": prod(data.image_shape) / size,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **{f"versions/{name}": version for name, version in run.state()["versions"].items()},

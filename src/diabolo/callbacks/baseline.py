@@ -57,6 +57,6 @@ class PCABaseline(Callback):
             chosen = fitting_images(count, data.image_shape, self.most_images)
             if len(chosen) < count:
                 log.info("PCA is fitted on %d of the %d training images", len(chosen), count)
-            size = pl_module.trained().code_size  # type: ignore[operator]
-            self.code = LinearCode(data.images("train", chosen), size)
+            network: Any = trainer.lightning_module.trained()  # type: ignore[operator]
+            self.code = LinearCode(data.images("train", chosen), network.code_size)
         return self.code

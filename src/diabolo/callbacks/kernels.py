@@ -40,8 +40,10 @@ class Kernels(Drawing):
         self.most = whole("most", most)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        network, lines = module.autoencoder, []
-        for name, part, which in (("encoder", network.encoder, 0), ("decoder", network.decoder, -1)):
+        parts, lines = dict(module.trained().named_children()), []
+        for name, which in (("encoder", 0), ("decoder", -1)):
+            if (part := parts.get(name)) is None:  # a classifier's decoder
+                continue
             layers = [pair for pair in part.named_modules() if isinstance(pair[1], WEIGHTED)]
             if not layers:
                 lines.append(text(f"{name} {type(part).__name__}: no kernels"))
@@ -100,7 +102,7 @@ def kernels(layer: nn.Module, encodes: bool, shape: Sequence[int]) -> list[Tenso
 
 
 def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]]:
-    """The layers that one image, 1 x C x H x W, passes in its reconstruction, and what leaves them, without N. A layer
+    """The layers that one image, 1 x C x H x W, passes, and what leaves them, without N. A layer
     without weights that keeps the shape stands with the one before it; a vector that is unflattened stands as maps."""
     passed: list[tuple[str, Tensor]] = []
 
@@ -119,10 +121,10 @@ def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]
 
         return hook
 
-    leaves = [(path, layer) for path, layer in module.autoencoder.named_modules() if not any(layer.children())]
+    leaves = [(path, layer) for path, layer in module.trained().named_modules() if not any(layer.children())]
     hooks = [layer.register_forward_hook(note(path)) for path, layer in leaves if not isinstance(layer, nn.Identity)]
     try:
-        module.reconstruct(pixels)
+        module(pixels)
     finally:
         for hook in hooks:
             hook.remove()
