@@ -1,5 +1,8 @@
 """The worker processes of a sweep, without Hydra and without training, and the launcher that Hydra itself tests."""
 
+import ast
+import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -43,17 +46,74 @@ def test_a_free_place_takes_the_next_job_and_processes_are_kept():
     assert len({*pids, os.getpid()}) == 3
 
 
-def test_each_place_has_its_environment_before_anything_is_imported():
+def test_each_place_has_its_environment():
     def work(_):
-        started_with = Path("/proc/self/environ").read_bytes().split(b"\0")
         time.sleep(0.5)
-        return {e.decode() for e in started_with if e.startswith((b"OMP_", b"CUDA_"))}, True
+        getenv = ctypes.CDLL(None).getenv  # as CUDA reads it
+        getenv.restype = ctypes.c_char_p
+        return {name: getenv(name.encode()).decode() for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}, True
 
     places = [{"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": str(i)} for i in range(2)]
     _, seen = run(work, [0, 1], places)
-    assert seen == [{"OMP_NUM_THREADS=3", f"CUDA_VISIBLE_DEVICES={i}"} for i in range(2)]
+    assert seen == places
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ.get("CUDA_VISIBLE_DEVICES") != "1"
+
+
+FORKS = """
+    import json, os, pathlib, signal, sys, time
+    from hydra_plugins.diabolo_pool import _processes
+    def work(job):
+        if job == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job == "kill server":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(20)
+        threads = os.listdir("/proc/self/task")
+        return ("made" in sys.modules, os.getppid(), len(threads)), True
+    def results(jobs):
+        pool = _processes.Pool(work, [{"OMP_NUM_THREADS": "3"}], ["made"])
+        return [e.result for e in pool.run(jobs) if isinstance(e, _processes.Ended)]
+    if __name__ == "__main__":
+        JOBS
+"""
+
+
+def forked(tmp_path, jobs: str) -> subprocess.CompletedProcess:
+    """Runs `jobs` in a process whose fork server imports a module that notes each import of it."""
+    note = "import os; open('imports', 'a').write(os.environ['OMP_NUM_THREADS'] + '\\n')"
+    (tmp_path / "made.py").write_text(note)
+    (tmp_path / "script.py").write_text(textwrap.dedent(FORKS).replace("JOBS", jobs))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_what_is_heavy_is_imported_once_for_all_workers(tmp_path):
+    ended = forked(tmp_path, 'print(json.dumps([str(r) if r else r for r in results(["a", "kill", "b"])]))')
+    assert ended.returncode == 0, ended.stderr
+    first, died, second = json.loads(ended.stdout)
+    assert "SIGKILL" in died
+    assert first == second  # the module is there, the same parent, as many threads
+    assert first.startswith("(True, ")
+    assert (tmp_path / "imports").read_text() == "3\n"
+
+
+def test_a_signal_to_all_processes_leaves_the_server_to_the_workers(tmp_path):
+    kill = "[os.kill(before[0][1], signum) for signum in (signal.SIGTERM, signal.SIGINT)]; time.sleep(0.2)"
+    ended = forked(tmp_path, f'before = results(["a"]); {kill}; assert results(["b"]) == before')
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+
+
+def test_a_killed_server_costs_what_was_running_alone(tmp_path):
+    ended = forked(tmp_path, 'print([str(r)[:40] for r in results(["a", "kill server", "b"])])')
+    first, died, second = ast.literal_eval(ended.stdout)
+    assert died == "its process ended with exit code 255"
+    assert first.startswith("(True, ")
+    assert second.startswith("(True, ")
+    assert first != second
+    assert (tmp_path / "imports").read_text() == "3\n3\n"
 
 
 def test_a_worker_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_path):

@@ -66,7 +66,7 @@ class PoolLauncher(Launcher):
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         environments = self.places(len(job_overrides))
         work = Work(self.hydra_context, self.task_function, self.config, self.output, Singleton.get_state())
-        pool = Pool(work, environments)
+        pool = Pool(work, environments, named_modules(self.config))
         returns: dict[int, JobReturn] = {}
         names = [label(overrides, self.config.hydra.overrides.task) for overrides in job_overrides]
         progress = Progress(names, len(environments), environments[0]["OMP_NUM_THREADS"] if environments else "1")
@@ -113,6 +113,18 @@ class PoolLauncher(Launcher):
         ]
 
 
+def named_modules(config: Any) -> list[str]:
+    """The modules of diabolo, and of what it is made of, that a config names: what is heavy about a run to import."""
+    plain = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
+    if isinstance(plain, list):
+        return sorted({name for value in plain for name in named_modules(value)})
+    if not isinstance(plain, dict):
+        return []
+    target = str(plain.get("_target_"))
+    own = [target.rpartition(".")[0]] if target.startswith(("diabolo.", "lightning.", "torch.")) else []
+    return sorted({*own, *named_modules(list(plain.values()))})
+
+
 def visible_gpus() -> list[str]:
     """What CUDA_VISIBLE_DEVICES may name here, found without torch."""
     if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -136,7 +148,8 @@ class Work:
         self.singletons = singletons
 
     def __call__(self, job: tuple[int, list[str]]) -> tuple[JobReturn, bool]:
-        """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other."""
+        """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other; so
+        it is after a lack of memory, which the process may still hold."""
         number, overrides = job
         setup_globals()
         Singleton.set_state(self.singletons)
@@ -155,7 +168,9 @@ class Work:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        return _sendable(ended), ended.status == JobStatus.COMPLETED or isinstance(ended._return_value, ValueError)
+        failure = ended._return_value
+        mere_mistake = isinstance(failure, ValueError) and not isinstance(failure, MemoryError)
+        return _sendable(ended), ended.status == JobStatus.COMPLETED or mere_mistake
 
 
 def _print_to(path: Path) -> None:
