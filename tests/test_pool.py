@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ from hydra_plugins.diabolo_pool.launcher import PoolLauncher, visible_gpus
 Died, Ended, Pool, Started, Stopped = (
     getattr(_processes, name) for name in ("Died", "Ended", "Pool", "Started", "Stopped")
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    """The fork server of these tests, which imports nothing, is not that of tests to come."""
+    yield
+    forkserver._forkserver._stop()
 
 
 def run(work, jobs, environments=({}, {})) -> tuple[list, list]:

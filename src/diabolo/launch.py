@@ -46,7 +46,7 @@ def launch(
     """
     if run.is_held():
         raise ConfigError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
-    before = run.record()
+    record = run.record()
     run.begin(config, list(overrides), choices)
     environment = {
         name: v for name, v in os.environ.items() if name not in PROCESS_GROUP and not name.startswith("SLURM_")
@@ -73,7 +73,7 @@ def launch(
         sys.exit(code)
     if code:
         state = run.state()
-        if before and state.get("refused"):  # a run that could not go on is what it was
-            run.restore(before)
+        if record and state.get("refused"):  # a run that could not go on is what it was
+            run.restore(record)
         raise LaunchFailed(state.get("reason") or f"its processes ended with exit code {code}", code)
     return run.metrics()
