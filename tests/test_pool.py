@@ -259,11 +259,29 @@ def test_numbers_that_cannot_be_are_refused(machine):
         ({"workers": 0}, "`hydra.launcher.workers` (= 0) must be a whole number of at least 1"),
         ({"threads": 0}, "`hydra.launcher.threads` (= 0) must be a whole number of at least 1"),
         ({"gpus": 2}, "`hydra.launcher.gpus` (= 2) is more than the 1 that are here"),
-        ({"config": {"trainer": {"strategy": "ddp"}}}, "takes several GPUs, but the pool gives each run one"),
     ):
         with pytest.raises(ConfigError) as refused:
             places(**asked)
         assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "overrides", "refused"),
+    [("0,1", "trainer=auto,ddp", True), ("0,1", "trainer=ddp trainer.devices=1,2", True),
+     ("0,1", "trainer=cpu,ddp trainer.accelerator=cpu", False), ("", "trainer=auto,ddp", False)],
+)  # fmt: skip
+def test_a_run_on_several_gpus_is_refused_before_any_is_started(machine, diabolo, monkeypatch, gpus, overrides, refused):
+    machine(gpus)
+    given = []
+    monkeypatch.setattr(Pool, "run", lambda _, jobs: (given.append(j) or Ended(i, Died(1)) for i, j in enumerate(jobs)))
+    ended = diabolo("train", "-m", *overrides.split(), "hydra.sweep.dir=sweep")
+    assert len(given) == (0 if refused else 2)
+    if refused:
+        assert ended.code == 2
+        assert ended.err == (
+            "diabolo: a run with trainer=ddp takes several GPUs, but the pool gives each run one: take"
+            " hydra/launcher=basic, or trainer.accelerator=cpu.\n"
+        )
 
 
 def test_gpus_are_counted_without_torch(monkeypatch, tmp_path):

@@ -20,7 +20,7 @@ class Progress:
         self.names = names
         self.workers = workers
         self.done = self.failed = 0
-        self.began = time.monotonic()
+        self.began: float | None = None
         self.live: Live | None = None
         said = f"{workers} worker{'s' * (workers != 1)} with {threads} thread{'s' * (threads != '1')} each"
         if names:
@@ -35,6 +35,10 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.live is not None:
             self.live.stop()
+
+    def started(self) -> None:
+        """A job has been started; the first one starts the clock, so that it leaves out what is paid once."""
+        self.began = self.began or time.monotonic()
 
     def ended(self, job: int, ended: JobReturn) -> None:
         if ended.status == JobStatus.COMPLETED:
@@ -55,7 +59,7 @@ class Progress:
         ended = self.done + self.failed
         running = min(self.workers, len(self.names) - ended)  # a free worker takes the next at once
         counts = f"{self.done} of {len(self.names)} done, {running} running, {self.failed} failed"
-        if not ended or ended == len(self.names):
+        if not ended or ended == len(self.names) or self.began is None:
             return counts
         seconds = (time.monotonic() - self.began) / ended * (len(self.names) - ended)
         return f"{counts}, {_duration(seconds)} left"

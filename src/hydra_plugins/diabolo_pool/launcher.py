@@ -53,7 +53,7 @@ class PoolLauncher(Launcher):
         """Runs the jobs and returns what became of each, in their order; a job whose process died has failed.
 
         Raises:
-            ConfigError: a number of workers, threads or GPUs that cannot be.
+            ConfigError: a number of workers, threads or GPUs that cannot be; none has been started.
             SystemExit: SIGINT or SIGTERM; the workers have stopped.
         """
         from diabolo.sweep import label
@@ -65,6 +65,8 @@ class PoolLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         environments = self.places(len(job_overrides))
+        if any(environment["CUDA_VISIBLE_DEVICES"] for environment in environments):
+            self.refuse_several_gpus(job_overrides)
         work = Work(self.hydra_context, self.task_function, self.config, self.output, Singleton.get_state())
         pool = Pool(work, environments, named_modules(self.config))
         returns: dict[int, JobReturn] = {}
@@ -74,6 +76,7 @@ class PoolLauncher(Launcher):
             with progress:
                 for event in pool.run([(initial_job_idx + i, list(o)) for i, o in enumerate(job_overrides)]):
                     if not isinstance(event, Ended):
+                        progress.started()
                         continue
                     died = isinstance(event.result, Died)
                     ended = _failed(job_overrides[event.job], str(event.result)) if died else event.result
@@ -84,6 +87,17 @@ class PoolLauncher(Launcher):
             progress.say_stopped(str(stopped))
             sys.exit(stopped.exit_code)
         return [returns[i] for i in range(len(job_overrides))]
+
+    def refuse_several_gpus(self, job_overrides: Sequence[Sequence[str]]) -> None:
+        """Raises ConfigError where a job asks for more GPUs than the one that it gets."""
+        from diabolo.errors import ConfigError
+
+        for overrides in job_overrides:
+            if takes_several_gpus(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))):
+                raise ConfigError(
+                    "a run with trainer=ddp takes several GPUs, but the pool gives each run one: take"
+                    " hydra/launcher=basic, or trainer.accelerator=cpu."
+                )
 
     def places(self, jobs: int) -> list[dict[str, str]]:
         """The environment of each worker: its threads and, where there are GPUs, the one it sees."""
@@ -97,10 +111,6 @@ class PoolLauncher(Launcher):
                 raise ConfigError(f"`hydra.launcher.gpus` (= {self.gpus}) is more than the {len(gpus)} that are here.")
             gpus = gpus[: self.gpus]
         per_gpu = whole("hydra.launcher.runs_per_gpu", self.runs_per_gpu)
-        if gpus and str(OmegaConf.select(self.config, "trainer.strategy")).startswith("ddp"):
-            raise ConfigError(
-                "a run with trainer=ddp takes several GPUs, but the pool gives each run one: take hydra/launcher=basic."
-            )
         default = len(gpus) * per_gpu or cores
         workers = default if self.workers is None else whole("hydra.launcher.workers", self.workers)
         workers = min(workers, len(gpus) * per_gpu or workers)
@@ -111,6 +121,13 @@ class PoolLauncher(Launcher):
         return [
             shared | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)] if gpus else ""} for i in range(min(workers, jobs))
         ]
+
+
+def takes_several_gpus(config: DictConfig) -> bool:
+    strategy, accelerator, devices = (
+        OmegaConf.select(config, f"trainer.{key}") for key in ("strategy", "accelerator", "devices")
+    )
+    return str(strategy).startswith("ddp") and accelerator != "cpu" and devices != 1
 
 
 def named_modules(config: Any) -> list[str]:
