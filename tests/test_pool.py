@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from packaging.version import Version
 
 from diabolo.errors import ConfigError
-from hydra_plugins.diabolo_pool import _processes
+from hydra_plugins.diabolo_pool import _processes, _progress
 from hydra_plugins.diabolo_pool.launcher import PoolLauncher, visible_gpus
 
 Died, Ended, Pool, Started, Stopped = (
@@ -70,7 +71,7 @@ def test_each_place_has_its_environment():
 
 FORKS = """
     import json, os, pathlib, signal, sys, time
-    from hydra_plugins.diabolo_pool import _processes
+    from hydra_plugins.diabolo_pool import _processes, _progress
     def work(job):
         if job == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -211,6 +212,29 @@ def test_workers_whose_parent_is_killed_are_asked_to_stop(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert (tmp_path / "stopped").read_text() == "15"
+
+
+def test_the_progress_line_counts_jobs_and_the_time_left(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now)
+    progress = _progress.Progress(["a", "b", "c", "d"], 2, "1")
+    said = [str(progress)]
+    now = 160.0  # what starting takes is no measure of a job
+    progress.started()
+    said.append(str(progress))
+    for now, status in ((220.0, JobStatus.COMPLETED), (230.0, JobStatus.FAILED), (240.0, JobStatus.COMPLETED)):
+        progress.started()
+        progress.ended(0, JobReturn(status=status, _return_value=ValueError("it is not")))
+        said.append(str(progress))
+    progress.ended(0, JobReturn(status=JobStatus.COMPLETED))
+    assert [*said, str(progress)] == [
+        "0 of 4 done, starting",
+        "0 of 4 done, 2 running, 0 failed",
+        "1 of 4 done, 2 running, 0 failed, 3 min left",
+        "1 of 4 done, 2 running, 1 failed, 70 s left",
+        "2 of 4 done, 1 running, 1 failed, 27 s left",
+        "3 of 4 done, 0 running, 1 failed",
+    ]
 
 
 def places(config=None, jobs=16, workers=None, threads=None, gpus=None, runs_per_gpu=1) -> list[dict[str, str]]:

@@ -28,7 +28,9 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if console.is_terminal:
-            self.live = Live(get_renderable=lambda: Text(str(self)), console=console, refresh_per_second=2)
+            self.live = Live(
+                get_renderable=lambda: Text(str(self)), console=console, refresh_per_second=2, transient=True
+            )
             self.live.start()
         return self
 
@@ -46,7 +48,7 @@ class Progress:
         else:
             self.failed += 1
             reason = " ".join(str(ended._return_value).split())
-            console.print(f"failed: {self.names[job]}: {reason}", soft_wrap=True, markup=False)
+            console.print(f"failed: {self.names[job]}: {reason}", soft_wrap=not console.is_terminal, markup=False)
         if self.live is None:
             console.print(str(self), soft_wrap=True, markup=False)
 
@@ -57,9 +59,11 @@ class Progress:
 
     def __str__(self) -> str:
         ended = self.done + self.failed
+        if self.began is None:
+            return f"0 of {len(self.names)} done, starting"
         running = min(self.workers, len(self.names) - ended)  # a free worker takes the next at once
         counts = f"{self.done} of {len(self.names)} done, {running} running, {self.failed} failed"
-        if not ended or ended == len(self.names) or self.began is None:
+        if not ended or ended == len(self.names):
             return counts
         seconds = (time.monotonic() - self.began) / ended * (len(self.names) - ended)
         return f"{counts}, {_duration(seconds)} left"
