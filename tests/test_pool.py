@@ -222,7 +222,7 @@ def test_the_progress_line_counts_jobs_and_the_time_left(monkeypatch):
     now = 160.0  # what starting takes is no measure of a job
     progress.started()
     said.append(str(progress))
-    for now, status in ((220.0, JobStatus.COMPLETED), (230.0, JobStatus.FAILED), (240.0, JobStatus.COMPLETED)):
+    for now, status in ((220.0, JobStatus.COMPLETED), (230.0, JobStatus.FAILED), (240.0, JobStatus.COMPLETED)):  # noqa: B007  the clock
         progress.started()
         progress.ended(0, JobReturn(status=status, _return_value=ValueError("it is not")))
         said.append(str(progress))
@@ -294,7 +294,9 @@ def test_numbers_that_cannot_be_are_refused(machine):
     [("0,1", "trainer=auto,ddp", True), ("0,1", "trainer=ddp trainer.devices=1,2", True),
      ("0,1", "trainer=cpu,ddp trainer.accelerator=cpu", False), ("", "trainer=auto,ddp", False)],
 )  # fmt: skip
-def test_a_run_on_several_gpus_is_refused_before_any_is_started(machine, diabolo, monkeypatch, gpus, overrides, refused):
+def test_a_run_on_several_gpus_is_refused_before_any_is_started(
+    machine, diabolo, monkeypatch, gpus, overrides, refused
+):
     machine(gpus)
     given = []
     monkeypatch.setattr(Pool, "run", lambda _, jobs: (given.append(j) or Ended(i, Died(1)) for i, j in enumerate(jobs)))

@@ -59,8 +59,8 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output)
 
 
-def build_module(config: DictConfig) -> AutoencoderModule:
-    """The LightningModule with fresh weights."""
+def build_module(config: DictConfig, data: ImageData | None = None) -> AutoencoderModule:
+    """The LightningModule with fresh weights, for the pixels of `data`, by default those of the config."""
     from diabolo.module import AutoencoderModule
 
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
@@ -70,7 +70,7 @@ def build_module(config: DictConfig) -> AutoencoderModule:
         make(config, "loss"),
         make(config, "optimizer"),
         make(config, "scheduler") if config.get("scheduler") else None,
-        build_data(config).pixels,
+        (data or build_data(config)).pixels,
     )
 
 

@@ -164,7 +164,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
 
     seed_everything(whole("seed", config.seed, 0), workers=True, verbose=False)
     data = build_data(config)
-    module = build_module(config)
+    module = build_module(config, data)
     last = run.checkpoint("last")
     clock = Clock()
     logger = make(config, "logger", save_dir=str(run.path)) if config.get("logger") else None
