@@ -1,5 +1,6 @@
 """Reconstructions and their progression: every pixel is what plain code says."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,6 +60,15 @@ def test_the_images_are_the_same_in_every_epoch_and_for_every_seed(runs, trained
         assert np.array_equal(tiles(picture, 0, 10), tiles(pictures[0], 0, 10))
     rows = {tiles(picture, 1, 10).tobytes() for picture in pictures.values()}
     assert len(rows) == 4, "while the reconstructions differ"
+
+
+def test_averaged_weights_are_drawn_while_they_are_averaged(trained):
+    run = trained(*TINY, "trainer.ema=0.9", "data.val_fraction=0", "optimizer.lr=0.05")  # so that the last are kept
+    last, kept = (run.pictures / "reconstructions" / f"{name}.png" for name in ("epoch_0002", "final"))
+    assert last.read_bytes() == kept.read_bytes()
+    code = {row["epoch"]: row["code/dead_units"] for row in map(json.loads, run.history.read_text().splitlines())}
+    assert code[2] == run.metrics()["code/dead_units"]
+    assert (run.pictures / "reconstructions" / "epoch_0000.png").read_bytes() != kept.read_bytes()
 
 
 def test_images_are_chosen_by_index_and_the_error_map_can_be_left_out(trained):

@@ -62,8 +62,9 @@ def test_an_evaluation_measures_it_again_and_leaves_the_pictures(run, diabolo):
     assert files == {path: path.stat().st_mtime_ns for path in run.pictures.rglob("*.png")}
 
 
-def test_only_the_sizes_that_are_named_are_measured(trained):
-    run = trained(*NESTED, "callbacks=truncation", "callbacks.truncation.sizes=[4,1]", "logger=none")
+@pytest.mark.parametrize("where", ["callbacks.truncation.sizes=[4,1]", "bottleneck.sizes=[4,1]"])
+def test_only_the_sizes_that_are_named_are_measured(trained, where):
+    run = trained(*NESTED, "callbacks=truncation", where, "logger=none")
     measured = [name for name in json.loads((run.path / "metrics.json").read_text()) if name.startswith("test/mse_at")]
     assert sorted(measured) == ["test/mse_at/1", "test/mse_at/4"]
 

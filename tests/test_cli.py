@@ -43,6 +43,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "scheduler=plateau scheduler.factor=2": "scheduler: Factor should be < 1.0 (diabolo.schedulers.plateau)",
     "scheduler=plateau data.val_fraction=0": "`scheduler.monitor` (= 'val/mse') is not measured in this run",
     "seed=abc": "`seed` (= 'abc') must be a whole number of at least 0",
+    "trainer.monitor=test/mse": "`trainer.monitor` (= 'test/mse'): the test images choose nothing",
     "trainer.monitor=val/wit": "`trainer.monitor` (= 'val/wit') is not measured in this run; there are",
     "trainer.early_stopping=2 data.val_fraction=0": "`trainer.early_stopping` needs a validation split",
     "trainer.early_stopping=2 trainer.monitor=val/wit": "`trainer.monitor` (= 'val/wit') is not measured in this run",

@@ -1,5 +1,8 @@
 """The worker processes of a sweep, without Hydra and without training, and the launcher that Hydra itself tests."""
 
+import ast
+import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -7,22 +10,31 @@ import sys
 import textwrap
 import threading
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from packaging.version import Version
 
 from diabolo.errors import ConfigError
-from hydra_plugins.diabolo_pool import _processes
+from hydra_plugins.diabolo_pool import _processes, _progress
 from hydra_plugins.diabolo_pool.launcher import PoolLauncher, visible_gpus
 
 Died, Ended, Pool, Started, Stopped = (
     getattr(_processes, name) for name in ("Died", "Ended", "Pool", "Started", "Stopped")
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    """The fork server of these tests, which imports nothing, is not that of tests to come."""
+    yield
+    forkserver._forkserver._stop()
 
 
 def run(work, jobs, environments=({}, {})) -> tuple[list, list]:
@@ -43,17 +55,74 @@ def test_a_free_place_takes_the_next_job_and_processes_are_kept():
     assert len({*pids, os.getpid()}) == 3
 
 
-def test_each_place_has_its_environment_before_anything_is_imported():
+def test_each_place_has_its_environment():
     def work(_):
-        started_with = Path("/proc/self/environ").read_bytes().split(b"\0")
         time.sleep(0.5)
-        return {e.decode() for e in started_with if e.startswith((b"OMP_", b"CUDA_"))}, True
+        getenv = ctypes.CDLL(None).getenv  # as CUDA reads it
+        getenv.restype = ctypes.c_char_p
+        return {name: getenv(name.encode()).decode() for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}, True
 
     places = [{"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": str(i)} for i in range(2)]
     _, seen = run(work, [0, 1], places)
-    assert seen == [{"OMP_NUM_THREADS=3", f"CUDA_VISIBLE_DEVICES={i}"} for i in range(2)]
+    assert seen == places
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ.get("CUDA_VISIBLE_DEVICES") != "1"
+
+
+FORKS = """
+    import json, os, pathlib, signal, sys, time
+    from hydra_plugins.diabolo_pool import _processes, _progress
+    def work(job):
+        if job == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job == "kill server":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(20)
+        threads = os.listdir("/proc/self/task")
+        return ("made" in sys.modules, os.getppid(), len(threads)), True
+    def results(jobs):
+        pool = _processes.Pool(work, [{"OMP_NUM_THREADS": "3"}], ["made"])
+        return [e.result for e in pool.run(jobs) if isinstance(e, _processes.Ended)]
+    if __name__ == "__main__":
+        JOBS
+"""
+
+
+def forked(tmp_path, jobs: str) -> subprocess.CompletedProcess:
+    """Runs `jobs` in a process whose fork server imports a module that notes each import of it."""
+    note = "import os; open('imports', 'a').write(os.environ['OMP_NUM_THREADS'] + '\\n')"
+    (tmp_path / "made.py").write_text(note)
+    (tmp_path / "script.py").write_text(textwrap.dedent(FORKS).replace("JOBS", jobs))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_what_is_heavy_is_imported_once_for_all_workers(tmp_path):
+    ended = forked(tmp_path, 'print(json.dumps([str(r) if r else r for r in results(["a", "kill", "b"])]))')
+    assert ended.returncode == 0, ended.stderr
+    first, died, second = json.loads(ended.stdout)
+    assert "SIGKILL" in died
+    assert first == second  # the module is there, the same parent, as many threads
+    assert first.startswith("(True, ")
+    assert (tmp_path / "imports").read_text() == "3\n"
+
+
+def test_a_signal_to_all_processes_leaves_the_server_to_the_workers(tmp_path):
+    kill = "[os.kill(before[0][1], signum) for signum in (signal.SIGTERM, signal.SIGINT)]; time.sleep(0.2)"
+    ended = forked(tmp_path, f'before = results(["a"]); {kill}; assert results(["b"]) == before')
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+
+
+def test_a_killed_server_costs_what_was_running_alone(tmp_path):
+    ended = forked(tmp_path, 'print([str(r)[:40] for r in results(["a", "kill server", "b"])])')
+    first, died, second = ast.literal_eval(ended.stdout)
+    assert died == "its process ended with exit code 255"
+    assert first.startswith("(True, ")
+    assert second.startswith("(True, ")
+    assert first != second
+    assert (tmp_path / "imports").read_text() == "3\n3\n"
 
 
 def test_a_worker_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_path):
@@ -145,6 +214,29 @@ def test_workers_whose_parent_is_killed_are_asked_to_stop(tmp_path):
     assert (tmp_path / "stopped").read_text() == "15"
 
 
+def test_the_progress_line_counts_jobs_and_the_time_left(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now)
+    progress = _progress.Progress(["a", "b", "c", "d"], 2, "1")
+    said = [str(progress)]
+    now = 160.0  # what starting takes is no measure of a job
+    progress.started()
+    said.append(str(progress))
+    for now, status in ((220.0, JobStatus.COMPLETED), (230.0, JobStatus.FAILED), (240.0, JobStatus.COMPLETED)):  # noqa: B007  the clock
+        progress.started()
+        progress.ended(0, JobReturn(status=status, _return_value=ValueError("it is not")))
+        said.append(str(progress))
+    progress.ended(0, JobReturn(status=JobStatus.COMPLETED))
+    assert [*said, str(progress)] == [
+        "0 of 4 done, starting",
+        "0 of 4 done, 2 running, 0 failed",
+        "1 of 4 done, 2 running, 0 failed, 3 min left",
+        "1 of 4 done, 2 running, 1 failed, 70 s left",
+        "2 of 4 done, 1 running, 1 failed, 27 s left",
+        "3 of 4 done, 0 running, 1 failed",
+    ]
+
+
 def places(config=None, jobs=16, workers=None, threads=None, gpus=None, runs_per_gpu=1) -> list[dict[str, str]]:
     launcher = PoolLauncher(workers, threads, gpus, runs_per_gpu, "run.log")
     launcher.config = OmegaConf.create(config or {})
@@ -191,11 +283,31 @@ def test_numbers_that_cannot_be_are_refused(machine):
         ({"workers": 0}, "`hydra.launcher.workers` (= 0) must be a whole number of at least 1"),
         ({"threads": 0}, "`hydra.launcher.threads` (= 0) must be a whole number of at least 1"),
         ({"gpus": 2}, "`hydra.launcher.gpus` (= 2) is more than the 1 that are here"),
-        ({"config": {"trainer": {"strategy": "ddp"}}}, "takes several GPUs, but the pool gives each run one"),
     ):
         with pytest.raises(ConfigError) as refused:
             places(**asked)
         assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "overrides", "refused"),
+    [("0,1", "trainer=auto,ddp", True), ("0,1", "trainer=ddp trainer.devices=1,2", True),
+     ("0,1", "trainer=cpu,ddp trainer.accelerator=cpu", False), ("", "trainer=auto,ddp", False)],
+)  # fmt: skip
+def test_a_run_on_several_gpus_is_refused_before_any_is_started(
+    machine, diabolo, monkeypatch, gpus, overrides, refused
+):
+    machine(gpus)
+    given = []
+    monkeypatch.setattr(Pool, "run", lambda _, jobs: (given.append(j) or Ended(i, Died(1)) for i, j in enumerate(jobs)))
+    ended = diabolo("train", "-m", *overrides.split(), "hydra.sweep.dir=sweep")
+    assert len(given) == (0 if refused else 2)
+    if refused:
+        assert ended.code == 2
+        assert ended.err == (
+            "diabolo: a run with trainer=ddp takes several GPUs, but the pool gives each run one: take"
+            " hydra/launcher=basic, or trainer.accelerator=cpu.\n"
+        )
 
 
 def test_gpus_are_counted_without_torch(monkeypatch, tmp_path):

@@ -16,11 +16,12 @@ from diabolo.report.sheets import captioned, sheets
 
 def test_tensorboard_shows_every_plot_and_sheet_once(compared, tmp_path):
     runs, _ = collect([compared])
+    made, _ = sheets(runs)
     write_board(runs[:1], tmp_path)
-    write_board(runs, tmp_path)  # in place of the first
+    write_board(runs, tmp_path, made)  # in place of the first
     (file,) = (tmp_path / "comparison").iterdir()
     events = EventAccumulator(str(file)).Reload()
-    expected = {f"comparison/{sheet.name}": captioned(sheet) for sheet in sheets(runs)[0]}
+    expected = {f"comparison/{sheet.name}": captioned(sheet) for sheet in made}
     for plot in plots(runs):
         expected[f"comparison/{plot.name}"] = np.asarray(Image.open(io.BytesIO(png(plot, 110))).convert("RGB"))
     assert set(events.Tags()["images"]) == set(expected)

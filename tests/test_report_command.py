@@ -88,17 +88,21 @@ def test_a_mistake_is_one_sentence(diabolo, tmp_path, arguments, words):
 
 
 def test_page_plots_and_board_are_given_the_chosen_runs(diabolo, tmp_path, monkeypatch):
-    called = {}
+    called, drawn = {}, []
     for module, function in (("page", "write_page"), ("plots", "write_plots"), ("board", "write_board")):
         made = ModuleType(f"diabolo.report.{module}")
         setattr(made, function, lambda *given, name=module: called.update({name: given}))
         monkeypatch.setitem(sys.modules, made.__name__, made)
+    monkeypatch.setattr("diabolo.report.sheets.sheets", lambda runs: drawn.append(runs) or (["a sheet"], ["a word"]))
     write_run(tmp_path / "runs" / "a", 2, metrics={"test/mse": 0.5})
     write_run(tmp_path / "runs" / "b", 4, metrics={"test/mse": 0.25})
     (tmp_path / "runs" / "empty").mkdir()
     asked = ("--html", "page.html", "--plots", "plots", "--tensorboard", "board", "--where", "bottleneck.size=4")
     assert diabolo("compare", *asked).code == 0
-    runs, skipped, file, words, tables = called["page"]
+    runs, skipped, file, words, tables, *pictures = called["page"]
+    assert drawn == [runs], "once for both"
+    assert pictures == [["a sheet"], ["a word"]]
+    assert called["board"][2] == ["a sheet"]
     assert ([run.name for run in runs], [one.path.name for one in skipped]) == (["b"], ["empty"])
     assert (file.name, words[0], tables) == ("page.html", "1 run: done.", [])
     assert (called["plots"][0], called["plots"][1].name) == (runs, "plots")

@@ -15,7 +15,7 @@ from PIL import Image
 from conftest import ROOT
 from diabolo.report.collect import Skipped, collect
 from diabolo.report.page import image, run_table, short, write_page
-from diabolo.report.sheets import Row
+from diabolo.report.sheets import Row, sheets
 from test_report_plots import sweep
 from test_report_series import made
 
@@ -71,7 +71,7 @@ class Page(HTMLParser):
 def page(compared, tmp_path_factory):
     runs, skipped = collect([compared])
     file = tmp_path_factory.mktemp("page") / "new" / "page.html"
-    write_page(runs, skipped, file, ["The best is 1 < 2 & so on."])
+    write_page(runs, skipped, file, ["The best is 1 < 2 & so on."], (), *sheets(runs))
     return file.read_text(), runs
 
 
@@ -143,7 +143,7 @@ def test_what_failed_or_was_skipped_is_named_and_stays_text(tmp_path):
     runs = [*sweep(), made(mse=None, seed=7)]
     runs[-1].state, runs[-1].reason = "failed", "<script>alert(1)</script> & NaN"
     skipped = [Skipped(Path("/a/<b>"), "JSONDecodeError: <img src=x>")]
-    write_page(runs, skipped, tmp_path / "page.html", [], pictures=False)
+    write_page(runs, skipped, tmp_path / "page.html", [])
     text = (tmp_path / "page.html").read_text()
     parsed = Page(text)
     assert [[cell[0] for cell in row] for row in parsed.tables[-1] if row] == [
@@ -193,7 +193,7 @@ from diabolo.report.collect import collect
 from diabolo.report.page import write_page
 start = time.process_time()
 runs, skipped = collect([sys.argv[1]])
-write_page(runs, skipped, Path(sys.argv[2]), ["words"], pictures=False)
+write_page(runs, skipped, Path(sys.argv[2]), ["words"])
 spent = time.process_time() - start
 assert "torch" not in sys.modules and len(runs) == 500 and not skipped
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))

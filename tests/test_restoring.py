@@ -9,7 +9,9 @@ from PIL import Image
 
 from conftest import TINY, tiles
 from diabolo.build import build_data, build_module
+from diabolo.callbacks.codes import Codes, dead_units
 from diabolo.config import compose_config
+from diabolo.corruptions import Masking
 from diabolo.errors import ConfigError
 from diabolo.runs import RunFolder, load
 from diabolo.train import resume
@@ -78,6 +80,15 @@ def test_every_run_and_every_batch_size_is_measured_on_the_same_corrupted_images
     other = trained(*BARE, "seed=5", "data.eval_batch_size=32")
     images = data_of(DRAWN).images("test")
     assert torch.equal(load(run.path).given(images), load(other.path).given(images))
+
+
+def test_dead_units_are_looked_for_in_the_codes_of_corrupted_images(run):
+    """Masked wholly, images are all the same: a code of clean images would have no dead unit."""
+    module, data = load(run.path), data_of(DRAWN)
+    module.corruption = Masking(1)
+    codes, _ = Codes()._ask(module, data.images("test"))
+    assert dead_units(codes) == 4
+    assert dead_units(module.encode(data.images("test"))) == 0
 
 
 def test_the_pictures_show_clean_corrupted_and_restored_images(run):

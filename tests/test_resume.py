@@ -193,6 +193,19 @@ def test_two_processes_end_done_with_the_metrics_of_one(process, trained, tmp_pa
 
 
 @pytest.mark.slow
+def test_several_processes_that_cannot_go_on_leave_the_run_as_it_was(process, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(compose_config(DDP), ["seed=0"])
+    run.mark("stopped", reason="stopped by SIGTERM")
+    before = run.record()
+    refused = process("train", "run", "trainer.threads=0")
+    _, err = refused.communicate(timeout=120)
+    assert refused.returncode == 1, err
+    assert "`trainer.threads` (= 0) must be a whole number of at least 1" in err
+    assert run.record() == before
+
+
+@pytest.mark.slow
 def test_two_processes_that_get_a_signal_stop_with_a_checkpoint(process, tmp_path):
     run = RunFolder(tmp_path / "run")
     first = process("train", *DDP, "trainer.max_epochs=2000", "hydra.run.dir=run")

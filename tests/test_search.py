@@ -145,6 +145,24 @@ def test_a_trial_above_the_median_is_pruned_after_the_warm_up(diabolo, study):
     assert f"{10 - pruned} complete, {pruned} pruned, 0 fail" in ended.out
 
 
+def test_hyperband_ends_trials_at_its_rungs(diabolo, study):
+    options = ("trainer.max_epochs=9", "--trials", "8", "--pruner", "hyperband")
+    assert diabolo("search", *BARE, "bottleneck.size=4", RATES, *options).code == 0
+    trials = study().trials
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert 1 <= len(pruned) < len(trials)
+    assert {trial.state for trial in trials} == {TrialState.PRUNED, TrialState.COMPLETE}
+    for trial in trials:
+        rung = max(trial.intermediate_values)
+        if trial.state == TrialState.COMPLETE:
+            assert rung == 9
+            continue
+        assert rung == 3  # then 9, the last epoch, where nothing is left to be saved
+        before = [t.intermediate_values[rung] for t in trials[: trial.number]]
+        assert trial.intermediate_values[rung] > min(before)
+        assert run_of(trial).state()["reason"].startswith("pruned after epoch 3: val/mse ")
+
+
 def test_without_a_pruner_every_trial_is_complete(diabolo, study):
     options = ("trainer.max_epochs=4", "--trials", "7", "--pruner", "none")
     assert diabolo("search", *BARE, "bottleneck.size=4", RATES, *options).code == 0

@@ -73,20 +73,23 @@ def build_encoder(config: DictConfig) -> nn.Module:
     return encoder
 
 
-def build_module(config: DictConfig) -> Learner:
-    """The LightningModule that `task` names, with fresh weights. It is given those of `PARTS` that its class has an
-    argument for, and the other keys of `task`."""
+def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
+    """The LightningModule that `task` names, with fresh weights, for the pixels of `data`, by default those of the
+    config. It is given those of `PARTS` that its class has an argument for, and the other keys of `task`."""
     import torch
 
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         positive("optimizer.lr", rate)
     task = make(config, "task", _partial_=True)
     takes = signature(task).parameters
-    module: Learner = task(**{name: part(config) for name, part in PARTS.items() if name in takes})
+    parts = {name: part(config) for name, part in PARTS.items() if name in takes}
+    if "pixels" in takes:
+        parts["pixels"] = (data or build_data(config)).pixels
+    module: Learner = task(**parts)
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
-PARTS: dict[str, Callable[[DictConfig], Any]] = {  # what a LightningModule may ask for, by the name of the argument
+PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningModule's argument
     "autoencoder": build_autoencoder,
     "encoder": build_encoder,
     "bottleneck": lambda config: make(config, "bottleneck"),
@@ -94,7 +97,6 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # what a LightningModule may 
     "loss": lambda config: make(config, "loss"),
     "optimizer": lambda config: make(config, "optimizer"),
     "scheduler": lambda config: _optional(config, "scheduler"),
-    "pixels": lambda config: build_data(config).pixels,
     "corruption": lambda config: _optional(config, "corruption"),
     "penalty": lambda config: _optional(config, "penalty"),
 }

@@ -13,9 +13,7 @@ from torchmetrics import Metric
 
 from diabolo.errors import ConfigError, whole
 
-REACH = (
-    2  # bins from a frequency to its neighbourhood: a Hann window spreads a peak over the bins next to it, no further
-)
+REACH = 2  # bins to a frequency's neighbourhood: a Hann window spreads a peak over the bins next to it, no further
 ROUNDING = (1 / 255) ** 2 / 12  # variance of rounding pixels to bytes: a peak below its power is none
 
 

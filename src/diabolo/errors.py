@@ -1,6 +1,7 @@
 """Errors that a user can mend, and the checks that raise them."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -11,6 +12,39 @@ class ConfigError(ValueError):
 
 class Diverged(ConfigError):
     """The loss, the weights or the yardstick stopped being finite numbers during training."""
+
+
+class OutOfMemory(ConfigError, MemoryError):
+    """There is less memory than the run asks for."""
+
+
+def out_of_memory(failure: BaseException) -> OutOfMemory | None:
+    """`failure` as one sentence where it says that there is not enough memory, on a GPU or for the CPU; else None.
+
+    NumPy raises a MemoryError, torch a RuntimeError, on a GPU its OutOfMemoryError, each in words of its own.
+    """
+    said = str(failure)
+    if not isinstance(failure, MemoryError) and not (isinstance(failure, RuntimeError) and SHORT.search(said)):
+        return None
+    asked = ASKED.search(said)
+    size = f" ({_readable(float(asked[1]), asked[2])} at once)" if asked else ""
+    return OutOfMemory(
+        f"there is not enough memory {'on the GPU' if 'CUDA' in said else 'on this machine'} for the run{size}: lower"
+        " data.batch_size or the size of the network, or let fewer runs share it (hydra.launcher.workers)."
+    )
+
+
+SHORT = re.compile("can't allocate memory|not enough memory|out of memory|_ALLOC_FAILED")
+ASKED = re.compile(r"(?:[Tt]ried|Unable) to allocate ([\d.]+) (bytes|[KMGTPE]iB)")
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def _readable(size: float, unit: str) -> str:
+    """E.g. 2.3 PiB for 2560000000000000 bytes."""
+    exponent = UNITS.index(unit)
+    while size >= 1024 and exponent < len(UNITS) - 1:
+        size, exponent = size / 1024, exponent + 1
+    return f"{size:.4g} {UNITS[exponent]}"
 
 
 def whole(name: str, value: Any, minimum: int = 1) -> int:

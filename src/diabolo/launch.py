@@ -46,6 +46,7 @@ def launch(
     """
     if run.is_held():
         raise ConfigError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
+    record = run.record()
     run.begin(config, list(overrides), choices)
     environment = {
         name: v for name, v in os.environ.items() if name not in PROCESS_GROUP and not name.startswith("SLURM_")
@@ -71,5 +72,8 @@ def launch(
     if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGUSR2):
         sys.exit(code)
     if code:
-        raise LaunchFailed(run.state().get("reason") or f"its processes ended with exit code {code}", code)
+        state = run.state()
+        if record and state.get("refused"):  # a run that could not go on is what it was
+            run.restore(record)
+        raise LaunchFailed(state.get("reason") or f"its processes ended with exit code {code}", code)
     return run.metrics()

@@ -1,6 +1,6 @@
 """The LightningModule of an autoencoder: its loss and its yardstick. It knows no concrete family, loss or picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,11 @@ from diabolo.metrics import Collected, Yardstick, ssim_per_image
 from diabolo.pixels import PixelScale
 
 Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
+
+
+def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
+    """One loss of several, in whose gradient each counts by what it changes relative to itself; of one it is this."""
+    return losses[0] if len(losses) == 1 else torch.stack(list(losses)).clamp(min=1e-12).log().mean().exp()
 
 
 class AutoencoderModule(Learner):
@@ -117,9 +122,8 @@ class AutoencoderModule(Learner):
         """Loss plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
-            if (codes := len(reconstruction) // len(target)) > 1:  # of each image
-                target = target.repeat(codes, 1, 1, 1)
-            return self.loss(reconstruction, target) + out.penalty.float()
+            losses = [self.loss(part, target) for part in reconstruction.split(len(target))]  # one a code of each image
+            return geometric_mean(losses) + out.penalty.float()
 
     def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])

@@ -162,7 +162,7 @@ class RunFolder:
     def mark(self, state: str, **more: Any) -> None:
         """Sets the state, keeping what else is known."""
         known = self.state() if (self.path / "state.json").is_file() else {}
-        known.pop("reason", None)
+        known = {name: value for name, value in known.items() if name not in ("reason", "refused")}
         _write(
             self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n"
         )

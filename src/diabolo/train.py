@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.config import chosen, explain, register_resolvers, resolved
 from diabolo.continuing import refuse_done, revised
-from diabolo.errors import ConfigError
+from diabolo.errors import ConfigError, out_of_memory
 from diabolo.launch import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.machine import settle
 from diabolo.runs import RunFolder, unwritable
@@ -103,7 +103,8 @@ def train(
         callbacks: called beside those of the config.
 
     Raises:
-        ConfigError: something that the user can mend; the state is then "failed" with the reason.
+        ConfigError: something that the user can mend, a lack of memory included; the state is then "failed" with the
+            reason.
         GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
         SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
             lies there if training had begun.
@@ -139,14 +140,17 @@ def train(
             if before and not stop.began:  # a run that could not go on is what it was
                 run.restore(before)
             else:
-                _fail(run, str(error))
+                _fail(run, str(error), refused=not stop.began)
             raise
         except OSError as error:
             _fail(run, str(error))
             raise unwritable(run.path, error) from error
         except BaseException as error:
             log.exception("failed", extra={"file_only": True})
-            _fail(run, f"{type(error).__name__}: {error}")
+            short_of_memory = out_of_memory(error)
+            _fail(run, str(short_of_memory or f"{type(error).__name__}: {error}"))
+            if short_of_memory:
+                raise short_of_memory from error
             raise
     return metrics
 
@@ -164,7 +168,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
 
     seed_everything(whole("seed", config.seed, 0), workers=True, verbose=False)
     data = build_data(config)
-    module = build_module(config)
+    module = build_module(config, data)
     last = run.checkpoint("last")
     if last is None and (source := OmegaConf.select(config, "encoder.init_from")):
         start_from(module.trained().encoder, source)  # type: ignore[arg-type]
@@ -238,9 +242,9 @@ def _headline(module: Learner, data: ImageData, run: RunFolder) -> str:
     )
 
 
-def _fail(run: RunFolder, reason: str) -> None:
+def _fail(run: RunFolder, reason: str, **more: Any) -> None:
     try:
-        run.mark("failed", reason=reason)
+        run.mark("failed", reason=reason, **more)
     except OSError:
         log.exception("the state of the run could not be written", extra={"file_only": True})
 

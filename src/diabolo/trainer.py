@@ -58,6 +58,8 @@ def make_trainer(
         raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer=auto or trainer=cpu.")
     if threads is not None:
         torch.set_num_threads(whole("trainer.threads", threads))
+    if monitor.startswith("test/"):
+        raise ConfigError(f"`trainer.monitor` (= {monitor!r}): the test images choose nothing; take a val/ metric.")
     if early_stopping is not None and not validates:
         raise ConfigError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
     switches: list[Callback] = []

@@ -1,53 +1,63 @@
 """The nested bottleneck: the first k numbers of a code are themselves a code, for every k."""
 
-from math import log
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, positive, whole
+from diabolo.errors import ConfigError, whole, wholes
 
 
 class Nested(nn.Module):
-    """In training a code keeps its first k numbers and loses the others, k drawn anew each time (nested dropout:
+    """In training codes keep their first k numbers and lose the others, k drawn anew in each step (nested dropout:
     Rippel, Gelbart & Adams, "Learning Ordered Representations with Nested Dropout", 2014). N x `size` -> N x `size`; in
-    training `truncations` N x `size`, the codes of all images cut at one draw of places after the other.
+    training `truncations` N x `size`, the codes of all images at the first k, then at the second, ...
 
-    In the paper what is lost is 0. Here a small network of one hidden layer estimates it from what is left, so that the
-    decoder need not tell codes of every length apart; with `hidden` = 0 it is 0.
-
-    k is drawn with a probability proportional to k^`power` `decay`^k. The paper draws from a geometric distribution,
-    power 0 and a decay below 1. There late numbers learn from ever fewer images and hardly move, so that it freezes
-    each number once it has converged ("unit sweeping", its section 3.2). Without a decay they need no such care. With
-    power 0 all k are as frequent, and the large errors of the small k weigh most; with 1, since errors fall about as
-    1 / k, all k count alike.
+    Three things are not as in the paper, which draws one k an image, from a geometric distribution. There late numbers
+    learn from ever fewer images and hardly move, so that it freezes each number once it has converged ("unit sweeping",
+    its section 3.2).
+    - Several k stand side by side in each step, and the loss is the geometric mean of theirs: the small errors of long
+      codes count as much as the large ones of short codes.
+    - k is drawn from `sizes` in proportion to k^`power` (`power` 0: all as frequent; below, the short codes more so).
+      Every k takes its toll of the others, the smallest most of all: the best code of one number is a line folded
+      through all images, and a poor first coordinate of a plane.
+    - What is lost is not 0 but what a network of one hidden layer makes of what is left, so that the decoder need not
+      tell codes of every length apart. With `hidden` = 0 it is 0.
 
     Args:
         size: numbers in the code.
+        sizes: the k that are drawn; null for every one up to the size.
         power: exponent of k in its distribution.
-        decay: from one k to the next, at most 1; 1 for none.
-        truncations: places at which each code is cut in a step; the decoder's work grows with them.
+        truncations: the k of a step, drawn evenly spread over their distribution (systematic sampling); the decoder's
+            work grows with them.
         hidden: width of the network that estimates what is lost.
 
     Raises:
         ConfigError: a value out of range.
     """
 
-    frequencies: Tensor
+    k: Tensor
+    shares: Tensor  # of k, summed up
 
     def __init__(
-        self, size: int, power: float = 0.0, decay: float = 1.0, truncations: int = 4, hidden: int = 128
+        self,
+        size: int,
+        sizes: Sequence[int] | None = None,
+        power: float = 0.0,
+        truncations: int = 4,
+        hidden: int = 128,
     ) -> None:
         super().__init__()
         self.size = self.in_features = whole("size", size)
         if isinstance(power, bool) or not isinstance(power, int | float):
             raise ConfigError(f"`power` (= {power!r}) must be a number, such as 0 for all k as frequent.")
-        if positive("decay", decay) > 1:
-            raise ConfigError(f"`decay` (= {decay}) must be above 0 and at most 1.")
         self.truncations = whole("truncations", truncations)
-        k = torch.arange(1, size + 1, dtype=torch.float64)
-        logarithms = power * k.log() + k * log(decay)
-        self.register_buffer("frequencies", logarithms.softmax(0).float(), persistent=False)
+        self.sizes = sorted(set(wholes("sizes", range(1, size + 1) if sizes is None else sizes)))
+        if self.sizes[-1] > size:
+            raise ConfigError(f"`sizes` names {self.sizes[-1]}, more than `size` (= {size}).")
+        k = torch.tensor(self.sizes)
+        self.register_buffer("k", k, persistent=False)
+        self.register_buffer("shares", (power * k.double().log()).softmax(0).cumsum(0).float(), persistent=False)
         self.estimate = (
             nn.Sequential(nn.Linear(2 * size, hidden), nn.ReLU(), nn.Linear(hidden, size))
             if whole("hidden", hidden, 0)
@@ -57,10 +67,14 @@ class Nested(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         code = features
         if self.training:
-            code = features.repeat(self.truncations, 1)
-            kept = torch.multinomial(self.frequencies, len(code), replacement=True) + 1  # truncations N
-            code = self.truncate(code, kept)
+            kept = self.drawn().repeat_interleave(len(features))  # truncations N
+            code = self.truncate(features.repeat(self.truncations, 1), kept)
         return code, code.new_zeros(())
+
+    def drawn(self) -> Tensor:
+        """The k of a step, `truncations` of them in rising order: where a comb of random offset meets their shares."""
+        places = torch.arange(self.truncations, device=self.k.device) + torch.rand(1, device=self.k.device)
+        return self.k[torch.searchsorted(self.shares[:-1], places / self.truncations)]
 
     def truncate(self, codes: Tensor, kept: Tensor | int) -> Tensor:
         """N x size -> N x size of which only the first `kept` are known, one count for all or one a code (N)."""

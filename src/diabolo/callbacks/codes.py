@@ -84,7 +84,7 @@ class Codes(Callback):
 
     @staticmethod
     def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        codes = module.encode(pixels).float()
+        codes = module.encode(module.given(pixels)).float()
         return codes, module.decode(codes)
 
 

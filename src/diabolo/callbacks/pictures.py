@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor
@@ -72,13 +73,20 @@ class Drawing(Callback):
 
 @contextmanager
 def asking(module: LightningModule) -> Iterator[None]:
-    """Evaluation mode, no gradients, and the random state put back afterwards."""
-    training = module.training
+    """Evaluation mode, no gradients, during training the averaged weights where there are any (they are what is kept),
+    and the random state put back afterwards."""
+    training, trainer = module.training, module._trainer
+    callbacks = trainer.callbacks if trainer is not None and trainer.training else []  # type: ignore[attr-defined]
+    averages = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
     module.eval()
+    for average in averages:
+        average.on_validation_epoch_start(module.trainer, module)  # swaps them in, and `..._end` out
     try:
         with torch.no_grad(), torch.random.fork_rng([module.device] if module.device.type == "cuda" else []):
             yield
     finally:
+        for average in averages:
+            average.on_validation_epoch_end(module.trainer, module)
         module.train(training)
 
 

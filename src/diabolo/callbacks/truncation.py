@@ -26,7 +26,7 @@ class Truncation(Callback):
     test images (first row) from ever more numbers (a row per K).
 
     Args:
-        sizes: the Ks; null for every one up to the size of the code.
+        sizes: the Ks; null for those that the bottleneck was trained on.
         images: test images in the picture.
         most_images: PCA is fitted on so many training images at most, spread evenly over them.
 
@@ -48,7 +48,7 @@ class Truncation(Callback):
                 f"the first numbers of a code say nothing by themselves with {type(bottleneck).__name__}: choose"
                 " bottleneck=nested, or drop the callback truncation."
             )
-        self.kept = self.sizes or list(range(1, bottleneck.size + 1))
+        self.kept = self.sizes or bottleneck.sizes
         if self.kept[-1] > bottleneck.size:
             raise ConfigError(f"`sizes` names {self.kept[-1]}, but `bottleneck.size` is {bottleneck.size}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -14,22 +15,22 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from diabolo.report.collect import Run
 from diabolo.report.figures import png as plot_png
 from diabolo.report.plots import plots
-from diabolo.report.sheets import captioned, sheets
+from diabolo.report.sheets import Sheet, captioned
 from diabolo.report.sheets import png as sheet_png
 
 FOLDER = "comparison"
 
 
-def write_board(runs: list[Run], folder: Path) -> None:
-    """Writes all plots and sheets as images of the TensorBoard run `folder`/comparison, in place of earlier ones.
+def write_board(runs: list[Run], folder: Path, sheets: Sequence[Sheet] = ()) -> None:
+    """Writes all plots and the sheets as images of the TensorBoard run `folder`/comparison, in place of earlier ones.
 
-    `tensorboard --logdir FOLDER` then shows them in its Images tab. torch is loaded for the sheets alone.
+    `tensorboard --logdir FOLDER` then shows them in its Images tab.
     """
     place = folder / FOLDER
     for old in place.glob("events.out.tfevents.*"):
         old.unlink()
     pictures = {plot.name: plot_png(plot, dpi=110) for plot in plots(runs)}
-    pictures |= {sheet.name: sheet_png(captioned(sheet)) for sheet in sheets(runs)[0]}
+    pictures |= {sheet.name: sheet_png(captioned(sheet)) for sheet in sheets}
     writer = EventFileWriter(str(place))
     try:
         for name, content in pictures.items():

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -18,6 +19,9 @@ from diabolo.report.losses import compare_losses, matrix, pairs, summary
 from diabolo.report.select import where
 from diabolo.report.table import for_terminal, tabulate, to_markdown, write_csv, write_text
 from diabolo.report.words import say
+
+if TYPE_CHECKING:
+    from diabolo.report.sheets import Sheet
 
 DEFAULT_FOLDERS = ("runs", "sweeps")
 MOST_LINES = 40  # of a table of losses in the terminal
@@ -73,10 +77,15 @@ def compare(arguments: Sequence[str]) -> None:
         ]
         parts += [f"**{title}**\n\n{to_markdown(heads, lines)}" for title, heads, lines in blocks if lines]
         write_text(given.markdown, "\n".join(parts))
+    pictures: tuple[list[Sheet], list[str]] = ([], [])
+    if given.html or given.tensorboard:
+        from diabolo.report.sheets import sheets
+
+        pictures = sheets(runs)  # the one thing that needs torch and the models
     if given.html:
         from diabolo.report.page import write_page
 
-        write_page(runs, skipped, Path(given.html), words, [block for block in blocks if block[2]])
+        write_page(runs, skipped, Path(given.html), words, [block for block in blocks if block[2]], *pictures)
     if given.plots:
         from diabolo.report.plots import write_plots
 
@@ -84,7 +93,7 @@ def compare(arguments: Sequence[str]) -> None:
     if given.tensorboard:
         from diabolo.report.board import write_board
 
-        write_board(runs, Path(given.tensorboard))
+        write_board(runs, Path(given.tensorboard), pictures[0])
 
 
 def add_selection(parser: argparse.ArgumentParser, folders: str = "*") -> None:

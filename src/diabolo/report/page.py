@@ -24,7 +24,7 @@ from PIL import Image
 from diabolo.report.collect import Run, Skipped
 from diabolo.report.figures import COLOURS, ON_BLACK, inline_svg
 from diabolo.report.plots import plots
-from diabolo.report.series import ERROR, chosen, family, number, telling, varying
+from diabolo.report.series import ERROR, chosen, family, telling, varying
 
 CONFIG = ("seed", "bottleneck.size")
 METRICS = (
@@ -61,21 +61,16 @@ def write_page(
     file: Path,
     words: list[str],
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[Any]]]] = (),
-    pictures: bool = True,
+    sheets: Sequence[Sheet] = (),
+    missing: Sequence[str] = (),
 ) -> None:
     """Writes the page to `file`: words, plots, sheets of images, `tables`, the table of all runs, what failed, and how
     it was made.
 
     Args:
         tables: further tables, each a title, a header and rows.
-        pictures: whether to draw the sheets, which loads torch and the best runs' models.
+        sheets, missing: what `diabolo.report.sheets.sheets` gives.
     """
-    drawn: list[Sheet] = []
-    missing: list[str] = []
-    if pictures and any(number(run, ERROR) is not None for run in runs):
-        from diabolo.report.sheets import sheets
-
-        drawn, missing = sheets(runs)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"short": short, "whole": whole, "image": image}
     template = environment.from_string((files("diabolo.report") / "page.html").read_text("utf-8"))
@@ -86,7 +81,7 @@ def write_page(
         words=words,
         colours=(COLOURS, ON_BLACK),
         plots=[(plot, Markup(inline_svg(plot))) for plot in plots(runs)],
-        sheets=drawn,
+        sheets=sheets,
         missing=missing,
         grids=[*(Grid(*table) for table in tables), run_table(runs)],
         unfinished=[run for run in runs if run.state != "done"],
@@ -103,8 +98,8 @@ def run_table(runs: Sequence[Run]) -> Grid:
     """A row a run, by error: what was chosen, the config keys that differ, the metrics that any run has."""
     differing = dict.fromkeys([*CONFIG, *telling(runs), *(key for key in varying(runs) if key.startswith("data."))])
     keys = [key for key in differing if any(run.get(key) is not None for run in runs)]
-    keys += [key for key in METRICS if any(number(run, key) is not None for run in runs)]
-    ordered = sorted(runs, key=lambda run: (math.inf if (error := number(run, ERROR)) is None else error, run.name))
+    keys += [key for key in METRICS if any(run.number(key) is not None for run in runs)]
+    ordered = sorted(runs, key=lambda run: (math.inf if (error := run.number(ERROR)) is None else error, run.name))
     rows = [[family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered]
     return Grid("All runs", ["family", "loss", *keys, "state", "name"], rows, "A click on a column's head sorts by it.")
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, Nu
 
 from diabolo.report.collect import Run
 from diabolo.report.figures import COLOURS, INK, STYLE, Plot, brief, decades, empty_axes, legend, png, svg
-from diabolo.report.series import ERROR, PCA_ERROR, Point, Series, best_by_size, folded, number, series, size
+from diabolo.report.series import ERROR, PCA_ERROR, Point, Series, best_by_size, folded, series, size
 
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"
@@ -166,7 +166,7 @@ def _error_by_class(runs: Sequence[Run]) -> Plot | None:
     having = [run for run in runs if (run.path / "per_image.npz").is_file()]
     rows: list[tuple[str, dict[int, float]]] = []
     names = {run.path: one.label for one in series(runs) for run in one.runs}
-    for run in sorted(best_by_size(having, MOST_CLASS_ROWS), key=lambda run: number(run, ERROR) or 0):
+    for run in sorted(best_by_size(having, MOST_CLASS_ROWS), key=lambda run: run.number(ERROR) or 0):
         means = _class_means(run)
         if means:
             rows.append((brief(f"{names[run.path]} · {size(run):g}"), means))

@@ -11,11 +11,10 @@ from itertools import groupby
 from typing import Any
 
 from diabolo.report.collect import Run
+from diabolo.report.settings import GROUPS
 
 ERROR, PCA_ERROR = "test/mse", "test/pca_mse"
-SILENT = ("seed", "bottleneck.size", "data.root", "data.num_workers", "data.eval_batch_size")  # no other experiment
-SILENT_GROUPS = ("callbacks", "logger", "trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.threads")
-CHOSEN = ("encoder._target_", "decoder._target_", "loss._target_")  # said by family and loss
+SAID = ("bottleneck.size", "encoder._target_", "decoder._target_", "loss._target_")  # by size, family and loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +28,7 @@ class Series:
     @property
     def best(self) -> float:
         """The smallest error, infinite where none was measured."""
-        return min((error for run in self.runs if (error := number(run, ERROR)) is not None), default=math.inf)
+        return min((error for run in self.runs if (error := run.number(ERROR)) is not None), default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Point:
 
 def chosen(run: Run, group: str) -> str:
     """What was chosen in a config group: by the name of its yaml, or else by that of its class."""
-    known = getattr(run, "choices", None) or {}
-    name = known.get(group) or run.config.get(f"callbacks.hparams.params.{group}")
+    name = run.choices.get(group) or run.config.get(f"callbacks.hparams.params.{group}")
     if name is None:
         node = "data.source" if group == "data" else group
         cls = str(run.config.get(f"{node}.dataset", run.config.get(f"{node}._target_", ""))).rpartition(".")[2]
@@ -61,18 +59,10 @@ def family(run: Run) -> str:
     return decoder if decoder == encoder or decoder.startswith(f"{encoder}_") else f"{encoder} + {decoder}"
 
 
-def number(run: Run, key: str) -> float | None:
-    """A metric or config value as a finite float; None where the run has no such number."""
-    value = run.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
 def size(run: Run) -> float | None:
     """How many numbers the code has."""
-    measured = number(run, "code_size")
-    return number(run, "bottleneck.size") if measured is None else measured
+    measured = run.number("code_size")
+    return run.number("bottleneck.size") if measured is None else measured
 
 
 def series(runs: Sequence[Run]) -> list[Series]:
@@ -92,8 +82,8 @@ def folded(one: Series, x_key: str | None = None, y_key: str = ERROR) -> list[Po
     """A series' points by code size; x is the mean of `x_key` over the seeds, or the size itself."""
     measured = []
     for run in one.runs:
-        y, place = number(run, y_key), size(run)
-        x = place if x_key is None else number(run, x_key)
+        y, place = run.number(y_key), size(run)
+        x = place if x_key is None else run.number(x_key)
         if place is not None and x is not None and y is not None and x > 0 and y > 0:
             measured.append((place, x, y))
     points = []
@@ -109,24 +99,23 @@ def best_by_size(runs: Iterable[Run], most: int) -> list[Run]:
     best: dict[tuple[str, float], Run] = {}
     for one in series(list(runs)):
         for run in one.runs:
-            place, error = size(run), number(run, ERROR)
+            place, error = size(run), run.number(ERROR)
             if place is not None and error is not None:
                 key = (one.label, place)
-                if key not in best or error < (number(best[key], ERROR) or 0):
+                if key not in best or error < (best[key].number(ERROR) or 0):
                     best[key] = run
     by_size: dict[float, list[Run]] = defaultdict(list)
-    for run in sorted(best.values(), key=lambda run: number(run, ERROR) or 0):
+    for run in sorted(best.values(), key=lambda run: run.number(ERROR) or 0):
         by_size[size(run) or 0].append(run)
     ranked = [(rank, run) for same in by_size.values() for rank, run in enumerate(same)]
-    ranked.sort(key=lambda entry: (entry[0], number(entry[1], ERROR)))
+    ranked.sort(key=lambda entry: (entry[0], entry[1].number(ERROR)))
     return [run for _, run in ranked[:most]]
 
 
 def varying(runs: Sequence[Run]) -> list[str]:
-    """The config keys in which the runs differ, but for those that make no other experiment."""
-    keys = sorted({key for run in runs for key in run.config})
-    keys = [key for key in keys if key not in (*SILENT, *CHOSEN) and not key.startswith(SILENT_GROUPS)]
-    return [key for key in keys if len({repr(run.config.get(key)) for run in runs}) > 1]
+    """The config keys among the settings in which the runs differ, without those that a series has for itself."""
+    keys = sorted({key for run in runs for key in run.settings}.difference(GROUPS, SAID))
+    return [key for key in keys if len({run.settings.get(key) for run in runs}) > 1]
 
 
 def telling(runs: Sequence[Run]) -> list[str]:
@@ -135,10 +124,10 @@ def telling(runs: Sequence[Run]) -> list[str]:
     groups: dict[Any, list[Run]] = defaultdict(list)
     for run in runs:
         groups[family(run), chosen(run, "loss"), size(run)].append(run)
-    found: dict[tuple[str, ...], str] = {}
+    found: dict[tuple[str | None, ...], str] = {}
     for key in sorted(varying(runs), key=lambda key: (not key.startswith(("model", "data")), len(key), key)):
-        if any(len({repr(run.config.get(key)) for run in same}) > 1 for same in groups.values()):
-            found.setdefault(tuple(repr(run.config.get(key)) for run in runs), key)
+        if any(len({run.settings.get(key) for run in same}) > 1 for same in groups.values()):
+            found.setdefault(tuple(run.settings.get(key) for run in runs), key)
     return sorted(found.values())
 
 

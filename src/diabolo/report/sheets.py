@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from diabolo.report.collect import Run
-from diabolo.report.series import ERROR, PCA_ERROR, best_by_size, chosen, number, series, size
+from diabolo.report.series import ERROR, PCA_ERROR, best_by_size, chosen, series, size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +67,7 @@ def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
 
     Runs on other images get a sheet of their own. A run whose data or checkpoint is gone shows what it drew itself.
     """
-    picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (size(run) or 0, number(run, ERROR) or 0))
+    picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (size(run) or 0, run.number(ERROR) or 0))
     labels = {run.path: one.label for one in series(runs) for run in one.runs}
     captions = {run.path: f"{labels[run.path]} · {size(run):g}" for run in picked}
     groups: dict[str, list[Run]] = defaultdict(list)
@@ -92,12 +92,12 @@ def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
         loaded = [run for run in same if run.path in models]
         if loaded:
             made.append(_contact(loaded, models, data, captions, suffix))
-            made.append(_extremes(min(loaded, key=lambda run: number(run, ERROR) or 0), models, data, captions, suffix))
+            made.append(_extremes(min(loaded, key=lambda run: run.number(ERROR) or 0), models, data, captions, suffix))
     if drawn:
         note = "As these runs drew them: images, reconstructions, error. Their data or checkpoints are no longer there."
         made.append(Sheet("kept_reconstructions", "Reconstructions kept by the runs", note, tuple(drawn), True))
     lines = [
-        Row(captions[run.path], picture, 1, number(run, ERROR))
+        Row(captions[run.path], picture, 1, run.number(ERROR))
         for run in picked
         if (picture := _kept(run, "interpolation")) is not None
     ]
@@ -163,10 +163,10 @@ def _contact(
     for run in runs:
         if (width := int(size(run) or 0)) != before:
             theirs = LinearCode(fitting, width).reconstruct(models[run.path].given(images))
-            rows.append(Row(f"PCA · {width}", strip(_bytes(theirs)), scale, number(run, PCA_ERROR)))
+            rows.append(Row(f"PCA · {width}", strip(_bytes(theirs)), scale, run.number(PCA_ERROR)))
             before = width
         ours = _reconstructed(models[run.path], [images])[0]
-        rows.append(Row(captions[run.path], strip(_bytes(ours)), scale, number(run, ERROR)))
+        rows.append(Row(captions[run.path], strip(_bytes(ours)), scale, run.number(ERROR)))
     note = "The first test images through PCA and the runs; the error is that over the whole test split."
     return Sheet(f"contact_sheet{suffix[0]}", f"The same test images{suffix[1]}", note, tuple(rows))
 
@@ -206,7 +206,7 @@ def _fall_back(
         if picture is None:
             missing.append(f"{run.name}: no picture, since {why}")
         else:
-            drawn.append(Row(captions[run.path], picture, 1, number(run, ERROR)))
+            drawn.append(Row(captions[run.path], picture, 1, run.number(ERROR)))
             missing.append(f"{run.name}: shown as it drew itself, since {why}")
 
 

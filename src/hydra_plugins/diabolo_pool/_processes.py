@@ -2,6 +2,9 @@
 
 The pools of concurrent.futures, joblib and multiprocessing give up, or wait for ever, when a worker is killed. Here
 that costs the job that it had; a new worker takes its place.
+
+All workers are forked from one process, multiprocessing's fork server, which has imported what is heavy and has done
+nothing with it: each starts at once and shares those pages of memory with the others.
 """
 
 from __future__ import annotations
@@ -13,16 +16,18 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
 
 import cloudpickle
 
-SPAWN = multiprocessing.get_context("spawn")
+FORKED = multiprocessing.get_context("forkserver")
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.5  # seconds between looks at whether workers live; a child of a dead worker may hold its pipe open
 GRACE = 30  # seconds that an orphaned worker has for a checkpoint, before it is asked again and then ended
 
@@ -64,10 +69,19 @@ class Pool:
 
     Args:
         work: called in the worker with a job; returns its result and whether the process is fit for another.
-        environments: for each place in the pool what its processes have in their environment from the very start.
+        environments: for each place in the pool what its processes have in their environment. Libraries in `preload`
+            that read it when they are loaded (OpenMP) see that of the first place.
+        preload: modules that the fork server imports. They may start no thread and must leave CUDA alone. There is one
+            server in a process: the first pool that starts a worker has its way.
     """
 
-    def __init__(self, work: Callable[[Any], tuple[Any, bool]], environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        work: Callable[[Any], tuple[Any, bool]],
+        environments: Sequence[Mapping[str, str]],
+        preload: Sequence[str] = (),
+    ) -> None:
+        FORKED.set_forkserver_preload(list(preload))
         self.work = cloudpickle.dumps(work)
         self.places = list(environments)
         self.workers: list[_Worker] = []
@@ -131,7 +145,7 @@ class Pool:
     def _signals(self) -> Iterator[None]:
         handlers = {}
         if threading.current_thread() is threading.main_thread():
-            handlers = {signum: signal.signal(signum, self._stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+            handlers = {signum: signal.signal(signum, self._stop) for signum in STOPPING}
         try:
             yield
         finally:
@@ -151,10 +165,13 @@ class _Worker:
     def __init__(self, place: int, work: bytes, environment: Mapping[str, str]) -> None:
         self.place = place
         self.job: int | None = None
-        self.pipe, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_serve, args=(theirs, work), name=f"diabolo worker {place}")
-        with _environment(environment):
-            self.process.start()
+        self.pipe, theirs = FORKED.Pipe()
+        serving = (theirs, work, os.environ | environment)
+        self.process = FORKED.Process(target=_serve, args=serving, name=f"diabolo worker {place}")
+        resource_tracker.ensure_running()  # the fork server needs it, and its start unblocks the signals
+        with _environment(environment), _blocked(STOPPING):
+            forkserver.ensure_running()
+        self.process.start()
         theirs.close()
 
     @property
@@ -206,7 +223,7 @@ class _Worker:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """For what is started within, `values` stand in the environment: OpenMP reads it when it is loaded."""
+    """For what is started within, `values` stand in the environment."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -219,10 +236,23 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(pipe: Connection, work: bytes) -> None:
+@contextmanager
+def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """What is started within never gets these signals: the fork server has to outlive those to the whole group."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection, work: bytes, environment: Mapping[str, str]) -> None:
     """The worker: does the jobs that come through the pipe until it is closed."""
     os.setpgrp()  # Ctrl-C goes to the parent alone, which asks once; and with it go this worker's own processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    os.environ.clear()
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     do = cloudpickle.loads(work)
     fit = True

@@ -20,7 +20,7 @@ class Progress:
         self.names = names
         self.workers = workers
         self.done = self.failed = 0
-        self.began = time.monotonic()
+        self.began: float | None = None
         self.live: Live | None = None
         said = f"{workers} worker{'s' * (workers != 1)} with {threads} thread{'s' * (threads != '1')} each"
         if names:
@@ -28,7 +28,9 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if console.is_terminal:
-            self.live = Live(get_renderable=lambda: Text(str(self)), console=console, refresh_per_second=2)
+            self.live = Live(
+                get_renderable=lambda: Text(str(self)), console=console, refresh_per_second=2, transient=True
+            )
             self.live.start()
         return self
 
@@ -36,13 +38,17 @@ class Progress:
         if self.live is not None:
             self.live.stop()
 
+    def started(self) -> None:
+        """A job has been started; the first one starts the clock, so that it leaves out what is paid once."""
+        self.began = self.began or time.monotonic()
+
     def ended(self, job: int, ended: JobReturn) -> None:
         if ended.status == JobStatus.COMPLETED:
             self.done += 1
         else:
             self.failed += 1
             reason = " ".join(str(ended._return_value).split())
-            console.print(f"failed: {self.names[job]}: {reason}", soft_wrap=True, markup=False)
+            console.print(f"failed: {self.names[job]}: {reason}", soft_wrap=not console.is_terminal, markup=False)
         if self.live is None:
             console.print(str(self), soft_wrap=True, markup=False)
 
@@ -53,6 +59,8 @@ class Progress:
 
     def __str__(self) -> str:
         ended = self.done + self.failed
+        if self.began is None:
+            return f"0 of {len(self.names)} done, starting"
         running = min(self.workers, len(self.names) - ended)  # a free worker takes the next at once
         counts = f"{self.done} of {len(self.names)} done, {running} running, {self.failed} failed"
         if not ended or ended == len(self.names):

@@ -53,7 +53,7 @@ class PoolLauncher(Launcher):
         """Runs the jobs and returns what became of each, in their order; a job whose process died has failed.
 
         Raises:
-            ConfigError: a number of workers, threads or GPUs that cannot be.
+            ConfigError: a number of workers, threads or GPUs that cannot be; none has been started.
             SystemExit: SIGINT or SIGTERM; the workers have stopped.
         """
         from diabolo.sweep import label
@@ -65,8 +65,10 @@ class PoolLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         environments = self.places(len(job_overrides))
+        if any(environment["CUDA_VISIBLE_DEVICES"] for environment in environments):
+            self.refuse_several_gpus(job_overrides)
         work = Work(self.hydra_context, self.task_function, self.config, self.output, Singleton.get_state())
-        pool = Pool(work, environments)
+        pool = Pool(work, environments, named_modules(self.config))
         returns: dict[int, JobReturn] = {}
         names = [label(overrides, self.config.hydra.overrides.task) for overrides in job_overrides]
         progress = Progress(names, len(environments), environments[0]["OMP_NUM_THREADS"] if environments else "1")
@@ -74,6 +76,7 @@ class PoolLauncher(Launcher):
             with progress:
                 for event in pool.run([(initial_job_idx + i, list(o)) for i, o in enumerate(job_overrides)]):
                     if not isinstance(event, Ended):
+                        progress.started()
                         continue
                     died = isinstance(event.result, Died)
                     ended = _failed(job_overrides[event.job], str(event.result)) if died else event.result
@@ -84,6 +87,17 @@ class PoolLauncher(Launcher):
             progress.say_stopped(str(stopped))
             sys.exit(stopped.exit_code)
         return [returns[i] for i in range(len(job_overrides))]
+
+    def refuse_several_gpus(self, job_overrides: Sequence[Sequence[str]]) -> None:
+        """Raises ConfigError where a job asks for more GPUs than the one that it gets."""
+        from diabolo.errors import ConfigError
+
+        for overrides in job_overrides:
+            if takes_several_gpus(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))):
+                raise ConfigError(
+                    "a run with trainer=ddp takes several GPUs, but the pool gives each run one: take"
+                    " hydra/launcher=basic, or trainer.accelerator=cpu."
+                )
 
     def places(self, jobs: int) -> list[dict[str, str]]:
         """The environment of each worker: its threads and, where there are GPUs, the one it sees."""
@@ -97,10 +111,6 @@ class PoolLauncher(Launcher):
                 raise ConfigError(f"`hydra.launcher.gpus` (= {self.gpus}) is more than the {len(gpus)} that are here.")
             gpus = gpus[: self.gpus]
         per_gpu = whole("hydra.launcher.runs_per_gpu", self.runs_per_gpu)
-        if gpus and str(OmegaConf.select(self.config, "trainer.strategy")).startswith("ddp"):
-            raise ConfigError(
-                "a run with trainer=ddp takes several GPUs, but the pool gives each run one: take hydra/launcher=basic."
-            )
         default = len(gpus) * per_gpu or cores
         workers = default if self.workers is None else whole("hydra.launcher.workers", self.workers)
         workers = min(workers, len(gpus) * per_gpu or workers)
@@ -111,6 +121,25 @@ class PoolLauncher(Launcher):
         return [
             shared | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)] if gpus else ""} for i in range(min(workers, jobs))
         ]
+
+
+def takes_several_gpus(config: DictConfig) -> bool:
+    strategy, accelerator, devices = (
+        OmegaConf.select(config, f"trainer.{key}") for key in ("strategy", "accelerator", "devices")
+    )
+    return str(strategy).startswith("ddp") and accelerator != "cpu" and devices != 1
+
+
+def named_modules(config: Any) -> list[str]:
+    """The modules of diabolo, and of what it is made of, that a config names: what is heavy about a run to import."""
+    plain = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
+    if isinstance(plain, list):
+        return sorted({name for value in plain for name in named_modules(value)})
+    if not isinstance(plain, dict):
+        return []
+    target = str(plain.get("_target_"))
+    own = [target.rpartition(".")[0]] if target.startswith(("diabolo.", "lightning.", "torch.")) else []
+    return sorted({*own, *named_modules(list(plain.values()))})
 
 
 def visible_gpus() -> list[str]:
@@ -136,7 +165,8 @@ class Work:
         self.singletons = singletons
 
     def __call__(self, job: tuple[int, list[str]]) -> tuple[JobReturn, bool]:
-        """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other."""
+        """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other; so
+        it is after a lack of memory, which the process may still hold."""
         number, overrides = job
         setup_globals()
         Singleton.set_state(self.singletons)
@@ -155,7 +185,9 @@ class Work:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        return _sendable(ended), ended.status == JobStatus.COMPLETED or isinstance(ended._return_value, ValueError)
+        failure = ended._return_value
+        mere_mistake = isinstance(failure, ValueError) and not isinstance(failure, MemoryError)
+        return _sendable(ended), ended.status == JobStatus.COMPLETED or mere_mistake
 
 
 def _print_to(path: Path) -> None:
