@@ -68,7 +68,8 @@ class PoolLauncher(Launcher):
         if any(environment["CUDA_VISIBLE_DEVICES"] for environment in environments):
             self.refuse_several_gpus(job_overrides)
         work = Work(self.hydra_context, self.task_function, self.config, self.output, Singleton.get_state())
-        pool = Pool(work, environments, named_modules(self.config))
+        several = str(OmegaConf.select(self.config, "trainer.strategy")).startswith("ddp")  # processes of their own
+        pool = Pool(work, environments, [] if several else named_modules(self.config))
         returns: dict[int, JobReturn] = {}
         names = [label(overrides, self.config.hydra.overrides.task) for overrides in job_overrides]
         progress = Progress(names, len(environments), environments[0]["OMP_NUM_THREADS"] if environments else "1")
