@@ -281,6 +281,8 @@ SETTINGS = {
     "lenet_classifier_small": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10} | OPEN_RATE,
     "lenet_autoencoder": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
     "lenet_wide": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
+    "lenet_autoencoder_batch_128": {"data.batch_size": 128},
+    "lenet_wide_batch_128": {"data.batch_size": 128},
 }
 
 
