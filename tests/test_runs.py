@@ -201,6 +201,7 @@ def test_what_was_chosen_of_each_group_is_recorded_and_kept_on_continuing(diabol
     assert set(chosen) == {
         "data",
         "corruption",
+        "penalty",
         "encoder",
         "bottleneck",
         "decoder",
