@@ -7,6 +7,7 @@ from diabolo.bottlenecks.nested import Nested
 from diabolo.build import build_module
 from diabolo.config import compose_config
 from diabolo.errors import ConfigError
+from diabolo.module import geometric_mean
 
 CODES = torch.arange(1.0, 9).view(2, 4)
 
@@ -63,6 +64,15 @@ def test_lost_numbers_are_estimated_from_the_known_ones_alone():
     other = torch.cat([CODES[:, :2], torch.randn(2, 2)], 1)
     assert torch.equal(bottleneck.truncate(other, 2), ours)
     assert torch.equal(bottleneck.truncate(CODES, 4), CODES)
+
+
+def test_losses_are_brought_together_by_what_they_change_relative_to_themselves():
+    losses = [torch.tensor(value, requires_grad=True) for value in (4.0, 1.0)]
+    mean = geometric_mean(losses)
+    assert float(mean.detach()) == pytest.approx(2)
+    relative = [float(g * loss.detach()) for g, loss in zip(torch.autograd.grad(mean, losses), losses, strict=True)]
+    assert relative == pytest.approx([1, 1])
+    assert geometric_mean(losses[:1]) is losses[0]
 
 
 def test_the_loss_is_the_geometric_mean_over_the_truncations():

@@ -45,7 +45,7 @@ class Nested(nn.Module):
         sizes: Sequence[int] | None = None,
         power: float = 0.0,
         truncations: int = 4,
-        hidden: int = 128,
+        hidden: int = 256,
     ) -> None:
         super().__init__()
         self.size = self.in_features = whole("size", size)
