@@ -10,7 +10,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from diabolo.callbacks.captions import plotted
+from diabolo.callbacks.captions import labelled, plotted
 from diabolo.callbacks.pictures import data_of, rows, save, tensorboard
 from diabolo.errors import ConfigError, whole, wholes
 from diabolo.pca import LinearCode, fitting_images
@@ -22,8 +22,8 @@ class Truncation(Callback):
     """Logs `test/mse_at/K` and `test/pca_mse_at/K`: the MSE of the test images, per pixel in [0, 1], from the first K
     numbers of their codes, and that of PCA with K components, fitted on the training images.
 
-    The kept weights are measured. `pictures/mse_at/final.png` is the curve, `pictures/truncations/final.png` the first
-    test images (first row) from ever more numbers (a row per K).
+    The kept weights are measured. `pictures/mse_at/final.png` is the curve, `pictures/truncations/final.png` the
+    first test images, in the first row, from ever more numbers, in a row per K.
 
     Args:
         sizes: the Ks; null for those that the bottleneck was trained on.
@@ -82,6 +82,7 @@ class Truncation(Callback):
         with torch.no_grad():
             codes = pl_module.encode(pixels).float()  # type: ignore[operator]
             lines = rows([pixels.float() / 255, *self._truncated(pl_module, codes)])
+        lines = labelled(lines, ["image", *(f"first {size}" for size in self.kept)])
         for name, picture in ((NAME, self._curve()), ("truncations", lines)):
             drawn = (picture * 255).round().byte()
             if writer is not None:
@@ -94,7 +95,7 @@ class Truncation(Callback):
 
     def _curve(self) -> Tensor:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import NullLocator, ScalarFormatter
+        from matplotlib.ticker import NullLocator, StrMethodFormatter
 
         figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
         axes = figure.subplots()
@@ -104,7 +105,8 @@ class Truncation(Callback):
         ticks = [size for size in (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128) if size <= self.kept[-1]]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
         axes.set_title("Error against code size, from one nested run")
         axes.legend(frameon=False)
         axes.grid(alpha=0.3, which="both")
