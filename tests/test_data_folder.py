@@ -209,7 +209,7 @@ def test_streamed_images_are_trained_on_as_those_in_memory(tmp_path):
         def source(**arguments):
             return folder_images(**arguments, memory_limit=memory_limit)
 
-        data = ImageData(source, (3, 8, 8), str(tmp_path), batch_size=4, num_workers=1, seed=3)
+        data = ImageData(source, (3, 8, 8), str(tmp_path), batch_size=4, num_workers=1, seed=3, block=1)
         data.setup()
         return data
 

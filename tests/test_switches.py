@@ -29,7 +29,7 @@ def test_a_reconstruction_uses_the_switches_and_a_code_alone_the_corners():
     assert torch.equal(model.decode(codes), corners.decode(codes))
     assert not torch.allclose(model.reconstruct(batch), model.decode(codes))
     assert torch.equal(corners.reconstruct(batch), corners.decode(codes))
-    raw, code, _ = model.autoencoder(batch)
+    raw, code, *_ = model.autoencoder(batch)
     assert torch.equal(raw.sigmoid(), model.reconstruct(batch))
     assert torch.equal(code, codes)
 

@@ -30,7 +30,7 @@ def histogram(scores: Tensor, anomalous: Tensor) -> Tensor:
             label = f"{kind}, {int(which.sum()):,} images"
             axes.hist(scores[which].numpy(), edges.tolist(), density=True, color=colour, alpha=0.55, label=label)
         axes.set(xlabel="score: mean squared error of the reconstruction", ylabel="density", xlim=(0, edges[-1]))
-        axes.legend()
+        axes.legend(loc="upper right")
         return _picture(figure)
 
 

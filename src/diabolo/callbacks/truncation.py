@@ -108,6 +108,6 @@ class Truncation(Callback):
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
         axes.set_title("Error against code size, from one nested run")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")
         axes.grid(alpha=0.3, which="both")
         return plotted(figure)
