@@ -271,6 +271,7 @@ def test_a_preset_has_the_published_code_and_output(experiment, size, output):
 
 NORMALISED = {"data.mean": 0.1307, "data.std": 0.3081}
 OPEN_RATE = {"scheduler._target_": "diabolo.schedulers.one_cycle"}  # and published without
+ANNEALED = {"scheduler._target_": "diabolo.schedulers.cosine"}
 BY_DECAY = {"optimizer.weight_decay": 1e-5}
 SETTINGS = {
     "transpose_conv": {"data.limit": 4096, "data.batch_size": 64, "seed": 42, "data.mean": None} | BY_DECAY,
@@ -281,8 +282,8 @@ SETTINGS = {
     "lenet_classifier_small": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10} | OPEN_RATE,
     "lenet_autoencoder": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
     "lenet_wide": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
-    "lenet_autoencoder_batch_128": {"data.batch_size": 128},
-    "lenet_wide_batch_128": {"data.batch_size": 128},
+    "lenet_autoencoder_annealed": {"data.batch_size": 128} | ANNEALED,
+    "lenet_wide_annealed": {"data.batch_size": 128} | ANNEALED,
 }
 
 

@@ -76,7 +76,7 @@ def test_every_row_is_of_a_preset_and_every_size_is_swept():
         **dict.fromkeys(("fc_hidden_sizes", "fc_hidden_sizes_corrected"), 4),
         **dict.fromkeys(("lenet_classifier", "lenet_classifier_small"), 1),
         **dict.fromkeys(("lenet_autoencoder", "lenet_wide"), 2),
-        **dict.fromkeys(("lenet_autoencoder_batch_128", "lenet_wide_batch_128"), 1),
+        **dict.fromkeys(("lenet_autoencoder_annealed", "lenet_wide_annealed"), 1),
     }
 
 
