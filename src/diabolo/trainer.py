@@ -158,4 +158,4 @@ class Compile(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            pl_module.autoencoder.compile()  # type: ignore[union-attr]
+            pl_module.trained().compile()  # type: ignore[operator]
