@@ -1,6 +1,5 @@
-"""What a training process asks of the machine, seen in a fresh process."""
+"""The memory of a training process, seen in a fresh one."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -11,7 +10,7 @@ FAULTS = """
 import resource, sys
 from diabolo import machine
 if sys.argv[1] == "settled":
-    machine.settle()
+    machine.keep_freed_memory()
 import torch
 torch.set_num_threads(1)
 net = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 3, padding=1))
@@ -35,14 +34,3 @@ def faults(how: str) -> int:
 def test_memory_that_was_freed_is_used_again():
     assert faults("settled") < 100
     assert faults("as it is") > 1000
-
-
-def test_threads_wait_asleep_unless_the_user_says_otherwise(monkeypatch):
-    from diabolo.machine import wait_asleep
-
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    wait_asleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    wait_asleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -1,25 +1,8 @@
-"""What a process that trains asks of the machine, before torch is imported."""
+"""How a process that trains gets its memory."""
 
 import ctypes
-import os
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
-
-
-def settle() -> None:
-    """Settles how this process waits for its threads and how it gets its memory. What the user's environment says of
-    the first is left alone."""
-    wait_asleep()
-    keep_freed_memory()
-
-
-def wait_asleep() -> None:
-    """Has OpenMP's threads sleep while they wait for one another, instead of spinning.
-
-    Beside one other busy process a spinning thread keeps the very core that the thread it waits for is waiting for.
-    Without effect where torch has been imported.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def keep_freed_memory() -> bool:

@@ -21,7 +21,7 @@ from diabolo.config import chosen, explain, register_resolvers, resolved
 from diabolo.continuing import refuse_done, revised
 from diabolo.errors import ConfigError, out_of_memory
 from diabolo.launch import LAUNCHED, LaunchFailed, is_needed, launch
-from diabolo.machine import settle
+from diabolo.machine import keep_freed_memory
 from diabolo.runs import RunFolder, unwritable
 from diabolo.sweep import done, place, wait_for
 
@@ -109,10 +109,10 @@ def train(
         SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
             lies there if training had begun.
     """
-    settle()
-    from diabolo.recording import GivenUp, SignalStop, Stopped  # imports torch
+    from diabolo.recording import GivenUp, SignalStop, Stopped
     from diabolo.terminal import logging_to, short
 
+    keep_freed_memory()
     rank = int(os.environ.get("LOCAL_RANK", "0"))
     if rank:  # a helper of another process, which keeps the run folder
         with (
