@@ -23,9 +23,9 @@ def test_it_asks_the_encoder_for_as_many_numbers_as_its_size():
     assert (Vector(7).size, Vector(7).in_features) == (7, 7)
 
 
-def test_the_penalty_is_a_zero_of_the_codes_type():
-    _, penalty = Vector(3)(FEATURES.bfloat16())
-    assert (penalty.shape, penalty.item(), penalty.dtype) == ((), 0.0, torch.bfloat16)
+def test_there_is_no_penalty():
+    _, penalty = Vector(3)(FEATURES)
+    assert penalty is None
 
 
 @pytest.mark.parametrize("size", [0, -3, "abc", 2.5, True, None])

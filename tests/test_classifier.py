@@ -38,7 +38,7 @@ def test_two_epochs_equal_a_plain_loop_bit_for_bit(run, data):
     images, labels = data.images("train").float() / 255, data.labels("train")
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.005)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.005, fused=True)
     for epoch in range(2):
         order = torch.randperm(86, generator=torch.Generator().manual_seed(epoch))
         for batch in order.split(32):

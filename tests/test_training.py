@@ -49,7 +49,7 @@ class Plain:
         self.network = nn.Sequential(encoder, decoder, nn.Sigmoid())
         self.averages = [p.detach().clone() for p in self.network.parameters()]
         self.losses = []
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=0.005)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=0.005, fused=True)
         step = 0
         for epoch in range(epochs):
             order = torch.randperm(86, generator=torch.Generator().manual_seed(epoch))  # seed 0

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from diabolo.errors import ConfigError, choice
 from diabolo.layers import ACTIVATIONS, activation
+from diabolo.penalties import total
 from diabolo.upsampling import Switched, Switches
 
 
@@ -16,7 +17,7 @@ class Pass(NamedTuple):
 
     raw: Tensor  # N x C x H x W, float32, before the output activation
     code: Tensor  # N x size
-    penalty: Tensor  # scalar, to be added to the loss
+    penalty: Tensor | None  # scalar, to be added to the loss
     features: Tensor  # N x in_features, what the bottleneck was given
 
 
@@ -78,7 +79,7 @@ class Autoencoder(nn.Module):
         features = _through(self.encoder, images, switches)
         code, penalty = self.bottleneck(features)
         if self.penalty is not None:
-            penalty = penalty + self.penalty(images, code, self.encode)
+            penalty = total(penalty, self.penalty(images, code, self.encode))
         return Pass(_through(self.decoder, code, switches).float(), code, penalty, features)
 
     @property

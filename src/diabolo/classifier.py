@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from diabolo.errors import ConfigError, whole
 from diabolo.learner import Batch, Learner
+from diabolo.penalties import total
 from diabolo.pixels import PixelScale
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ class Classifier(nn.Module):
         """N x size -> logits, N x classes, float32."""
         return self.head(code).float()
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """N x C x H x W in the network's scale -> logits, and what is added to the loss, a scalar."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """N x C x H x W in the network's scale -> logits, and what is added to the loss, if anything: a scalar."""
         code, penalty = self.bottleneck(self.encoder(images))
         if self.penalty is not None:
-            penalty = penalty + self.penalty(images, code, self.encode)
+            penalty = total(penalty, self.penalty(images, code, self.encode))
         return self.decode(code), penalty
 
 
@@ -169,10 +170,10 @@ class ClassifierModule(Learner):
 
     # ---- inside ----
 
-    def _objective(self, logits: Tensor, penalty: Tensor, labels: Tensor) -> Tensor:
+    def _objective(self, logits: Tensor, penalty: Tensor | None, labels: Tensor) -> Tensor:
         """Cross-entropy in nats plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(logits.device.type, enabled=False):
-            return F.cross_entropy(logits, labels) + penalty.float()
+            return total(F.cross_entropy(logits, labels), penalty)
 
     def _measure(self, split: str, batch: Batch) -> None:
         images, labels = batch

@@ -6,6 +6,7 @@ output activation, which then has to be a sigmoid. `reduction` is "mean" (over a
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -27,28 +28,28 @@ class PixelLoss(nn.Module):
 
     on_logits: ClassVar[bool] = False
 
-    def __init__(self, pixelwise: Callable[[Tensor, Tensor], Tensor], reduction: str) -> None:
+    def __init__(self, reduced: Callable[..., Tensor], reduction: str) -> None:
         super().__init__()
-        self.pixelwise = pixelwise
+        self.reduced = reduced
         self.reduction = choice("reduction", reduction, REDUCTIONS)
 
     def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        losses = self.pixelwise(reconstruction, images)
-        return losses.mean() if self.reduction == "mean" else losses.sum() / len(images)
+        loss = self.reduced(reconstruction, images, reduction=self.reduction)
+        return loss if self.reduction == "mean" else loss / len(images)
 
 
 class MSE(PixelLoss):
     """Squared error."""
 
     def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(lambda x, y: F.mse_loss(x, y, reduction="none"), reduction)
+        super().__init__(F.mse_loss, reduction)
 
 
 class MAE(PixelLoss):
     """Absolute error (L1)."""
 
     def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(lambda x, y: F.l1_loss(x, y, reduction="none"), reduction)
+        super().__init__(F.l1_loss, reduction)
 
 
 class Huber(PixelLoss):
@@ -57,7 +58,7 @@ class Huber(PixelLoss):
     def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
         if not delta > 0:
             raise ConfigError(f"`delta` (= {delta}) must be above 0.")
-        super().__init__(lambda x, y: F.huber_loss(x, y, reduction="none", delta=delta), reduction)
+        super().__init__(partial(F.huber_loss, delta=delta), reduction)
 
 
 class SmoothL1(PixelLoss):
@@ -66,7 +67,7 @@ class SmoothL1(PixelLoss):
     def __init__(self, beta: float = 1.0, reduction: str = "mean") -> None:
         if not beta > 0:
             raise ConfigError(f"`beta` (= {beta}) must be above 0.")
-        super().__init__(lambda x, y: F.smooth_l1_loss(x, y, reduction="none", beta=beta), reduction)
+        super().__init__(partial(F.smooth_l1_loss, beta=beta), reduction)
 
 
 class BCE(PixelLoss):
@@ -75,7 +76,7 @@ class BCE(PixelLoss):
     on_logits = True
 
     def __init__(self, reduction: str = "mean") -> None:
-        super().__init__(lambda x, y: F.binary_cross_entropy_with_logits(x, y, reduction="none"), reduction)
+        super().__init__(F.binary_cross_entropy_with_logits, reduction)
 
 
 class SSIM(nn.Module):

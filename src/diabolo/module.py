@@ -12,6 +12,7 @@ from diabolo.epoch_loss import ADVICE
 from diabolo.errors import ConfigError, Diverged
 from diabolo.learner import Batch, Learner
 from diabolo.metrics import Collected, Yardstick, ssim_per_image
+from diabolo.penalties import total
 from diabolo.pixels import PixelScale
 
 Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
@@ -123,7 +124,7 @@ class AutoencoderModule(Learner):
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
             losses = [self.loss(part, target) for part in reconstruction.split(len(target))]  # one a code of each image
-            return geometric_mean(losses) + out.penalty.float()
+            return total(geometric_mean(losses), out.penalty)
 
     def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])
@@ -138,8 +139,9 @@ class AutoencoderModule(Learner):
             alone = (self.decode(out.code) - theirs).square().mean()
             self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
-        if self.autoencoder.has_diagnostics or self.autoencoder.penalty is not None:
+        if self.autoencoder.has_diagnostics:
             self.features.update(out.features)
+        if out.penalty is not None:
             self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
         return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
 

@@ -1,7 +1,7 @@
 """Bottlenecks: what stands between the encoder's last numbers and the code.
 
 A bottleneck has `size`, the length of the code, and `in_features`, how many numbers it asks of the encoder. It returns
-the code and a penalty to be added to the loss (0 where there is none). In training it may return several codes an
+the code and a penalty to be added to the loss, or None. In training it may return several codes an
 image, those of all images one time after the other, whose losses the module brings together by their geometric mean; in
 evaluation it is one, and the same every time.
 
@@ -29,6 +29,5 @@ class Vector(nn.Module):
         self.size = self.in_features = whole("size", size)
         self.activation = make_activation(activation)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.activation(features)
-        return code, code.new_zeros(())
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
+        return self.activation(features), None

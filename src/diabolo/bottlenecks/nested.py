@@ -64,12 +64,12 @@ class Nested(nn.Module):
             else None
         )
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
         code = features
         if self.training:
             kept = self.drawn().repeat_interleave(len(features))  # truncations N
             code = self.truncate(features.repeat(self.truncations, 1), kept)
-        return code, code.new_zeros(())
+        return code, None
 
     def drawn(self) -> Tensor:
         """The k of a step, `truncations` of them in rising order: where a comb of random offset meets their shares."""

@@ -133,9 +133,9 @@ class FiniteScalar(Quantised):
         super().__init__(size, len(levels), prod(levels))
         self.quantiser = _library().FSQ(levels, return_indices=False)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         vectors = self.quantiser.quantize(features.float().unflatten(1, (-1, self.dim)))
-        return vectors.flatten(1).to(features.dtype), features.new_zeros(())
+        return vectors.flatten(1).to(features.dtype), None
 
     def indices(self, vectors: Tensor) -> Tensor:
         half = self.quantiser._levels // 2

@@ -21,8 +21,8 @@ class TopK(nn.Module):
         if k > size:
             raise ConfigError(f"`k` (= {k}) must not exceed `size` (= {size}): so many numbers there are to keep.")
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return self.nearest(features), features.new_zeros(())
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
+        return self.nearest(features), None
 
     def nearest(self, codes: Tensor) -> Tensor:
         kept = codes.topk(self.k, dim=1)
@@ -49,11 +49,11 @@ class Noisy(nn.Module):
         self.noise = positive("noise", noise)
         self.normalise = nn.BatchNorm1d(size, affine=False)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
         code = self.normalise(features)
         if self.training:
             code = code + self.noise * torch.randn_like(code)
-        return code, code.new_zeros(())
+        return code, None
 
     def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
         """`bits`: what the units' channels could carry at the variances that the codes have; the same per unit."""
