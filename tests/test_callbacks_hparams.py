@@ -28,8 +28,10 @@ def test_the_row_has_the_runs_parameters(run):
     found = {name: value.number_value or value.string_value for name, value in values.items()}
     assert found == {
         "data": "digits",
+        "corruption": "none",
         "encoder": "fc",
         "bottleneck": "vector",
+        "penalty": "none",
         "decoder": "fc",
         "loss": "mae",
         "optimizer": "adam",

@@ -56,6 +56,18 @@ def test_seeds_are_folded_and_other_differences_make_lines_of_their_own():
     assert sorted(one.data for one in series(limited)) == ["limit=100", "limit=None"]
 
 
+def test_a_nested_run_has_a_point_for_each_of_its_sizes():
+    runs = [made(size=8, seed=seed, mse=0.1) for seed in (0, 1)]
+    for run, offset in zip(runs, (0.0, 0.02), strict=True):
+        run.metrics |= {f"test/mse_at/{k}": 0.8 / k + offset for k in (2, 8)}
+        run.metrics |= {"test/pca_mse": 0.2, "test/pca_mse_at/2": 0.5, "test/pca_mse_at/8": 0.2}
+    (one,) = series(runs)
+    assert [(p.size, p.x, p.count) for p in folded(one)] == [(2, 2, 2), (8, 8, 2)]
+    assert [p.mean for p in folded(one)] == pytest.approx([0.41, 0.11])
+    assert [(p.size, p.mean) for p in folded(one, y_key="test/pca_mse")] == [(2, 0.5), (8, 0.2)]
+    assert [p.size for p in folded(one, "code_size")] == [8], "other axes have a value a run"
+
+
 def test_runs_without_a_number_make_no_point():
     runs = [made(mse=None), made(mse=float("nan")), made(mse=0.0), made(mse=0.5)]
     assert [p.mean for p in folded(series(runs)[0])] == [0.5]

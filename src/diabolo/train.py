@@ -237,7 +237,7 @@ def _headline(module: Learner, data: ImageData, run: RunFolder) -> str:
     size: int = network.code_size  # type: ignore[assignment]
     parameters = sum(p.numel() for p in network.parameters())
     return (
-        f"{shape} images ({counts}), a code of {size} ({prod(data.image_shape) / size:.0f}:1),"
+        f"{shape} images ({counts}), a code of {size} ({prod(data.image_shape) / size:.4g}:1),"
         f" {parameters:,} parameters -> {short(run.path)}"
     )
 

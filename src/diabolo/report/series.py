@@ -79,13 +79,17 @@ def series(runs: Sequence[Run]) -> list[Series]:
 
 
 def folded(one: Series, x_key: str | None = None, y_key: str = ERROR) -> list[Point]:
-    """A series' points by code size; x is the mean of `x_key` over the seeds, or the size itself."""
+    """A series' points by code size; x is the mean of `x_key` over the seeds, or the size itself: a nested run then has
+    a point for each of its sizes."""
     measured = []
     for run in one.runs:
-        y, place = run.number(y_key), size(run)
-        x = place if x_key is None else run.number(x_key)
-        if place is not None and x is not None and y is not None and x > 0 and y > 0:
-            measured.append((place, x, y))
+        ys = {size(run): run.number(y_key)}
+        if x_key is None:
+            ys |= {float(key.rpartition("/")[2]): run.number(key) for key in run.metrics if key.startswith(f"{y_key}_at/")}
+        for place, y in ys.items():
+            x = place if x_key is None else run.number(x_key)
+            if place is not None and x is not None and y is not None and x > 0 and y > 0:
+                measured.append((place, x, y))
     points = []
     for place, same in groupby(sorted(measured), key=lambda one: one[0]):
         _, xs, ys = zip(*same, strict=True)
