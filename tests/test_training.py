@@ -197,15 +197,17 @@ def test_bf16_trains_in_bf16_with_a_loss_in_float32(run, trained):
 
 
 def test_compile_is_asked_for_once_and_leaves_the_names(trained, run, monkeypatch):
-    compiled = []
-    monkeypatch.setattr("torch.compile", lambda call, *_, **__: compiled.append(call) or call)
+    modes = []
+    monkeypatch.setattr("torch.compile", lambda call, mode: modes.append(mode) or call)
     assert same(weights(trained(*BARE, "trainer.compile=true")), weights(run))
-    assert len(compiled) == 1
+    assert same(weights(trained(*BARE, "trainer.compile=reduce-overhead")), weights(run))
+    assert modes == ["default", "reduce-overhead"]
 
 
 @pytest.mark.slow  # needs a C++ compiler
-def test_a_compiled_network_trains_to_the_same_weights(trained, run):
-    compiled = trained(*BARE, "trainer.compile=true")
+@pytest.mark.parametrize("mode", ["true", "reduce-overhead"])
+def test_a_compiled_network_trains_to_the_same_weights(trained, run, mode):
+    compiled = trained(*BARE, f"trainer.compile={mode}")
     for ours, theirs in zip(weights(compiled), weights(run), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
     assert load(compiled.path).autoencoder.code_size == 4

@@ -14,6 +14,7 @@ from diabolo.errors import ConfigError, choice, positive, whole
 from diabolo.yardstick import direction
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 
 def make_trainer(
@@ -30,7 +31,7 @@ def make_trainer(
     gradient_clip: float | None = None,
     early_stopping: int | None = None,
     ema: float | None = None,
-    compile: bool = False,
+    compile: bool | str = False,
     monitor: str = "val/mse",
     threads: int | None = None,
 ) -> Trainer:
@@ -44,7 +45,7 @@ def make_trainer(
         gradient_clip: the gradient's largest norm.
         early_stopping: epochs without a better `monitor` after which training stops.
         ema: decay of an exponential moving average of the weights, which is then validated, tested and kept.
-        compile: `torch.compile` the network, in place.
+        compile: `torch.compile` the network, in place; a string is the mode, e.g. "reduce-overhead" for CUDA graphs.
         monitor: what the best checkpoint is best in: the least error, or the highest PSNR or SSIM.
         threads: of torch on the CPU; null leaves torch's choice.
 
@@ -65,8 +66,8 @@ def make_trainer(
     switches: list[Callback] = []
     if gradient_clip is not None:
         switches.append(ClipGradients(positive("trainer.gradient_clip", gradient_clip)))
-    if not isinstance(compile, bool):
-        raise ConfigError(f"`trainer.compile` (= {compile!r}) must be true or false.")
+    if not isinstance(compile, bool) and compile not in COMPILE_MODES:
+        raise ConfigError(f"`trainer.compile` (= {compile!r}) must be true, false or one of {', '.join(COMPILE_MODES)}.")
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         whole("trainer.devices", devices)
     if devices != 1 and strategy == "auto":
@@ -81,7 +82,7 @@ def make_trainer(
     if ema is not None:
         switches.append(EMA(ema))
     if compile:
-        switches.append(Compile())
+        switches.append(Compile("default" if compile is True else compile))
     if early_stopping is not None:
         patience = whole("trainer.early_stopping", early_stopping)
         switches.append(EarlyStopping(monitor, patience=patience, mode=direction(monitor), check_finite=False))
@@ -156,6 +157,9 @@ class ClipGradients(Callback):
 class Compile(Callback):
     """Compiles the network in place before training; the names in checkpoints stay as they are."""
 
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            pl_module.trained().compile()  # type: ignore[operator]
+            pl_module.trained().compile(mode=self.mode)  # type: ignore[operator]
