@@ -84,7 +84,7 @@ def test_a_lenet_of_several_convolutions_a_stage_restores_any_image():
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), WITH_HEAD)
-@pytest.mark.parametrize("head", ["linear", "conv", "spatial"])
+@pytest.mark.parametrize("head", ["linear", "mlp", "conv", "spatial"])
 def test_every_head_makes_a_code_and_images_of_it(encoder, decoder, head):
     config = pair_config(encoder, decoder).copy()
     for part in (config.encoder, config.decoder):
@@ -147,6 +147,18 @@ def test_the_linear_and_the_conv_head_have_equally_many_weights():
     assert of(linear.encoder, nn.Linear, "in_features") == [64 * 4 * 4]
     assert of(conv.encoder, nn.Conv2d, "kernel_size")[-1] == (4, 4)
     assert of(conv.decoder, nn.ConvTranspose2d, "kernel_size")[0] == (4, 4)
+
+
+@pytest.mark.parametrize("model", ["conv_transpose", "conv_upsample", "residual"])
+def test_the_mlp_head_goes_through_its_hidden_layers(model):
+    mlp = made(f"model={model}", "model.head=mlp", "model.hidden=[20,10]", "model.norm=batch", "bottleneck.size=3")
+    maps = of(mlp.encoder, nn.Linear, "in_features")[0]
+    assert of(mlp.encoder, nn.Linear, "in_features") == [maps, 20, 10]
+    assert of(mlp.encoder, nn.Linear, "out_features") == [20, 10, 3]
+    assert of(mlp.decoder, nn.Linear, "out_features") == [10, 20, maps]
+    assert of(mlp, nn.BatchNorm1d, "num_features") == [20, 10, 10, 20]
+    linear = made(f"model={model}", "model.head=linear", "model.hidden=[20,10]")
+    assert of(linear.encoder, nn.Linear, "in_features") == [maps]
 
 
 # ---- each knob changes what it is named after ----
@@ -253,7 +265,7 @@ def test_a_residual_block_adds_to_what_it_is_given():
         ([CONV, "model.channels=[]"], r"`channels` .= \[\]. must be a list of whole numbers"),
         ([CONV, "model.channels=16"], "`channels` .= 16. must be a list of whole numbers"),
         ([FC, "model.hidden=[0]"], r"`hidden\[0\]` .= 0. must be a whole number of at least 1"),
-        ([CONV, "model.head=flat"], "`head` .= 'flat'. must be one of linear, conv, spatial"),
+        ([CONV, "model.head=flat"], "`head` .= 'flat'. must be one of linear, mlp, conv, spatial"),
         ([POOLED, "model.pool=min"], "`pool` .= 'min'. must be one of max, average"),
         ([RESIDUAL, "model.blocks=-1"], "`blocks` .= -1. must be a whole number of at least 0"),
     ],

@@ -67,7 +67,9 @@ def make_trainer(
     if gradient_clip is not None:
         switches.append(ClipGradients(positive("trainer.gradient_clip", gradient_clip)))
     if not isinstance(compile, bool) and compile not in COMPILE_MODES:
-        raise ConfigError(f"`trainer.compile` (= {compile!r}) must be true, false or one of {', '.join(COMPILE_MODES)}.")
+        raise ConfigError(
+            f"`trainer.compile` (= {compile!r}) must be true, false or one of {', '.join(COMPILE_MODES)}."
+        )
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         whole("trainer.devices", devices)
     if devices != 1 and strategy == "auto":

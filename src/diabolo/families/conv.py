@@ -23,6 +23,7 @@ class ConvEncoder(nn.Sequential):
         channels: Sequence[int] = (16, 32),
         kernel: int = 3,
         head: str = "linear",
+        hidden: Sequence[int] = (256,),
         activation: str = "relu",
         norm: str = "none",
     ) -> None:
@@ -32,7 +33,7 @@ class ConvEncoder(nn.Sequential):
         for width, after in pairwise(widths):
             self.append(nn.Conv2d(width, after, kernel, STRIDE, padding))  # N x channels x ceil(H/2) x ceil(W/2)
             self.extend(finish(after, norm, activation))
-        self.extend(to_code(head, widths[-1], sizes[-1], out_features))  # N x out_features
+        self.extend(to_code(head, (widths[-1], *sizes[-1]), out_features, hidden, norm, activation))  # N x out_features
 
 
 class ConvTransposeDecoder(nn.Sequential):
@@ -45,12 +46,16 @@ class ConvTransposeDecoder(nn.Sequential):
         channels: Sequence[int] = (16, 32),
         kernel: int = 3,
         head: str = "linear",
+        hidden: Sequence[int] = (256,),
         activation: str = "relu",
         norm: str = "none",
     ) -> None:
         padding = (whole("kernel", kernel, 2) - 1) // 2
         widths, sizes = plan(image_shape, channels, head, in_features, lambda s: conv_size(s, kernel, STRIDE, padding))
-        super().__init__(*from_code(head, in_features, widths[-1], sizes[-1], norm, activation))  # N x channels x h x w
+        maps = (widths[-1], *sizes[-1])
+        super().__init__(*from_code(head, in_features, maps, hidden, norm, activation))  # N x channels x h x w
+        if head != "spatial":
+            self.extend(finish(widths[-1], norm, activation))
         for (width, after), (size, target) in zip(pairwise(widths[::-1]), pairwise(sizes[::-1]), strict=True):
             rows, columns = (output_padding(s, t, kernel, STRIDE, padding) for s, t in zip(size, target, strict=True))
             self.append(

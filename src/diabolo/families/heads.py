@@ -2,6 +2,7 @@
 
 `head` is one of
 - "linear": the maps are flattened and one linear layer makes the code;
+- "mlp": the same with a linear layer, normalised and activated, per entry of `hidden` between them;
 - "conv": one convolution whose kernel covers the whole map makes the code (as many weights as "linear");
 - "spatial": one more stage whose maps are the code, so that a code of 196 numbers is 4 maps of 7x7. Its size must be a
   multiple of the map's pixels.
@@ -12,10 +13,10 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from diabolo.errors import ConfigError, choice, wholes
-from diabolo.layers import finish
+from diabolo.families.fc import FCDecoder, FCEncoder
 from diabolo.shapes import Size, descent
 
-HEADS = ("linear", "conv", "spatial")
+HEADS = ("linear", "mlp", "conv", "spatial")
 
 
 def plan(
@@ -47,22 +48,23 @@ def plan(
     return widths, sizes
 
 
-def to_code(head: str, channels: int, size: Size, out_features: int) -> list[nn.Module]:
-    """Layers from N x `channels` x `size` to N x `out_features`."""
-    if head == "linear":
-        return [nn.Flatten(), nn.Linear(channels * size[0] * size[1], out_features)]
+def to_code(
+    head: str, maps: Sequence[int], out_features: int, hidden: Sequence[int], norm: str, activation: str
+) -> list[nn.Module]:
+    """Layers from N x `maps` (channels, height, width) to N x `out_features`."""
+    if head in ("linear", "mlp"):
+        return list(FCEncoder(maps, out_features, hidden if head == "mlp" else (), activation, norm))
     if head == "conv":
-        return [nn.Conv2d(channels, out_features, size), nn.Flatten()]
+        return [nn.Conv2d(maps[0], out_features, tuple(maps[1:])), nn.Flatten()]
     return [nn.Flatten()]
 
 
-def from_code(head: str, in_features: int, channels: int, size: Size, norm: str, activation: str) -> list[nn.Module]:
-    """Layers from N x `in_features` to N x `channels` x `size`."""
-    maps = (channels, *size)
-    if head == "linear":
-        linear = nn.Linear(in_features, channels * size[0] * size[1])
-        return [linear, nn.Unflatten(1, maps), *finish(channels, norm, activation)]
+def from_code(
+    head: str, in_features: int, maps: Sequence[int], hidden: Sequence[int], norm: str, activation: str
+) -> list[nn.Module]:
+    """Layers from N x `in_features` to N x `maps` (channels, height, width)."""
+    if head in ("linear", "mlp"):
+        return list(FCDecoder(in_features, maps, hidden if head == "mlp" else (), activation, norm))
     if head == "conv":
-        conv = nn.ConvTranspose2d(in_features, channels, size)
-        return [nn.Unflatten(1, (in_features, 1, 1)), conv, *finish(channels, norm, activation)]
-    return [nn.Unflatten(1, maps)]
+        return [nn.Unflatten(1, (in_features, 1, 1)), nn.ConvTranspose2d(in_features, maps[0], tuple(maps[1:]))]
+    return [nn.Unflatten(1, tuple(maps))]

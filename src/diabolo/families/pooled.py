@@ -32,6 +32,7 @@ class PooledEncoder(Switched):
         kernel: int = 3,
         pool: str = "max",
         head: str = "linear",
+        hidden: Sequence[int] = (256,),
         activation: str = "relu",
         norm: str = "none",
     ) -> None:
@@ -41,7 +42,7 @@ class PooledEncoder(Switched):
             self.append(nn.Conv2d(width, after, kernel, padding=_padding(kernel)))  # N x channels x H x W
             self.extend(finish(after, norm, activation))
             self.append(POOLS[choice("pool", pool, POOLS)](2, ceil_mode=True))  # N x channels x ceil(H/2) x ceil(W/2)
-        self.extend(to_code(head, widths[-1], sizes[-1], out_features))  # N x out_features
+        self.extend(to_code(head, (widths[-1], *sizes[-1]), out_features, hidden, norm, activation))  # N x out_features
 
 
 class UpsampleDecoder(Switched):
@@ -56,12 +57,16 @@ class UpsampleDecoder(Switched):
         kernel: int = 3,
         upsample: str = "nearest",
         head: str = "linear",
+        hidden: Sequence[int] = (256,),
         activation: str = "relu",
         norm: str = "none",
     ) -> None:
         _padding(kernel)
         widths, sizes = plan(image_shape, channels, head, in_features, pooled_size)
-        super().__init__(*from_code(head, in_features, widths[-1], sizes[-1], norm, activation))  # N x channels x h x w
+        maps = (widths[-1], *sizes[-1])
+        super().__init__(*from_code(head, in_features, maps, hidden, norm, activation))  # N x channels x h x w
+        if head != "spatial":
+            self.extend(finish(widths[-1], norm, activation))
         for (width, after), target in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
             self.extend(enlarging(width, after, target, upsample, kernel))  # N x channels x 2h x 2w
             if target != sizes[0]:

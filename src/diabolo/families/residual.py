@@ -39,6 +39,7 @@ class ResidualEncoder(nn.Sequential):
         channels: Sequence[int] = (32, 64, 128),
         blocks: int = 1,
         head: str = "linear",
+        hidden: Sequence[int] = (256,),
         activation: str = "silu",
         norm: str = "group",
     ) -> None:
@@ -50,7 +51,7 @@ class ResidualEncoder(nn.Sequential):
             self.extend(ResidualBlock(after, activation, norm) for _ in range(blocks))
         if head != "spatial":
             self.extend(finish(widths[-1], norm, activation))
-        self.extend(to_code(head, widths[-1], sizes[-1], out_features))  # N x out_features
+        self.extend(to_code(head, (widths[-1], *sizes[-1]), out_features, hidden, norm, activation))  # N x out_features
 
 
 class ResidualDecoder(Switched):
@@ -64,12 +65,14 @@ class ResidualDecoder(Switched):
         blocks: int = 1,
         upsample: str = "nearest",
         head: str = "linear",
+        hidden: Sequence[int] = (256,),
         activation: str = "silu",
         norm: str = "group",
     ) -> None:
         whole("blocks", blocks, 0)
         widths, sizes = plan(image_shape, channels, head, in_features, lambda s: conv_size(s, 3, 2, 1))
-        super().__init__(*from_code(head, in_features, widths[-1], sizes[-1], "none", "identity"))
+        maps = (widths[-1], *sizes[-1])
+        super().__init__(*from_code(head, in_features, maps, hidden, norm, activation))  # N x channels x h x w
         for (width, after), target in zip(pairwise(widths[::-1]), sizes[-2::-1], strict=True):
             self.extend(ResidualBlock(width, activation, norm) for _ in range(blocks))  # N x channels x h x w
             self.extend(finish(width, norm, activation))

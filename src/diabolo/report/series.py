@@ -85,7 +85,9 @@ def folded(one: Series, x_key: str | None = None, y_key: str = ERROR) -> list[Po
     for run in one.runs:
         ys = {size(run): run.number(y_key)}
         if x_key is None:
-            ys |= {float(key.rpartition("/")[2]): run.number(key) for key in run.metrics if key.startswith(f"{y_key}_at/")}
+            ys |= {
+                float(key.rpartition("/")[2]): run.number(key) for key in run.metrics if key.startswith(f"{y_key}_at/")
+            }
         for place, y in ys.items():
             x = place if x_key is None else run.number(x_key)
             if place is not None and x is not None and y is not None and x > 0 and y > 0:
