@@ -1,6 +1,6 @@
 """Fully connected encoder and decoder of any depth, and a decoder with the encoder's own weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import prod
 
@@ -33,6 +33,8 @@ class FCEncoder(nn.Sequential):
 class FCDecoder(nn.Sequential):
     """N x `in_features` -> N x C x H x W: the mirror of `FCEncoder` with the same `hidden`."""
 
+    LINEAR: Callable[[int, int], nn.Module] = nn.Linear
+
     def __init__(
         self,
         in_features: int,
@@ -44,8 +46,8 @@ class FCDecoder(nn.Sequential):
         widths = [in_features, *reversed(wholes("hidden", hidden, empty=True))]
         super().__init__()
         for width, after in pairwise(widths):
-            self.extend([nn.Linear(width, after), *finish(after, norm, activation, spatial=False)])  # N x hidden
-        self.append(nn.Linear(widths[-1], prod(image_shape)))  # N x CHW
+            self.extend([self.LINEAR(width, after), *finish(after, norm, activation, spatial=False)])  # N x hidden
+        self.append(self.LINEAR(widths[-1], prod(image_shape)))  # N x CHW
         self.append(nn.Unflatten(1, tuple(image_shape)))  # N x C x H x W
 
 
@@ -66,24 +68,11 @@ class TiedLinear(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
-class FCTiedDecoder(nn.Sequential):
+class FCTiedDecoder(FCDecoder):
     """N x `in_features` -> N x C x H x W: `FCDecoder` with the transposed weights of the `FCEncoder` that it is tied
     to (Vincent et al., "Stacked Denoising Autoencoders", 2010, section 2.2)."""
 
-    def __init__(
-        self,
-        in_features: int,
-        image_shape: Sequence[int],
-        hidden: Sequence[int] = (256,),
-        activation: str = "relu",
-        norm: str = "none",
-    ) -> None:
-        widths = [in_features, *reversed(wholes("hidden", hidden, empty=True))]
-        super().__init__()
-        for width, after in pairwise(widths):
-            self.extend([TiedLinear(width, after), *finish(after, norm, activation, spatial=False)])  # N x hidden
-        self.append(TiedLinear(widths[-1], prod(image_shape)))  # N x CHW
-        self.append(nn.Unflatten(1, tuple(image_shape)))  # N x C x H x W
+    LINEAR = TiedLinear
 
     def tie(self, encoder: nn.Module) -> None:
         """Takes the weights of the encoder's linear layers, the last of them for the first layer here.

@@ -16,6 +16,7 @@ from diabolo.errors import ConfigError, choice, wholes
 from diabolo.families.fc import FCDecoder, FCEncoder
 from diabolo.shapes import Size, descent
 
+Maps = tuple[int, int, int]  # channels, height, width
 HEADS = ("linear", "mlp", "conv", "spatial")
 
 
@@ -49,22 +50,22 @@ def plan(
 
 
 def to_code(
-    head: str, maps: Sequence[int], out_features: int, hidden: Sequence[int], norm: str, activation: str
+    head: str, maps: Maps, out_features: int, hidden: Sequence[int], norm: str, activation: str
 ) -> list[nn.Module]:
-    """Layers from N x `maps` (channels, height, width) to N x `out_features`."""
+    """Layers from N x `maps` to N x `out_features`."""
     if head in ("linear", "mlp"):
         return list(FCEncoder(maps, out_features, hidden if head == "mlp" else (), activation, norm))
     if head == "conv":
-        return [nn.Conv2d(maps[0], out_features, tuple(maps[1:])), nn.Flatten()]
+        return [nn.Conv2d(maps[0], out_features, maps[1:]), nn.Flatten()]
     return [nn.Flatten()]
 
 
 def from_code(
-    head: str, in_features: int, maps: Sequence[int], hidden: Sequence[int], norm: str, activation: str
+    head: str, in_features: int, maps: Maps, hidden: Sequence[int], norm: str, activation: str
 ) -> list[nn.Module]:
-    """Layers from N x `in_features` to N x `maps` (channels, height, width)."""
+    """Layers from N x `in_features` to N x `maps`."""
     if head in ("linear", "mlp"):
         return list(FCDecoder(in_features, maps, hidden if head == "mlp" else (), activation, norm))
     if head == "conv":
-        return [nn.Unflatten(1, (in_features, 1, 1)), nn.ConvTranspose2d(in_features, maps[0], tuple(maps[1:]))]
-    return [nn.Unflatten(1, tuple(maps))]
+        return [nn.Unflatten(1, (in_features, 1, 1)), nn.ConvTranspose2d(in_features, maps[0], maps[1:])]
+    return [nn.Unflatten(1, maps)]

@@ -83,12 +83,12 @@ def folded(one: Series, x_key: str | None = None, y_key: str = ERROR) -> list[Po
     a point for each of its sizes."""
     measured = []
     for run in one.runs:
-        ys = {size(run): run.number(y_key)}
+        errors = {size(run): run.number(y_key)}
         if x_key is None:
-            ys |= {
+            errors |= {
                 float(key.rpartition("/")[2]): run.number(key) for key in run.metrics if key.startswith(f"{y_key}_at/")
             }
-        for place, y in ys.items():
+        for place, y in errors.items():
             x = place if x_key is None else run.number(x_key)
             if place is not None and x is not None and y is not None and x > 0 and y > 0:
                 measured.append((place, x, y))
