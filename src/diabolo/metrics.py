@@ -1,13 +1,16 @@
 """The yardstick: the same four numbers for every run, per pixel in [0, 1], in float32, over a whole split."""
 
+from functools import cache
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.utilities import dim_zero_cat
 
 SIGMA = 1.5  # of SSIM's Gaussian window, in pixels (Wang et al. 2004, section III.B: 11x11)
 RADIUS = 5
+C1, C2 = 0.01**2, 0.03**2  # of the same paper, for a data range of 1
 
 
 def ssim_per_image(ours: Tensor, theirs: Tensor) -> Tensor:
@@ -16,11 +19,22 @@ def ssim_per_image(ours: Tensor, theirs: Tensor) -> Tensor:
     The mean is taken where the 11x11 window lies inside the image, as in the paper and in scikit-image. An axis shorter
     than 11 pixels has no such place; there the whole axis counts, its border reflected. Sides must be 6 or more.
     """
-    _, maps = structural_similarity_index_measure(
-        ours, theirs, sigma=SIGMA, data_range=1.0, reduction="none", return_full_image=True
-    )
-    height, width = (slice(RADIUS, -RADIUS) if side > 2 * RADIUS else slice(None) for side in theirs.shape[-2:])
-    return maps[..., height, width].flatten(1).mean(1)
+    rows, columns = (window(side).to(theirs) for side in theirs.shape[-2:])
+    moments = torch.stack([ours, theirs, ours.square(), theirs.square(), ours * theirs])
+    x, y, xx, yy, xy = (moments @ columns).mT @ rows  # N x C x places x places each
+    likeness = (2 * x * y + C1) * (2 * (xy - x * y) + C2)
+    likeness /= (x.square() + y.square() + C1) * (xx - x.square() + yy - y.square() + C2)
+    return likeness.flatten(1).mean(1)
+
+
+@cache
+def window(side: int) -> Tensor:
+    """The Gaussian window along an axis as a matrix, pixels x places: for 28x28 images two products of matrices are 15
+    times as fast on a CPU as torchmetrics' convolution by the 11x11 window."""
+    weights = torch.exp(torch.arange(-RADIUS, RADIUS + 1) ** 2 / (-2 * SIGMA**2))
+    reflected = F.pad(torch.eye(side)[None], (RADIUS, RADIUS), mode="reflect")[0]  # pixels x (pixels + 10)
+    every = reflected.unfold(1, len(weights), 1) @ (weights / weights.sum())  # pixels x pixels
+    return every[:, RADIUS:-RADIUS] if side > 2 * RADIUS else every
 
 
 class Collected(Metric):
