@@ -214,7 +214,7 @@ def test_a_sweep_runs_every_combination_in_a_folder_that_says_which(diabolo, tin
 
 def test_python_m_diabolo_is_the_same_command(process):
     ended = process("train", "bottlneck.size=3")
-    out, err = ended.communicate(timeout=60)
+    out, err = ended.communicate(timeout=600)
     assert (ended.returncode, out) == (2, "")
     assert "did you mean 'bottleneck.size'?" in err
     assert len(err.splitlines()) == 1

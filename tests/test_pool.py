@@ -95,7 +95,7 @@ def forked(tmp_path, jobs: str) -> subprocess.CompletedProcess:
     (tmp_path / "script.py").write_text(textwrap.dedent(FORKS).replace("JOBS", jobs))
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "script.py"]
-    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_what_is_heavy_is_imported_once_for_all_workers(tmp_path):

@@ -183,7 +183,7 @@ DDP = (*BARE, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 @pytest.mark.slow
 def test_two_processes_end_done_with_the_metrics_of_one(process, trained, tmp_path):
     ended = process("train", *DDP, "hydra.run.dir=run")
-    out, err = ended.communicate(timeout=180)
+    out, err = ended.communicate(timeout=600)
     assert ended.returncode == 0, err
     run, alone = RunFolder(tmp_path / "run"), trained(*BARE)
     assert run.state()["state"] == "done"
@@ -199,7 +199,7 @@ def test_several_processes_that_cannot_go_on_leave_the_run_as_it_was(process, tm
     run.mark("stopped", reason="stopped by SIGTERM")
     before = run.record()
     refused = process("train", "run", "trainer.threads=0")
-    _, err = refused.communicate(timeout=120)
+    _, err = refused.communicate(timeout=600)
     assert refused.returncode == 1, err
     assert "`trainer.threads` (= 0) must be a whole number of at least 1" in err
     assert run.record() == before
@@ -227,7 +227,7 @@ def signalled(process, run: RunFolder, signum: int, after: int = 0) -> tuple[str
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signum)
-    return process.communicate(timeout=60)
+    return process.communicate(timeout=600)
 
 
 def test_the_clock_counts_all_sittings():

@@ -112,7 +112,7 @@ def assert_sweeps(launcher: str, out_of_time, process, trained, tmp_path: Path) 
     wait_for(lambda: run.state()["state"] == "stopped", long)
     assert run.state()["reason"] == "stopped by SIGUSR2"
 
-    out, err = array.communicate(timeout=120)
+    out, err = array.communicate(timeout=600)
     assert array.returncode != 0
     assert "`size` (= 0) must be a whole number of at least 1" in out + err
     runs = {size: RunFolder(tmp_path / "array" / str(size)) for size in (0, 3)}
@@ -120,7 +120,7 @@ def assert_sweeps(launcher: str, out_of_time, process, trained, tmp_path: Path) 
     alone = trained(*BARE, "bottleneck.size=3", "trainer.max_epochs=2")
     assert runs[3].metrics()["test/mse"] == alone.metrics()["test/mse"]
 
-    out, err = long.communicate(timeout=120)
+    out, err = long.communicate(timeout=600)
     assert long.returncode == 0, out + err
     assert run.state()["state"] == "done"
     (said,) = (path.read_text() for path in (tmp_path / "long" / ".submitit").glob("*/*_log.out"))

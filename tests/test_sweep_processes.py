@@ -33,7 +33,7 @@ def test_a_sweep_whose_parent_and_a_worker_are_killed_ends_as_one_undisturbed(pr
     second = process(*KILLED)
     (victim, *_) = workers(second, until=lambda: len(working_on(folder)) == 2)
     os.kill(victim, signal.SIGKILL)
-    out, _ = second.communicate(timeout=120)
+    out, _ = second.communicate(timeout=600)
     assert second.returncode == 1
     assert out.count("failed: ") == 1
     assert "its process was ended by SIGKILL (out of memory?)" in out
@@ -45,7 +45,7 @@ def test_a_sweep_whose_parent_and_a_worker_are_killed_ends_as_one_undisturbed(pr
     finished = stamps(folder)
 
     third = process(*KILLED)
-    out, err = third.communicate(timeout=120)
+    out, err = third.communicate(timeout=600)
     assert third.returncode == 0, err
     assert "1 done, 3 skipped, 0 failed" in out
     assert finished.items() < stamps(folder).items()
@@ -61,7 +61,7 @@ def test_a_sweep_that_is_asked_to_stop_stops_its_workers_and_goes_on(process, tm
     first = process(*line)
     working = workers(first, until=lambda: list(tmp_path.glob("sweep/*/history.jsonl")))
     first.send_signal(signal.SIGINT)
-    out, err = first.communicate(timeout=60)
+    out, err = first.communicate(timeout=600)
     assert first.returncode == 130, err
     assert "stopped by SIGINT: 0 of 2 done; the same command goes on." in out
     gone(working)
@@ -69,7 +69,7 @@ def test_a_sweep_that_is_asked_to_stop_stops_its_workers_and_goes_on(process, tm
     assert run.state()["state"] == "stopped"
     assert run.checkpoint("last")
     again = process(*line)
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
     assert "2 done, 0 skipped, 0 failed" in out
     assert "continued" in out
@@ -79,7 +79,7 @@ def test_a_sweep_that_is_asked_to_stop_stops_its_workers_and_goes_on(process, tm
 def test_runs_of_several_processes_work_within_a_sweep(process, tmp_path):
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "hydra.launcher.workers=1")
     ended = process("train", "-m", *BARE, *ddp, "bottleneck.size=2,0", "hydra.sweep.dir=sweep")
-    out, err = ended.communicate(timeout=180)
+    out, err = ended.communicate(timeout=600)
     assert ended.returncode == 1, (out, err)
     assert "1 done, 0 skipped, 1 failed" in out
     assert "bottleneck: `size` (= 0) must be a whole number of at least 1." in out
