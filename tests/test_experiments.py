@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from lightning import Callback
 from omegaconf import OmegaConf
 from torch import nn
 
 from conftest import CONF
 from diabolo.autoencoder import Autoencoder
-from diabolo.build import build_autoencoder, build_module
+from diabolo.build import build_autoencoder, build_callbacks, build_module
 from diabolo.config import compose_config
 
 
@@ -295,6 +296,12 @@ def test_a_preset_has_the_published_settings(experiment):
     for key, value in (wanted | SETTINGS[experiment]).items():
         assert OmegaConf.select(config, key) == value, key
     assert config.optimizer._target_ == "torch.optim.Adam"
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
+def test_an_experiment_may_go_without_the_callbacks_that_it_sets_up(experiment):
+    made = build_callbacks(compose_config([f"experiment={experiment}", "callbacks=none"]))
+    assert all(isinstance(callback, Callback) for callback in made)
 
 
 @pytest.mark.parametrize("experiment", ["fc_hidden_sizes", "transpose_conv_relu"])

@@ -33,6 +33,8 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
     node = OmegaConf.select(config, group)
     if node is None:
         raise ConfigError(f"{group}: the config has none; choose one by {group}=NAME.")
+    if "_target_" not in node:
+        raise ConfigError(f"{group}: the config names no class (_target_); choose one by {group}=NAME.")
     try:
         made = instantiate(node, _convert_="all", **arguments)
     except OmegaConfBaseException as failure:
@@ -103,8 +105,10 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
 
 
 def build_callbacks(config: DictConfig) -> list[Callback]:
-    """The callbacks of the config, without those that are switched off."""
-    return [make(config, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items() if node]
+    """The callbacks of the config, without those that are switched off: experiments may set something of a callback
+    that the command line has left out."""
+    nodes = (config.get("callbacks") or {}).items()
+    return [make(config, f"callbacks.{name}") for name, node in nodes if node and "_target_" in node]
 
 
 def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
