@@ -13,7 +13,6 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from diabolo.errors import ConfigError, whole
 from diabolo.learner import Batch, Learner
-from diabolo.penalties import total
 from diabolo.pixels import PixelScale
 
 if TYPE_CHECKING:
@@ -68,7 +67,8 @@ class Classifier(nn.Module):
         """N x C x H x W in the network's scale -> logits, and what is added to the loss, if anything: a scalar."""
         code, penalty = self.bottleneck(self.encoder(images))
         if self.penalty is not None:
-            penalty = total(penalty, self.penalty(images, code, self.encode))
+            own = self.penalty(images, code, self.encode)
+            penalty = own if penalty is None else penalty + own
         return self.decode(code), penalty
 
 
@@ -173,7 +173,8 @@ class ClassifierModule(Learner):
     def _objective(self, logits: Tensor, penalty: Tensor | None, labels: Tensor) -> Tensor:
         """Cross-entropy in nats plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(logits.device.type, enabled=False):
-            return total(F.cross_entropy(logits, labels), penalty)
+            loss = F.cross_entropy(logits, labels)
+            return loss if penalty is None else loss + penalty.float()
 
     def _measure(self, split: str, batch: Batch) -> None:
         images, labels = batch

@@ -12,7 +12,6 @@ from diabolo.epoch_loss import ADVICE
 from diabolo.errors import ConfigError, Diverged
 from diabolo.learner import Batch, Learner
 from diabolo.metrics import Collected, Yardstick, ssim_per_image
-from diabolo.penalties import total
 from diabolo.pixels import PixelScale
 
 Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
@@ -124,7 +123,8 @@ class AutoencoderModule(Learner):
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
             losses = [self.loss(part, target) for part in reconstruction.split(len(target))]  # one a code of each image
-            return total(geometric_mean(losses), out.penalty)
+            loss = geometric_mean(losses)
+            return loss if out.penalty is None else loss + out.penalty.float()
 
     def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])

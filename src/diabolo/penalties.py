@@ -12,12 +12,6 @@ Encode = Callable[[Tensor], Tensor]  # N x C x H x W in the network's scale -> N
 ZERO = 0.01  # a number is counted as 0 below this part of the code's largest
 
 
-def total(loss: Tensor | None, penalty: Tensor | None) -> Tensor:
-    """A loss or penalty plus another, float32; one of them may be missing."""
-    parts = [part.float() for part in (loss, penalty) if part is not None]
-    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-
 class L1(nn.Module):
     """`weight` times the sum of a code's magnitudes, averaged over the images: sparse codes (Olshausen & Field 1996).
 
