@@ -72,7 +72,7 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "schedulers": {"errors", "yardstick"},
     "shapes": {"errors"},
     "terminal": set(),
-    "trainer": {"errors", "yardstick"},
+    "trainer": {"errors", "machine", "yardstick"},
     "upsampling": {"errors", "shapes"},
     "families": {"errors", "families", "layers", "shapes", "upsampling"},
     "data": {"data", "errors", "pixels"},

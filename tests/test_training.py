@@ -196,6 +196,14 @@ def test_bf16_trains_in_bf16_with_a_loss_in_float32(run, trained):
     assert half.metrics()["test/mse"] == pytest.approx(run.metrics()["test/mse"], rel=0.02)
 
 
+def test_no_step_searches_for_nvml(trained, monkeypatch):
+    searches = []
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as on importing Lightning
+    monkeypatch.setattr("torch.cuda._device_count_nvml", lambda: searches.append(1) or -1)
+    run = trained(*BARE, "trainer.max_epochs=4")
+    assert len(searches) < run.metrics()["steps"]
+
+
 def test_compile_is_asked_for_once_and_leaves_the_names(trained, run, monkeypatch):
     modes = []
     monkeypatch.setattr("torch.compile", lambda call, mode: modes.append(mode) or call)

@@ -1,6 +1,7 @@
-"""How a process that trains gets its memory."""
+"""What a process that trains asks of the machine."""
 
 import ctypes
+import os
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -17,3 +18,9 @@ def keep_freed_memory() -> bool:
         return False
     settings = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 1 << 24, M_MMAP_THRESHOLD: 1 << 30}
     return all(bool(mallopt(name, value)) for name, value in settings.items())
+
+
+def ask_torch_for_gpus() -> None:
+    """Has `torch.cuda.is_available` ask CUDA again, which Lightning has it ask NVML instead. Optimisers want to know it
+    at every step, and on a machine without NVML a search for that library costs more than a step of a small Adam."""
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

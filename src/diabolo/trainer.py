@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from torch import Tensor
 
 from diabolo.errors import ConfigError, choice, positive, whole
+from diabolo.machine import ask_torch_for_gpus
 from diabolo.yardstick import direction
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
@@ -76,6 +77,8 @@ def make_trainer(
         raise ConfigError(f"`trainer.devices` (= {devices}) above one needs trainer=ddp.")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     accelerator = "gpu" if on_gpu else "cpu"
+    if not on_gpu:
+        ask_torch_for_gpus()
     if str(precision) == "auto":
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     if str(precision) == "16-mixed" and not on_gpu:
