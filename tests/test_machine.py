@@ -1,5 +1,7 @@
-"""The memory of a training process, seen in a fresh one."""
+"""The memory and the threads of a training process, seen in a fresh one."""
 
+import json
+import os
 import platform
 import subprocess
 import sys
@@ -34,3 +36,20 @@ def faults(how: str) -> int:
 def test_memory_that_was_freed_is_used_again():
     assert faults("settled") < 100
     assert faults("as it is") > 1000
+
+
+THREADS = """
+import json
+from pathlib import Path
+import numpy, scipy.linalg, torch
+from threadpoolctl import threadpool_info
+from diabolo.trainer import make_trainer
+make_trainer(Path("."), [], [], None, False, max_epochs=1, accelerator="cpu", threads=3)
+print(json.dumps([torch.get_num_threads(), sorted({library["num_threads"] for library in threadpool_info()})]))
+"""
+
+
+def test_threads_are_those_of_every_library():
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ran = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True, env=free)
+    assert json.loads(ran.stdout.splitlines()[-1]) == [3, [3]]

@@ -3,6 +3,9 @@
 import ctypes
 import os
 
+import torch
+from threadpoolctl import threadpool_limits
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
@@ -24,3 +27,9 @@ def ask_torch_for_gpus() -> None:
     """Has `torch.cuda.is_available` ask CUDA again, which Lightning has it ask NVML instead. Optimisers want to know it
     at every step, and on a machine without NVML a search for that library costs more than a step of a small Adam."""
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
+
+def use_threads(count: int) -> None:
+    """Has torch, and the linear algebra of NumPy and scikit-learn, compute with `count` threads from now on."""
+    torch.set_num_threads(count)
+    threadpool_limits(count)

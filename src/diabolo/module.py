@@ -18,8 +18,8 @@ Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 
 
 
 def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
-    """One loss of several, in whose gradient each counts by what it changes relative to itself; of one it is this."""
-    return losses[0] if len(losses) == 1 else torch.stack(list(losses)).clamp(min=1e-12).log().mean().exp()
+    """One loss of several, in whose gradient each counts by what it changes relative to itself."""
+    return torch.stack(list(losses)).clamp(min=1e-12).log().mean().exp()
 
 
 class AutoencoderModule(Learner):
@@ -122,8 +122,10 @@ class AutoencoderModule(Learner):
         """Loss plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
-            losses = [self.loss(part, target) for part in reconstruction.split(len(target))]  # one a code of each image
-            loss = geometric_mean(losses)
+            if len(reconstruction) == len(target):  # else several codes an image; a split of one would cost a copy
+                loss = self.loss(reconstruction, target)
+            else:
+                loss = geometric_mean([self.loss(part, target) for part in reconstruction.split(len(target))])
             return loss if out.penalty is None else loss + out.penalty.float()
 
     def _measure(self, split: str, batch: Batch) -> Measured:

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from torch import Tensor
 
 from diabolo.errors import ConfigError, choice, positive, whole
-from diabolo.machine import ask_torch_for_gpus
+from diabolo.machine import ask_torch_for_gpus, use_threads
 from diabolo.yardstick import direction
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
@@ -48,7 +48,7 @@ def make_trainer(
         ema: decay of an exponential moving average of the weights, which is then validated, tested and kept.
         compile: `torch.compile` the network, in place; a string is the mode, e.g. "reduce-overhead" for CUDA graphs.
         monitor: what the best checkpoint is best in: the least error, or the highest PSNR or SSIM.
-        threads: of torch on the CPU; null leaves torch's choice.
+        threads: to compute with on the CPU; null leaves the choice to the libraries.
 
     Raises:
         ConfigError: a value out of range, no such device, or a switch that needs a validation split and has none.
@@ -59,7 +59,7 @@ def make_trainer(
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer=auto or trainer=cpu.")
     if threads is not None:
-        torch.set_num_threads(whole("trainer.threads", threads))
+        use_threads(whole("trainer.threads", threads))
     if monitor.startswith("test/"):
         raise ConfigError(f"`trainer.monitor` (= {monitor!r}): the test images choose nothing; take a val/ metric.")
     if early_stopping is not None and not validates:
