@@ -73,6 +73,13 @@ def diabolo(overrides: list[str], given: argparse.Namespace) -> dict[str, Any]:
     return metrics | {"command_seconds": seconds, "peak_mib": peak}
 
 
+def swept(overrides: list[str], given: argparse.Namespace) -> tuple[float, int]:
+    """A sweep: its seconds and the largest peak of memory of a process, MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "diabolo", "train", "-m", *overrides]
+        return on_terminal([*command, f"data.root={Path(given.data_root).resolve()}"], folder)
+
+
 def trained_by(way: str, recipe: str, given: argparse.Namespace) -> dict[str, Any]:
     images = RECIPES[recipe].images
     if way == "diabolo":
@@ -138,20 +145,8 @@ def sweep(given: argparse.Namespace) -> dict[str, Any]:
     """The sweep of R3's four sizes, start-up and pictures included, beside the notes' loop for each size."""
     taken: dict[str, Any] = {}
     for name, sizes in (("small", SIZES[:-1]), ("large", SIZES[-1:])):
-        with tempfile.TemporaryDirectory() as folder:
-            root = f"data.root={Path(given.data_root).resolve()}"
-            swept = ["experiment=fc_hidden_sizes", "bottleneck.size=" + ",".join(map(str, sizes))]
-            command = [
-                sys.executable,
-                "-m",
-                "diabolo",
-                "train",
-                "-m",
-                *swept,
-                root,
-                f"trainer.max_epochs={given.epochs}",
-            ]
-            ours, _ = on_terminal(command, folder)
+        chosen = ["experiment=fc_hidden_sizes", "bottleneck.size=" + ",".join(map(str, sizes))]
+        ours, _ = swept([*chosen, f"trainer.max_epochs={given.epochs}"], given)
         theirs = 0.0
         for size in sizes:
             recipe = "R3" if size == 5 else f"R3-{size}"
@@ -179,7 +174,11 @@ def start(given: argparse.Namespace) -> dict[str, Any]:
         for name, command in commands.items():
             with tempfile.TemporaryDirectory() as folder:
                 taken[name].append(on_terminal(command, folder)[0])
+        for count in (2, 12):
+            tiny = ["trainer.max_epochs=1", "data.limit=64", "callbacks=none", "hydra.launcher.workers=1"]
+            taken.setdefault(f"{count} tiny runs", []).append(swept([*tiny, f"seed=range({count})"], given)[0])
     medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    medians["a further run"] = (medians["12 tiny runs"] - medians["2 tiny runs"]) / 10
     for name, seconds in medians.items():
         print(f"{name:18} {seconds:6.2f} s")
     return medians
@@ -190,29 +189,28 @@ GROWTH = {
     "image side": ("data.image_shape", ("[1,8,8]", "[1,16,16]", "[1,32,32]", "[1,64,64]", "[1,128,128]")),
     "code size": ("bottleneck.size", (2, 8, 32, 128, 512)),
     "epochs": ("trainer.max_epochs", (2, 8, 32)),
+    "runs": ("seed", (2, 4, 8, 16)),
 }
 
 
 def growth(given: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of training, images per second and peak memory as one thing grows and the rest stays."""
-    found: dict[str, Any] = {}
+    """Seconds of whole commands, images per second and peak memory as one thing grows and the rest stays."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for name, (key, values) in GROWTH.items():
-        rows = []
+        data = "digits" if name == "image side" else "mnist"
+        limit = ["data.limit=4000"] if key != "data.limit" and data == "mnist" else []
+        base = [f"data={data}", *limit, "trainer.max_epochs=2", "scheduler=none"]
         for value in values:
-            data = "digits" if name == "image side" else "mnist"
-            base = [f"data={data}", "trainer.max_epochs=2", "scheduler=none"]
-            limit = ["data.limit=4000"] if key != "data.limit" and data == "mnist" else []
-            metrics = diabolo([*base, *limit, f"{key}={value}"], given)
-            rows.append(
-                {
-                    "value": value,
-                    "seconds": metrics["command_seconds"],
-                    "images_per_second": metrics["train/images_per_second"],
-                    "peak_mib": metrics["peak_mib"],
-                }
-            )
-            print(f"{name:12} {value!s:14} " + "  ".join(f"{k} {v:,.1f}" for k, v in rows[-1].items() if k != "value"))
-        found[name] = rows
+            if name == "runs":
+                seconds, peak = swept([*base, f"{key}=range({value})"], given)
+                row: dict[str, Any] = {"value": value, "seconds": seconds, "peak_mib": peak}
+            else:
+                metrics = diabolo([*base, f"{key}={value}"], given)
+                row = {"value": value, "seconds": metrics["command_seconds"], "peak_mib": metrics["peak_mib"]}
+                row["images_per_second"] = metrics["train/images_per_second"]
+            found.setdefault(name, []).append(row)
+            said = "  ".join(f"{k} {v:,.1f}" for k, v in row.items() if k != "value")
+            print(f"{name:12} {value!s:14} {said}", flush=True)
     if given.plot:
         _plot(found, given.plot)
     return found
