@@ -41,6 +41,12 @@ def test_the_seed_the_place_and_what_only_watches_tell_no_runs_apart(tmp_path):
     assert columns(tmp_path, {}, {"config": drawing}, {"config": {"callbacks.pca": None, "trainer.threads": 3}}) == []
 
 
+def test_runs_that_start_from_runs_of_their_seed_are_folded(tmp_path):
+    started = [{"config": {"encoder.init_from": f"/runs/{name}"}} for name in ("a/seed=0", "a/seed=12", "b/seed=2")]
+    assert columns(tmp_path, *started) == ["encoder.init_from"]
+    assert [row.n for row in fold(collect([tmp_path])[0])] == [2, 1]
+
+
 def test_callbacks_of_ones_own_do_tell_runs_apart(tmp_path):
     own = [{"config": {"callbacks.mine": {"_target_": "mine.Annealing", "rate": rate}}} for rate in (1, 2)]
     assert columns(tmp_path, *own) == ["callbacks.mine.rate"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 Flat = dict[str, Any]  # dotted keys -> values
@@ -33,15 +34,16 @@ ELSEWHERE = (  # where and how fast a run runs, not what it is
     "trainer.compile",
     "logger",
 )
+START = "encoder.init_from"  # the folder of a run, often that of the same seed
 BELOW = tuple(f"{key}." for key in ELSEWHERE)
 WATCHING = "diabolo.callbacks."  # diabolo's own callbacks look and draw and change nothing
 
 
 def settings(choices: Words, config: Flat) -> Words:
-    """Choices and config without the seed, the place and what only watches."""
+    """Choices and config without the seed, also of the run that an encoder starts from, the place and what only watches."""
     chosen = {group: choices[group] for group in GROUPS if group in choices}
     return chosen | {
-        key: plain(value)
+        key: re.sub(r"seed=\d+", "seed=*", plain(value)) if key == START else plain(value)
         for key, value in config.items()
         if key != "seed"
         and key not in ELSEWHERE
