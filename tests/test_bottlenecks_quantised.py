@@ -69,6 +69,20 @@ def test_the_first_batch_fills_the_codebook_with_its_vectors():
     assert float(bottleneck.eval().diagnostics(FEATURES)["usage"]) > 0.75
 
 
+def test_entries_that_are_never_replaced_begin_as_vectors_of_the_first_batches_too():
+    torch.manual_seed(0)
+    bottleneck = VectorQuantised(8, entries=64, dim=2, replace_below=0)
+    for _ in range(6):
+        bottleneck(FEATURES[:4])  # 16 vectors, which fill in as many entries at a time
+    before = bottleneck.quantiser.codebook.clone()
+    assert torch.cdist(before, FEATURES[:4].reshape(-1, 2)).min(1).values.max() < 0.5
+    assert not bool((before == 0).all(1).any())
+    for _ in range(20):
+        bottleneck(FEATURES + 100)
+    moved = (bottleneck.quantiser.codebook - before).norm(dim=1) > 1
+    assert 1 <= int(moved.sum()) <= 2, "what is far from all entries moves the nearest of them, and replaces none"
+
+
 def test_diagnostics_are_those_of_a_plain_count(learnt):
     counts = Counter(plain_nearest(FEATURES, learnt.quantiser.codebook))
     parts = [count / counts.total() for count in counts.values()]

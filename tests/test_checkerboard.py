@@ -1,5 +1,7 @@
 """The checkerboard score, on images whose spectrum is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,13 @@ def test_images_too_small_for_the_period_are_refused():
         powers(torch.zeros(1, 1, 28, 15), 4)
     with pytest.raises(ConfigError, match=r"`period` \(= 1\) must be a whole number of at least 2"):
         Checkerboard(1)
+
+
+def test_a_period_too_long_for_the_images_is_refused_before_the_training(diabolo, tiny):
+    ended = diabolo("train", *tiny, "callbacks=checkerboard", "callbacks.checkerboard.period=8", "hydra.run.dir=run")
+    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+    assert "`period` (= 8) needs images of at least 32 pixels a side, not 8x8" in ended.err
+    assert not list(Path("run").glob("checkpoints/*"))
 
 
 def test_a_run_logs_the_score_of_its_reconstructions_and_of_the_images(trained, tiny):

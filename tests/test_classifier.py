@@ -142,6 +142,11 @@ REFUSED = {
     "task.classes=7 bottleneck.size=7": "images of label 9, and `task.classes` (= 7) needs labels from 0 to 6",
     "encoder.frozen=true": "`encoder.frozen` leaves nothing of a classifier to train",
     "callbacks=[default]": "this run is a classifier: it has no decoder, and reconstructs nothing",
+    **{
+        f"callbacks=[{name}]": "this run is a classifier: it has no decoder, and reconstructs nothing"
+        for name in ("anomaly", "checkerboard", "latent_map", "samples", "traversals", "truncation", "units")
+    },
+    "callbacks=[denoising] corruption=gaussian": "this run is a classifier: it has no decoder",
     "task=autoencode callbacks=[classify]": "a confusion matrix is drawn of a classifier",
 }
 

@@ -18,6 +18,7 @@ from diabolo.families.fc import FCDecoder, FCEncoder, FCTiedDecoder
 from diabolo.inspection import walk
 from diabolo.runs import RunFolder, load
 from diabolo.train import resume
+from diabolo.trainer import EMA
 from test_resume import BARE, assert_same, stop
 
 OF_SIZE_4 = {
@@ -89,6 +90,13 @@ def test_a_run_logs_its_figures_is_loaded_and_continued_bit_for_bit(choice, trai
     images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8)
     with torch.no_grad():
         assert torch.equal(load(broken.path).reconstruct(images), load(whole.path).reconstruct(images))
+
+
+def test_an_average_of_the_weights_leaves_the_grid_of_a_code_as_it_is():
+    before, levels = torch.tensor([3, 4]), torch.tensor([8, 5])
+    average = EMA(0.9)._kwargs["avg_fn"]
+    assert torch.equal(average(before, levels, 7), levels)
+    assert average(torch.tensor([1.0]), torch.tensor([2.0]), 7).item() == pytest.approx(8 / 17 + 2 * 9 / 17)
 
 
 @pytest.mark.parametrize("choice", ["bottleneck=variational", "bottleneck=nested", "bottleneck=vq"])

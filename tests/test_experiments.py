@@ -246,10 +246,18 @@ def test_the_ways_of_upsampling_are_compared_at_matched_parameters(way):
     assert shapes[0] == shapes[1], "one encoder for all"
 
 
-def test_the_named_sweep_of_upsamplings_tries_each_of_them():
-    (path,) = (CONF / "experiment").glob("upsampling.yaml")
-    swept = OmegaConf.load(path).hydra.sweeper.params["experiment/upsampling"].split(",")
-    assert sorted(swept) == sorted(one.stem for one in (CONF / "experiment" / "upsampling").glob("*.yaml"))
+FAMILIES = sorted(path.name for path in (CONF / "experiment").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_named_sweep_of_presets_tries_each_of_them(family):
+    swept = OmegaConf.load(CONF / "experiment" / f"{family}.yaml").hydra.sweeper.params[f"experiment/{family}"]
+    assert sorted(str(swept).split(",")) == sorted(one.stem for one in (CONF / "experiment" / family).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("size", [2, 5, 10, 32])
+def test_a_tuned_preset_has_the_code_that_it_is_named_for(size):
+    assert network(f"experiment=tuned experiment/tuned=size_{size}").code_size == size
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ ARROWS = {  # what each room may import, in whole or for type checking only
     "epoch_loss": {"errors"},
     "learner": {"epoch_loss", "errors"},
     "module": {"autoencoder", "epoch_loss", "errors", "learner", "metrics", "pixels"},
-    "classifier": {"data.datamodule", "errors", "learner", "pixels"},
+    "classifier": {"data.datamodule", "errors", "layers", "learner", "pixels"},
     "autoencoder": {"errors", "layers", "upsampling"},
     "bottlenecks": {"bottlenecks", "errors", "layers"},
     "arithmetic": {"errors", "shapes", "upsampling"},

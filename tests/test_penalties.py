@@ -6,6 +6,9 @@ from torch import nn
 
 from diabolo.autoencoder import Autoencoder
 from diabolo.bottlenecks import Vector
+from diabolo.bottlenecks.nested import Nested
+from diabolo.bottlenecks.quantised import VectorQuantised
+from diabolo.bottlenecks.variational import Variational
 from diabolo.errors import ConfigError
 from diabolo.families.fc import FCDecoder, FCEncoder
 from diabolo.penalties import L1, Contractive
@@ -104,6 +107,31 @@ def test_a_run_logs_the_penalty_and_a_larger_weight_makes_it_smaller(trained, ti
     assert runs[0]["test/penalty"] / 1e-3 > 2 * runs[1]["test/penalty"] / 10 > 0
     assert runs[0]["test/loss"] == pytest.approx(runs[0]["test/mse"] + runs[0]["test/penalty"], rel=1e-5)
     assert ("code/l1" in runs[0]) == (penalty == "l1")
+
+
+@pytest.mark.parametrize("bottleneck", [Variational(4, warmup_steps=10), Nested(4)])
+def test_bottlenecks_that_draw_or_count_do_so_once_a_step(bottleneck):
+    torch.manual_seed(0)
+    encoder = FCEncoder(SHAPE, bottleneck.in_features, (9,), "tanh")
+    autoencoder = Autoencoder(encoder, bottleneck, FCDecoder(4, SHAPE), SHAPE, penalty=Contractive(1.0, None))
+    own = autoencoder.bottleneck(encoder(IMAGES))[1] or 0.0
+    both = autoencoder(IMAGES).penalty.detach()
+    assert not hasattr(bottleneck, "done") or int(bottleneck.done) == 2  # this test's step and the network's
+    autoencoder.eval()
+    wanted = squared_norm(autoencoder)
+    assert bottleneck.training is False
+    if isinstance(bottleneck, Nested):
+        assert float(both - own) == pytest.approx(float(wanted), rel=1e-4)
+
+
+def test_codes_that_jump_have_no_jacobian():
+    torch.manual_seed(0)
+    encoder = FCEncoder(SHAPE, 4, (9,), "tanh")
+    autoencoder = Autoencoder(
+        encoder, VectorQuantised(4, entries=8, dim=2), FCDecoder(4, SHAPE), SHAPE, penalty=Contractive(1.0)
+    )
+    with pytest.raises(ConfigError, match=r"`penalty` \(= contractive\) needs codes that follow the pixels"):
+        autoencoder(IMAGES)
 
 
 def test_values_out_of_range_are_refused():

@@ -34,6 +34,14 @@ def test_a_reconstruction_uses_the_switches_and_a_code_alone_the_corners():
     assert torch.equal(code, codes)
 
 
+def test_every_code_of_an_image_is_decoded_with_its_switches():
+    model = module("bottleneck=nested", "bottleneck.size=6", "bottleneck.sizes=[6]", "bottleneck.truncations=3")
+    raw = model.train().autoencoder(images(5, 1, 9, 12)).raw  # three times the same codes
+    assert torch.equal(raw[:5], raw[5:10])
+    assert torch.equal(raw[:5], raw[10:])
+    assert float(raw.std(0).max()) > 0
+
+
 def test_an_image_is_reconstructed_alike_whatever_went_before():
     model, batch = module(), images(6, 1, 9, 12)
     alone = torch.cat([model.reconstruct(one[None]) for one in batch])

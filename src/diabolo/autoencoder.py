@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.errors import ConfigError, choice
-from diabolo.layers import ACTIVATIONS, activation
+from diabolo.layers import ACTIVATIONS, activation, settled
 from diabolo.upsampling import Switched, Switches
 
 
@@ -78,7 +78,8 @@ class Autoencoder(nn.Module):
         features = _through(self.encoder, images, switches)
         code, penalty = self.bottleneck(features)
         if self.penalty is not None:
-            own = self.penalty(images, code, self.encode)
+            with settled(self.bottleneck):
+                own = self.penalty(images, code, self.encode)
             penalty = own if penalty is None else penalty + own
         return Pass(_through(self.decoder, code, switches).float(), code, penalty, features)
 

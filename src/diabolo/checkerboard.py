@@ -7,6 +7,8 @@ networks", 2019). What is left is the pattern of Odena et al., "Deconvolution an
 a peak at these frequencies, where the spectrum of images is smooth. The ratio below is our own measure of that peak.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -30,14 +32,9 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
     Raises:
         ConfigError: a side of less than 4 periods, where the neighbourhoods of two frequencies would meet.
     """
-    sides = [side - side % period for side in images.shape[-2:]]
-    if min(sides) < 2 * REACH * period:
-        raise ConfigError(
-            f"`period` (= {period}) needs images of at least {2 * REACH * period} pixels a side, not"
-            f" {images.shape[-2]}x{images.shape[-1]}: choose a smaller one."
-        )
-    height, width = sides
-    rows, columns = (torch.hann_window(side, dtype=torch.float64, device=images.device) for side in sides)
+    check_sides(images.shape[-2:], period)
+    height, width = (side - side % period for side in images.shape[-2:])
+    rows, columns = (torch.hann_window(side, dtype=torch.float64, device=images.device) for side in (height, width))
     window = rows[:, None] * columns  # H x W
     spectrum = torch.fft.fft2(images[..., :height, :width].double() * window) / window.sum()
     power = spectrum.abs().square().mean(1)  # N x H x W
@@ -53,6 +50,15 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
             around += [power[:, (u + i) % height, (v + j) % width] for i, j in near]
     rounding = ROUNDING * window.square().sum() / window.sum() ** 2
     return torch.stack([torch.stack(at).mean(0), torch.stack(around).mean(0)], 1) + rounding
+
+
+def check_sides(sides: Sequence[int], period: int) -> None:
+    """Refuses images of a height and width that are too small for `powers`."""
+    if min(sides) < 2 * REACH * period:
+        raise ConfigError(
+            f"`period` (= {period}) needs images of at least {2 * REACH * period} pixels a side, not"
+            f" {sides[0]}x{sides[1]}: choose a smaller one."
+        )
 
 
 class Checkerboard(Metric):

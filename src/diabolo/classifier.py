@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from diabolo.errors import ConfigError, whole
+from diabolo.layers import settled
 from diabolo.learner import Batch, Learner
 from diabolo.pixels import PixelScale
 
@@ -67,7 +68,8 @@ class Classifier(nn.Module):
         """N x C x H x W in the network's scale -> logits, and what is added to the loss, if anything: a scalar."""
         code, penalty = self.bottleneck(self.encoder(images))
         if self.penalty is not None:
-            own = self.penalty(images, code, self.encode)
+            with settled(self.bottleneck):
+                own = self.penalty(images, code, self.encode)
             penalty = own if penalty is None else penalty + own
         return self.decode(code), penalty
 
@@ -127,14 +129,15 @@ class ClassifierModule(Learner):
         """What the network is measured on: `images` or, where there is a corruption, each corrupted as ever."""
         return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
 
+    @property
+    def autoencoder(self) -> NoReturn:
+        raise self._reconstructs_nothing()
+
     def decode(self, codes: Tensor) -> NoReturn:
-        raise ConfigError(
-            "this run is a classifier: it has no decoder, and reconstructs nothing (its callbacks are"
-            " callbacks=[classify])."
-        )
+        raise self._reconstructs_nothing()
 
     def reconstruct(self, images: Tensor) -> NoReturn:
-        self.decode(images)
+        raise self._reconstructs_nothing()
 
     # ---- steps ----
 
@@ -169,6 +172,12 @@ class ClassifierModule(Learner):
         self._report("test")
 
     # ---- inside ----
+
+    def _reconstructs_nothing(self) -> ConfigError:
+        return ConfigError(
+            "this run is a classifier: it has no decoder, and reconstructs nothing (its callbacks are"
+            " callbacks=[classify])."
+        )
 
     def _objective(self, logits: Tensor, penalty: Tensor | None, labels: Tensor) -> Tensor:
         """Cross-entropy in nats plus penalty, in float32 whatever the precision of the network."""

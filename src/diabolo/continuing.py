@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from omegaconf import DictConfig
 
@@ -19,20 +19,20 @@ MAY_CHANGE = (
 is in the weights, in the optimiser's state or in the order of the images, and would be ignored or break the run."""
 
 
-def revised(run: RunFolder, overrides: Iterable[str]) -> DictConfig:
-    """The run's config with changes that a run which goes on may have.
+def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = ()) -> DictConfig:
+    """The run's config with changes that a run which goes on may have, and those of `also`.
 
     Raises:
         ConfigError: an unknown key, or one that is settled.
     """
     overrides = list(overrides)
-    config = override(run.config(), overrides)
+    config, may_change = override(run.config(), overrides), (*MAY_CHANGE, *also)
     for pair in overrides:
         key = pair.partition("=")[0]
-        if not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE):
+        if not any(key == free or key.startswith(f"{free}.") for free in may_change):
             raise ConfigError(
                 f"`{key}` is settled in a run that goes on, by its weights and its optimiser: start a new run. It takes"
-                f" {', '.join(MAY_CHANGE)}."
+                f" {', '.join(may_change)}."
             )
     return config
 

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from diabolo.errors import Diverged
 
 ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkpoints of finished epochs are kept)."
@@ -33,8 +30,8 @@ class EpochLoss:
             self.total += loss * min(size, images - number * size)
         self.images += images
 
-    def mean(self) -> Tensor:
-        return torch.tensor(self.total / self.images)
+    def mean(self) -> float:
+        return self.total / self.images
 
     def state(self) -> dict[str, Any]:
         return {"total": self.total, "images": self.images}

@@ -27,7 +27,7 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, flo
 
     run = RunFolder.find(folder)
     config = override(
-        revised(run, overrides), ["trainer.devices=1", "trainer.strategy=auto"]
+        revised(run, overrides, also=["trainer.precision"]), ["trainer.devices=1", "trainer.strategy=auto"]
     )  # one process says it once
     with logging_to(run.log):
         module, data = load(folder), build_data(config)

@@ -1,6 +1,7 @@
 """Small parts that every family is made of: activations, normalisations, initial and frozen weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import gcd
 from typing import Any
@@ -81,3 +82,14 @@ def freeze(part: nn.Module) -> nn.Module:
 
 def _evaluate(part: nn.Module, _: Any) -> None:
     part.eval()  # whoever has put the whole network into training mode
+
+
+@contextmanager
+def settled(part: nn.Module) -> Iterator[None]:
+    """Has `part` in evaluation mode, in which a bottleneck draws and counts nothing, and then as it was."""
+    training = part.training
+    part.eval()
+    try:
+        yield
+    finally:
+        part.train(training)

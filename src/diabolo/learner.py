@@ -160,12 +160,13 @@ class Learner(LightningModule):
             if planned is not None and planned != self._steps():
                 raise ConfigError(
                     f"the learning rates of this run were scheduled for {planned} steps, not for {self._steps()}:"
-                    " start a new run for another number of epochs."
+                    " keep its trainer.devices, or start a new run for another number of epochs."
                 )
             self._epoch_loss.load(checkpoint["epoch_loss"])
             torch.set_rng_state(checkpoint["rng"])
-            if checkpoint["cuda_rng"] is not None and self.device.type == "cuda":
-                torch.cuda.set_rng_state(checkpoint["cuda_rng"], self.device)
+            device = self.trainer.strategy.root_device  # where the module will be, and is not yet
+            if checkpoint["cuda_rng"] is not None and device.type == "cuda":
+                torch.cuda.set_rng_state(checkpoint["cuda_rng"], device)
             self._batches = checkpoint["batches"]
 
     def on_train_start(self) -> None:

@@ -48,7 +48,7 @@ class Collected(Metric):
         self.add_state("rows", [], dist_reduce_fx="cat")
 
     def update(self, rows: Tensor) -> None:
-        self.rows.append(rows.float())
+        self.rows.append(rows.float().clone())  # CUDA graphs write the next batch over it
 
     def compute(self) -> Tensor:
         return dim_zero_cat(self.rows)

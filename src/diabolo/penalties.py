@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import positive, whole
+from diabolo.errors import ConfigError, positive, whole
 
 Encode = Callable[[Tensor], Tensor]  # N x C x H x W in the network's scale -> N x size
 ZERO = 0.01  # a number is counted as 0 below this part of the code's largest
@@ -39,8 +39,13 @@ class Contractive(nn.Module):
     The norm is estimated without bias by Hutchinson's method: the mean of |v J|^2 over `probes` random vectors v of
     signs. `probes: null` takes every unit in turn instead, which is exact and costs `size` ways back.
 
+    The code is that of evaluation: the mean of a variational code, all numbers of a nested one.
+
     Under batch normalisation an image's code depends on the other images too; that dependence is then counted along.
     Evaluation draws the same signs every time.
+
+    Raises:
+        ConfigError: in the first step, where the bottleneck's codes jump and have no Jacobian.
     """
 
     def __init__(self, weight: float, probes: int | None = 1) -> None:
@@ -53,6 +58,11 @@ class Contractive(nn.Module):
         with torch.inference_mode(False), torch.enable_grad():
             images = images.detach().clone().requires_grad_()
             code = encode(images).float()
+            if not code.requires_grad:
+                raise ConfigError(
+                    "`penalty` (= contractive) needs codes that follow the pixels, and those of this bottleneck jump:"
+                    " choose another."
+                )
             norms = [
                 torch.autograd.grad(code, images, v, create_graph=self.training, retain_graph=True)[0].square().sum()
                 for v in self._vectors(code)

@@ -59,7 +59,8 @@ class Probe:
         neighbours: k of the k nearest neighbours.
 
     Raises:
-        ConfigError: fewer than two labels among the training images, or none among the test images.
+        ConfigError: fewer than two labels or `neighbours` codes among the training images, or none among the test
+            images.
     """
 
     def __init__(self, data: ImageData, most_codes: int = 10_000, neighbours: int = 5) -> None:
@@ -70,6 +71,9 @@ class Probe:
         self.chosen = {"train": known["train"][places.round().long()], "test": known["test"]}
         if len(data.labels("train")[self.chosen["train"]].unique()) < 2 or not len(self.chosen["test"]):
             raise ConfigError("a probe needs labelled images of two classes or more: choose labelled data.")
+
+        if count < self.neighbours:
+            raise ConfigError(f"`neighbours` (= {neighbours}) must be at most the {count} training codes.")
 
     def codes(self, module: Any) -> tuple[Labelled, Labelled]:
         """The training and the test codes of a model, N x size."""

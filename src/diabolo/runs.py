@@ -36,7 +36,17 @@ if TYPE_CHECKING:
     from diabolo.module import AutoencoderModule
 
 WRITTEN = (
-    *("state.json", "config.yaml", "metrics.json", "history.jsonl", "checkpoints", "pictures", "run.log", "run.*.log"),
+    *(
+        "state.json",
+        "config.yaml",
+        "metrics.json",
+        "history.jsonl",
+        "per_image.npz",
+        "checkpoints",
+        "pictures",
+        "run.log",
+        "run.*.log",
+    ),
     *("events.out.tfevents.*", "hparams.yaml", "projector_config.pbtxt", "[0-9][0-9][0-9][0-9][0-9]"),
 )
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")

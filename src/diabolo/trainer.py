@@ -57,7 +57,7 @@ def make_trainer(
     choice("trainer.precision", str(precision), PRECISIONS)
     choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer=auto or trainer=cpu.")
+        raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
     if threads is not None:
         use_threads(whole("trainer.threads", threads))
     if monitor.startswith("test/"):
@@ -73,6 +73,9 @@ def make_trainer(
         )
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         whole("trainer.devices", devices)
+    wanted = devices if isinstance(devices, int) else len(devices)
+    if accelerator != "cpu" and 0 < torch.cuda.device_count() < wanted:
+        raise ConfigError(f"`trainer.devices` (= {devices}) are more than the {torch.cuda.device_count()} GPUs here.")
     if devices != 1 and strategy == "auto":
         raise ConfigError(f"`trainer.devices` (= {devices}) above one needs trainer=ddp.")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
@@ -134,12 +137,15 @@ class EMA(WeightAveraging):
             raise ConfigError(f"`trainer.ema` (= {decay}) must lie between 0 and 1.")
 
         def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+            if not current.is_floating_point():  # counts, and the grid of a finite code
+                return current
             warm = min(decay, (1 + float(updates)) / (10 + float(updates)))
             return averaged * warm + current * (1 - warm)
 
         super().__init__(avg_fn=average)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device  # where the module will be, and is not yet
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
             after = super().on_train_batch_end

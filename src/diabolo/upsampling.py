@@ -92,6 +92,7 @@ class Unpool(BedOfNails):
                 " encoder.pool=max and the decoder's channels, or another model.upsample."
             )
         places = switches.pop().places.flatten(2)
+        places = places.repeat(len(maps) // len(places), 1, 1)  # where a bottleneck makes several codes of an image
         empty = maps.new_zeros(*maps.shape[:2], self.size[0] * self.size[1])
         return empty.scatter(2, places, maps.flatten(2)).unflatten(2, self.size)
 

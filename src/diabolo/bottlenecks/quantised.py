@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diabolo.errors import ConfigError, not_negative, positive, whole, wholes
 
+UNUSED, FILLED = 1e-30, 0.02  # vectors a step: of an entry that has never been used, of one that has been filled in
 MOST_ENTRIES = 2**24  # the library works their indices out in float32
 
 
@@ -58,7 +59,7 @@ class VectorQuantised(Quantised):
     Representation Learning", 2017), which are moving averages of what they stand for (its appendix A.1).
 
     The penalty is the squared distance of the encoder's numbers to their entries, averaged over all of them, times
-    `commitment`. The codebook begins with vectors of the first batch. Several processes share that of the first.
+    `commitment`. The codebook begins with vectors of the first batches.
 
     Args:
         size: numbers in the code, a multiple of `dim`.
@@ -67,10 +68,10 @@ class VectorQuantised(Quantised):
         commitment: weight of the penalty.
         decay: of the moving averages, per step.
         replace_below: an entry that stands for fewer vectors a step, as a moving average, is replaced by a vector of
-            the batch; 0 for never.
+            the batch; with 0 only one that has been of no use from the beginning on, or for thousands of steps.
 
     Raises:
-        ConfigError: a value out of range, or the library is missing.
+        ConfigError: a value out of range, or the library is missing; when the training begins, in several processes.
     """
 
     def __init__(
@@ -90,13 +91,18 @@ class VectorQuantised(Quantised):
             entries,
             decay=decay,
             commitment_weight=not_negative("commitment", commitment),
-            threshold_ema_dead_code=not_negative("replace_below", replace_below),
+            threshold_ema_dead_code=not_negative("replace_below", replace_below) or UNUSED,
             rotation_trick=False,
             sync_codebook=False,
         )
-        # nothing has been seen yet: the first batch sets what it uses and replaces the rest
+        # nothing has been seen yet: the first batches set what they use and replace the rest
+        self.quantiser._codebook.reset_cluster_size = replace_below or FILLED
         self.quantiser._codebook.cluster_size.zero_()
         self.quantiser._codebook.embed_avg.zero_()
+
+    def start_epoch(self, epoch: int) -> None:
+        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            raise ConfigError("bottleneck=vq learns its codebook in one process: take trainer.devices=1.")
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         if not self.training:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diabolo.callbacks.anomaly_pictures import curves, histogram, most_anomalous
 from diabolo.callbacks.per_image import gathered
-from diabolo.callbacks.pictures import asking, data_of, hang
+from diabolo.callbacks.pictures import asking, data_of, hang, with_decoder
 from diabolo.data.datamodule import ImageData
 from diabolo.errors import ConfigError, whole
 from diabolo.pca import LinearCode, fitting_images
@@ -53,6 +53,7 @@ class Anomaly(Callback):
         self.parts: list[dict[str, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        with_decoder(pl_module)
         labels = data_of(trainer).labels("train").unique()
         if bool((labels < 0).any()):
             raise ConfigError("callbacks.anomaly needs a class for every training image: these data have no labels.")

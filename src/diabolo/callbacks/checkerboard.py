@@ -6,7 +6,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from diabolo.checkerboard import Checkerboard
+from diabolo.callbacks.pictures import data_of, with_decoder
+from diabolo.checkerboard import Checkerboard, check_sides
 
 
 class CheckerboardScore(Callback):
@@ -16,10 +17,17 @@ class CheckerboardScore(Callback):
 
     Args:
         period: of the pattern in pixels: 2 is what the last upsampling by 2 leaves, 4 what the last but one.
+
+    Raises:
+        ConfigError: the images are too small for the period.
     """
 
     def __init__(self, period: int = 2) -> None:
         self.ours, self.theirs = Checkerboard(period), Checkerboard(period)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        with_decoder(pl_module)
+        check_sides(data_of(trainer).image_shape[1:], self.ours.period)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for score in (self.ours, self.theirs):

@@ -9,6 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from diabolo.callbacks.latent import encoded
 from diabolo.callbacks.pictures import SPLITS, asking, data_of, shrink, tensorboard
 from diabolo.errors import choice, whole
 
@@ -73,9 +74,10 @@ class Codes(Callback):
         """The codes, and what is wrong with them or with the output, if anything; logs both metrics."""
         data = data_of(trainer)
         split = self.split if data.count(self.split) > 1 else "train"
-        pixels = data.images(split, range(min(self.images, data.count(split)))).to(module.device)
+        pixels = data.images(split, range(min(self.images, data.count(split))))
         with asking(module):
-            codes, ours = self._ask(module, pixels)  # type: ignore[arg-type]
+            asked = [self._ask(module, part) for part in pixels.split(data.eval_batch_size)]  # type: ignore[arg-type]
+        codes, ours = (torch.cat(parts) for parts in zip(*asked, strict=True))
         dead, constant = dead_units(codes), is_constant(ours, pixels.float() / 255)
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
@@ -84,8 +86,8 @@ class Codes(Callback):
 
     @staticmethod
     def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        codes = module.encode(module.given(pixels)).float()
-        return codes, module.decode(codes)
+        codes = module.encode(module.given(pixels.to(module.device))).float()
+        return codes.cpu(), module.decode(codes).cpu()
 
 
 class Projector(Callback):
@@ -106,7 +108,7 @@ class Projector(Callback):
         chosen = range(min(self.images, data.count(self.split)))
         pixels = data.images(self.split, chosen)
         with asking(pl_module):
-            codes = pl_module.encode(pixels.to(pl_module.device)).float()  # type: ignore[operator]
+            codes = encoded(pl_module, data, self.split, self.images)  # type: ignore[arg-type]
         labels = [str(int(label)) for label in data.labels(self.split)[list(chosen)]]
         thumbnails = shrink(pixels.float() / 255, THUMBNAIL)
         writer.add_embedding(codes, labels, thumbnails.expand(-1, 3, -1, -1), trainer.current_epoch, "code")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from diabolo.callbacks.captions import plotted
 from diabolo.callbacks.pictures import Drawing
 from diabolo.errors import ConfigError
 
@@ -51,7 +50,4 @@ def picture(counts: Tensor) -> Tensor:
         for row, column in counts.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.4 else "black"
             axes.text(column, row, f"{int(counts[row, column])}", ha="center", va="center", color=colour, fontsize=9)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]  # H x W x 3 bytes
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return plotted(figure)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from diabolo.callbacks.latent import decode
 from diabolo.callbacks.pictures import Drawing, chosen, rows
 from diabolo.callbacks.reconstructions import first_of_labels
 from diabolo.errors import ConfigError, whole
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Interpolation(Drawing):
-    """Two rows per pair: above, the pixels blended in `steps`; below, the codes blended and decoded.
+    """Two rows per pair: above, the pixels blended in `steps`; below, the codes blended and decoded (a
+    bottleneck that cannot give every code is asked for the nearest it can).
 
     The originals stand at both ends of both rows.
 
@@ -57,7 +59,7 @@ class Interpolation(Drawing):
             codes = module.encode(pixels)  # 2 x size
             share = torch.linspace(0, 1, self.steps, device=module.device)
             blended = torch.lerp(start, end, share.view(-1, 1, 1, 1))  # steps x C x H x W
-            decoded = module.decode(torch.lerp(codes[0], codes[1], share.view(-1, 1)))  # steps x C x H x W
+            decoded = decode(module, torch.lerp(codes[0], codes[1], share.view(-1, 1)))  # steps x C x H x W
             lines += [torch.cat([start[None], line, end[None]]) for line in (blended, decoded)]
         if not lines:
             raise ConfigError(

@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from diabolo.callbacks.captions import labelled, plotted, titled
-from diabolo.callbacks.pictures import Drawing, chosen, rows, shrink
+from diabolo.callbacks.pictures import Drawing, chosen, rows, shrink, with_decoder
 from diabolo.errors import ConfigError, whole
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class LatentMap(Drawing):
         self.codes = whole("codes", codes, 3)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if pl_module.autoencoder.code_size < 2:  # type: ignore[union-attr, operator]
+        if with_decoder(pl_module).code_size < 2:
             raise ConfigError("a code of one number spans no plane: set bottleneck.size above 1 or drop latent_map.")
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:

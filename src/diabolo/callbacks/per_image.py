@@ -14,7 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from diabolo.callbacks.pictures import data_of
+from diabolo.callbacks.pictures import data_of, with_decoder
 from diabolo.errors import whole
 
 FILE = "per_image.npz"
@@ -39,6 +39,9 @@ class PerImage(Callback):
         self.neighbours = whole("neighbours", neighbours, 0)
         self.most_codes = whole("most_codes", most_codes)
         self.parts: list[dict[str, Tensor]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        with_decoder(pl_module)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.parts = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -88,6 +88,15 @@ def asking(module: LightningModule) -> Iterator[None]:
         for average in averages:
             average.on_validation_epoch_end(module.trainer, module)
         module.train(training)
+
+
+def with_decoder(module: LightningModule) -> Any:
+    """The network of a run that reconstructs; any other refuses in its own words.
+
+    Raises:
+        ConfigError: the run is a classifier.
+    """
+    return module.autoencoder
 
 
 def data_of(trainer: Trainer) -> ImageData:

@@ -11,7 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from diabolo.callbacks.pictures import data_of, hang, rows, tensorboard
+from diabolo.callbacks.pictures import data_of, hang, rows, tensorboard, with_decoder
 from diabolo.errors import ConfigError, whole
 from diabolo.linear import LARGEST, LinearMap
 from diabolo.metrics import Yardstick
@@ -59,6 +59,7 @@ class Restoration(Callback):
         }
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        with_decoder(pl_module)
         if pl_module.corruption is None:
             raise ConfigError(f"callbacks.{self.name} measures restorations: choose a corruption=NAME.")
 
@@ -83,7 +84,7 @@ class Restoration(Callback):
             yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
-            self.shown = [strip[: self.images] for strip in (clean, *restored.values(), outputs["ours"])]
+            self.shown = [strip[: self.images].cpu() for strip in (clean, *restored.values(), outputs["ours"])]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures = self.figures()
@@ -127,6 +128,7 @@ class SuperResolution(Restoration):
     name = "super_resolution"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        with_decoder(pl_module)
         if not hasattr(pl_module.corruption, "reduce"):
             raise ConfigError("callbacks.super_resolution measures interpolations: choose corruption=downsample.")
 
@@ -151,6 +153,7 @@ class Inpainting(Restoration):
     name = "inpainting"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        with_decoder(pl_module)
         if not hasattr(pl_module.corruption, "mask"):
             raise ConfigError("callbacks.inpainting measures what is filled in: choose corruption=block.")
 

@@ -11,7 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from diabolo.callbacks.captions import labelled, plotted
-from diabolo.callbacks.pictures import data_of, rows, save, tensorboard
+from diabolo.callbacks.pictures import data_of, rows, save, tensorboard, with_decoder
 from diabolo.errors import ConfigError, whole, wholes
 from diabolo.pca import LinearCode, fitting_images
 
@@ -42,7 +42,7 @@ class Truncation(Callback):
         self.figures: dict[int, tuple[float, float]] = {}  # size: ours, PCA's
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        bottleneck: Any = pl_module.autoencoder.bottleneck  # type: ignore[union-attr]
+        bottleneck: Any = with_decoder(pl_module).bottleneck
         if not hasattr(bottleneck, "truncate"):
             raise ConfigError(
                 f"the first numbers of a code say nothing by themselves with {type(bottleneck).__name__}: choose"

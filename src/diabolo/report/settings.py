@@ -40,7 +40,8 @@ WATCHING = "diabolo.callbacks."  # diabolo's own callbacks look and draw and cha
 
 
 def settings(choices: Words, config: Flat) -> Words:
-    """Choices and config without the seed, also of the run that an encoder starts from, the place and what only watches."""
+    """Choices and config without the seed, also that of the run an encoder starts from, the place and what only
+    watches."""
     chosen = {group: choices[group] for group in GROUPS if group in choices}
     return chosen | {
         key: re.sub(r"seed=\d+", "seed=*", plain(value)) if key == START else plain(value)
