@@ -54,7 +54,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "trainer.ema=abc": "`trainer.ema` (= 'abc') must be a number above 0",
     "trainer.compile=abc": "`trainer.compile` (= 'abc') must be true, false or one of default, reduce-over",
     "trainer.precision=16-mixed": "`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU",
-    "trainer.accelerator=gpu": "torch sees no GPU here: take trainer=auto or trainer=cpu",
+    "trainer.accelerator=gpu": "torch sees no GPU here: take trainer.accelerator=cpu",
     "callbacks.reconstructions.images=[999]": "`images` names image 999, but the test split has 32 images",
 }
 

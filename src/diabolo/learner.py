@@ -160,7 +160,7 @@ class Learner(LightningModule):
             if planned is not None and planned != self._steps():
                 raise ConfigError(
                     f"the learning rates of this run were scheduled for {planned} steps, not for {self._steps()}:"
-                    " keep its trainer.devices, or start a new run for another number of epochs."
+                    " start a new run for another number of epochs or of trainer.devices."
                 )
             self._epoch_loss.load(checkpoint["epoch_loss"])
             torch.set_rng_state(checkpoint["rng"])

@@ -3,9 +3,6 @@
 import ctypes
 import os
 
-import torch
-from threadpoolctl import threadpool_limits
-
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
@@ -31,5 +28,8 @@ def ask_torch_for_gpus() -> None:
 
 def use_threads(count: int) -> None:
     """Has torch, and the linear algebra of NumPy and scikit-learn, compute with `count` threads from now on."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
     torch.set_num_threads(count)
     threadpool_limits(count)
