@@ -156,6 +156,15 @@ def test_values_out_of_range_are_refused(made, words):
         made()
 
 
+def test_a_codebook_is_learnt_in_one_process(monkeypatch):
+    bottleneck = VectorQuantised(8)
+    bottleneck.start_epoch(0)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(ConfigError, match="learns its codebook in one process: take trainer.devices=1"):
+        bottleneck.start_epoch(0)
+
+
 def test_without_the_library_one_is_told_how_to_get_it(diabolo, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "vector_quantize_pytorch", None)
     ended = diabolo("train", *tiny, "bottleneck=vq")
