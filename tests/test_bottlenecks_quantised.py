@@ -161,7 +161,7 @@ def test_a_codebook_is_learnt_in_one_process(monkeypatch):
     bottleneck.start_epoch(0)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(ConfigError, match="learns its codebook in one process: take trainer.devices=1"):
+    with pytest.raises(ConfigError, match=r"learns its codebook in one process: take trainer.devices=1"):
         bottleneck.start_epoch(0)
 
 

@@ -133,7 +133,10 @@ def test_a_table_and_a_picture_are_kept(runs):
     run = runs["denoising"]
     clean, noisy, ours, _ = seen(run)
     picture = np.asarray(Image.open(run.pictures / "denoising" / "final.png").convert("RGB"))
+    written, picture = np.split(picture, [-(10 * 58 - 2)], 1)
     assert picture.shape == (6 * 58 - 2, 10 * 58 - 2, 3)  # clean, noisy, two medians, linear, restored
+    for row in range(6):
+        assert written[row * 58 : row * 58 + 56].min() < 99, "each row has its name"
     median = ndimage.median_filter(noisy, (1, 3, 3), mode="mirror")
     for row, strip in ((0, clean), (1, noisy), (2, median), (5, ours)):
         wanted = (strip[:10, None].clip(0, 1) * 255).round()

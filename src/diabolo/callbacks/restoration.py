@@ -11,6 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from diabolo.callbacks.captions import labelled
 from diabolo.callbacks.pictures import data_of, hang, rows, tensorboard, with_decoder
 from diabolo.errors import ConfigError, whole
 from diabolo.linear import LARGEST, LinearMap
@@ -27,7 +28,7 @@ class Restoration(Callback):
     the training images (`diabolo.linear`), where an image has up to 4,096 numbers.
 
     A table of them goes to TensorBoard's texts, and a picture of the first test images to `pictures/NAME/final.png`: a
-    row each for the clean images, the methods in their order and the run's restorations.
+    named row each for the clean images, the methods in their order and the run's restorations (`ours`).
 
     Args:
         images: how many are drawn.
@@ -65,7 +66,7 @@ class Restoration(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.yardsticks: dict[str, Yardstick] = {}
-        self.shown: list[Tensor] = []
+        self.shown: dict[str, Tensor] = {}
         data = data_of(trainer)
         if self.most_images and prod(data.image_shape) <= LARGEST and self.linear is None:
             count = data.count("train")
@@ -84,7 +85,8 @@ class Restoration(Callback):
             yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
-            self.shown = [strip[: self.images].cpu() for strip in (clean, *restored.values(), outputs["ours"])]
+            strips = {"clean": clean, **restored, "ours": outputs["ours"]}
+            self.shown = {name.replace("_", " "): strip[: self.images].cpu() for name, strip in strips.items()}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures = self.figures()
@@ -99,7 +101,8 @@ class Restoration(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero or not trainer.global_step:  # an evaluation alone has made no step
             return
-        hang(trainer, self.name, (rows(self.shown) * 255).round().byte(), None)
+        picture = labelled(rows(self.shown.values()), list(self.shown))
+        hang(trainer, self.name, (picture * 255).round().byte(), None)
         if (writer := tensorboard(trainer)) is not None:
             own = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in ("mse", "mae", "psnr", "ssim")}
             own |= self.measured.pop(OWN, {})
