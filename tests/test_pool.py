@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from diabolo.errors import ConfigError
 from hydra_plugins.diabolo_pool import _processes, _progress
-from hydra_plugins.diabolo_pool.launcher import PoolLauncher, visible_gpus
+from hydra_plugins.diabolo_pool.launcher import PoolLauncher, longest_first, visible_gpus
 
 Died, Ended, Pool, Started, Stopped = (
     getattr(_processes, name) for name in ("Died", "Ended", "Pool", "Started", "Stopped")
@@ -249,6 +249,19 @@ def machine(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     return lambda gpus: monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "order"),
+    [
+        (["bottleneck.size=5", "bottleneck.size=25", "bottleneck.size=125"], [2, 1, 0]),
+        (["loss=mse", "loss=mae", "seed=99"], [0, 1, 2]),
+        (["model.hidden=[64,32] seed=1", "model.hidden=[512] seed=9", "model.hidden=[64,32] seed=0"], [0, 2, 1]),
+        (["bottleneck.size=9 trainer.max_epochs=2", "bottleneck.size=4 trainer.max_epochs=5", "seed=7"], [1, 0, 2]),
+    ],
+)
+def test_what_promises_to_take_longest_begins_first(jobs, order):
+    assert longest_first([job.split() for job in jobs]) == order
 
 
 @pytest.mark.parametrize(

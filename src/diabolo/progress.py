@@ -40,7 +40,7 @@ class ProgressBar(Callback):
                 TimeRemainingColumn(compact=True),
                 TextColumn("left"),
             )
-            self.bar = Progress(*columns, console=self.console, refresh_per_second=5)
+            self.bar = Progress(*columns, console=self.console, auto_refresh=False)  # a thread would halt torch's two
             self.task = self.bar.add_task(
                 "", total=self.epochs * self.batches, epoch=self.done_before + 1, epochs=self.epochs, said=""
             )
@@ -53,7 +53,7 @@ class ProgressBar(Callback):
         self.refreshed = now
         said = f"loss {float(outputs['loss']):.4f}{self._yardstick(trainer)}"
         done = trainer.current_epoch * self.batches + batch_idx + 1
-        self.bar.update(self.task, completed=done, epoch=trainer.current_epoch + 1, said=said)
+        self.bar.update(self.task, completed=done, epoch=trainer.current_epoch + 1, said=said, refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -64,7 +64,7 @@ class ProgressBar(Callback):
         line = f"epoch {epoch}/{self.epochs}  {said}  {left:.0f} s left"
         log.info(line, extra={"file_only": True})
         if self.bar is not None:
-            self.bar.update(self.task, completed=epoch * self.batches, epoch=epoch, said=said)
+            self.bar.update(self.task, completed=epoch * self.batches, epoch=epoch, said=said, refresh=True)
         elif epoch in (1, self.epochs) or epoch % -(-self.epochs // PLAIN_LINES) == 0:
             self.console.print(line, soft_wrap=True)
 
