@@ -219,13 +219,17 @@ def growth(given: argparse.Namespace) -> dict[str, Any]:
 def _plot(found: dict[str, Any], file: str) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(found), 6.5), layout="constrained")
+    figure = Figure(figsize=(3 * len(found), 5), layout="constrained")
     for column, (name, rows) in enumerate(found.items()):
         for line, quantity in enumerate(("seconds", "peak_mib")):
             axes = figure.add_subplot(2, len(found), line * len(found) + column + 1)
-            axes.plot([str(row["value"]) for row in rows], [row[quantity] for row in rows], marker="o")
+            along = [float(str(row["value"]).strip("[]").split(",")[-1]) for row in rows]
+            axes.plot(along, [row[quantity] for row in rows], marker="o")
             axes.set(
-                xlabel=name, ylabel="whole command, s" if quantity == "seconds" else "peak memory, MiB", ylim=(0, None)
+                xlabel=name,
+                ylabel="whole command, s" if quantity == "seconds" else "peak memory, MiB",
+                xlim=(0, None),
+                ylim=(0, 1.1 * max(row[quantity] for row in rows)),
             )
     figure.savefig(file)
 
