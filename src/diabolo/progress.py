@@ -40,7 +40,7 @@ class ProgressBar(Callback):
                 TimeRemainingColumn(compact=True),
                 TextColumn("left"),
             )
-            self.bar = Progress(*columns, console=self.console, auto_refresh=False)  # a thread would halt torch's two
+            self.bar = Progress(*columns, console=self.console, auto_refresh=False)  # no thread beside torch's
             self.task = self.bar.add_task(
                 "", total=self.epochs * self.batches, epoch=self.done_before + 1, epochs=self.epochs, said=""
             )
