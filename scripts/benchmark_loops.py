@@ -82,7 +82,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "R1": Recipe(lambda: transpose_conv(nn.Sigmoid()), 64, 4096, decay=1e-5, normalised=False, listed=True),
-    "R2": Recipe(upsample_conv, 20, 8000, normalised=False),
+    "R2": Recipe(upsample_conv, 20, 20000, normalised=False),
     "R3": Recipe(lambda: fully_connected(5), 128, 60000, decay=1e-5),
     "R3-25": Recipe(lambda: fully_connected(25), 128, 60000, decay=1e-5),
     "R3-125": Recipe(lambda: fully_connected(125), 128, 60000, decay=1e-5),

@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from diabolo.adam_kernel import kernel_of
 from diabolo.epoch_loss import ADVICE, EpochLoss
 from diabolo.errors import ConfigError, Diverged
 
@@ -78,6 +79,7 @@ class Learner(LightningModule):
         optimizer: Any = wrapped.optimizer if plain else wrapped
         parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
         schedule = self._schedule.get("scheduler") if self._schedule.get("interval") == "step" else None
+        update = (kernel_of(optimizer) if plain else None) or optimizer.step
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
             for weights in parameters:
@@ -93,10 +95,10 @@ class Learner(LightningModule):
                 clip_grad_norm_(parameters, self.gradient_clip)
             if plain:
                 wrapped._on_before_step()  # counts the step, which `wrapped.step` would do at four times the cost
-                optimizer.step()
+                update()
                 wrapped._on_after_step()
             else:
-                optimizer.step()
+                update()
             if schedule is not None:
                 schedule.step()
             for hook in self.after_step:

@@ -4,6 +4,7 @@ An explicit size restores odd sides, which a factor of two cannot. Which layer l
 al., "Deconvolution and Checkerboard Artifacts", Distill 2016.
 """
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diabolo.doubling import can_double, doubled
 from diabolo.errors import ConfigError, choice
 from diabolo.shapes import Size
 
@@ -58,6 +60,10 @@ class Upsample(ToSize):
 
     def forward(self, maps: Tensor) -> Tensor:
         return F.interpolate(maps, self.size, mode=self.mode, align_corners=False if self.mode == "bilinear" else None)
+
+    def repeats(self, maps: Tensor) -> bool:
+        """Whether it repeats each value over 2x2 places and does nothing else."""
+        return self.mode == "nearest" and self.size == (2 * maps.shape[2], 2 * maps.shape[3])
 
 
 class BedOfNails(ToSize):
@@ -131,17 +137,30 @@ class Switched(nn.Sequential):
     """Layers one after the other; the max-poolings and unpoolings among them share a stack of switches.
 
     The stack belongs to one pass and is handed in by who makes that pass, so that no switch of another batch is left.
+    An upsampling and the convolution after it are computed at once where that is faster and nobody watches either.
     """
 
     def forward(self, values: Tensor, switches: Switches | None = None) -> Tensor:
-        for layer in self:
-            values = layer(values, switches) if isinstance(layer, MaxPool | Unpool) else layer(values)
+        layers = deque(self)
+        while layers:
+            layer = layers.popleft()
+            if isinstance(layer, MaxPool | Unpool):
+                values = layer(values, switches)
+            elif layers and _at_once(layer, layers[0], values):
+                values = doubled(values, layers.popleft())  # type: ignore[arg-type]
+            else:
+                values = layer(values)
         return values
 
     @property
     def unpools(self) -> bool:
         """Whether the result depends on switches."""
         return any(isinstance(layer, Unpool) for layer in self)
+
+
+def _at_once(layer: nn.Module, after: nn.Module, maps: Tensor) -> bool:
+    watched = any(one._forward_hooks or one._forward_pre_hooks for one in (layer, after))
+    return isinstance(layer, Upsample) and layer.repeats(maps) and can_double(after, maps) and not watched
 
 
 def _times(sides: Tensor | Size) -> str:

@@ -1,0 +1,57 @@
+"""Adam's fused kernel, called without what its optimiser looks up anew at every step.
+
+`Optimizer.step` asks at each step which weights have gradients, what state they have, on which device and of which type
+they are; in a small network that takes longer than the kernel itself. Within a block of steps none of it changes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.optim import Adam, AdamW, Optimizer
+
+KERNELS = {Adam: torch._fused_adam_, AdamW: torch._fused_adamw_}
+UNUSUAL = ("amsgrad", "maximize", "capturable", "differentiable")  # settings left to the optimiser
+
+
+def kernel_of(optimizer: Optimizer) -> Callable[[], None] | None:
+    """What `optimizer.step()` does, bit for bit, as long as its weights and their state stay the same tensors; None
+    where only the optimiser itself can do it, as before its first step."""
+    kernel = KERNELS.get(type(optimizer))
+    if kernel is None or len(optimizer.param_groups) != 1:
+        return None
+    group = optimizer.param_groups[0]
+    weights = [one for one in group["params"] if one.requires_grad]
+    states = [optimizer.state[one] for one in weights if one in optimizer.state]
+    alike = len({(one.device, one.dtype) for one in weights}) == 1
+    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    if not group["fused"] or len(states) < len(weights) or not alike or hooks:
+        return None
+    if any(group[setting] for setting in UNUSUAL) or isinstance(group["lr"], Tensor):
+        return None
+    means, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+
+    @torch.no_grad()
+    def step() -> None:
+        gradients = [one.grad for one in weights]
+        if any(one is None for one in gradients):  # of a layer that this step went without
+            optimizer.step()
+            return
+        torch._foreach_add_(steps, 1)
+        kernel(
+            weights,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            lr=group["lr"],  # which a schedule changes, as it does `betas`
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+    return step
