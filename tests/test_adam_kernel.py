@@ -87,6 +87,21 @@ def test_unusual_settings_are_left_to_the_optimiser(settings):
     assert kernel_of(begun(**settings)[1]) is None
 
 
+@pytest.mark.parametrize("setting", ["capturable", "differentiable"])
+def test_a_step_that_is_recorded_is_left_to_the_optimiser(setting):
+    optimizer = begun()[1]
+    optimizer.param_groups[0][setting] = True
+    assert kernel_of(optimizer) is None
+
+
+def test_weights_of_two_types_are_left_to_the_optimiser():
+    weights = [torch.ones(2, dtype=kind, requires_grad=True) for kind in (torch.float32, torch.float64)]
+    optimizer = torch.optim.Adam(weights, **SETTINGS)
+    sum(one.sum() for one in weights).backward()
+    optimizer.step()
+    assert kernel_of(optimizer) is None
+
+
 def test_other_optimisers_hooks_and_several_groups_are_left_alone():
     model = network()
     learn(model, 0)

@@ -11,6 +11,7 @@ from diabolo.upsampling import Switched, Upsample
 LAYERS = {
     "few outputs": lambda: nn.Conv2d(16, 1, 3, padding=1),
     "many": lambda: nn.Conv2d(8, 5, 3, padding=1),
+    "few maps, fewer outputs": lambda: nn.Conv2d(6, 1, 5, padding=2),
     "without a bias": lambda: nn.Conv2d(16, 1, 3, padding=1, bias=False),
     "without padding": lambda: nn.Conv2d(8, 2, 5),
     "a kernel of one": lambda: nn.Conv2d(8, 2, 1),
@@ -66,6 +67,11 @@ OTHERS = {
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
 def test_other_layers_are_left_alone(make):
     assert not can_double(make(), torch.zeros(1, 8, 4, 4))
+
+
+def test_only_a_cpu_computes_both_at_once():
+    layer = nn.Conv2d(8, 2, 3, padding=1)
+    assert not can_double(layer, torch.zeros(1, 8, 4, 4, device="meta"))
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 8), (8, 9)])

@@ -79,7 +79,7 @@ class Learner(LightningModule):
         optimizer: Any = wrapped.optimizer if plain else wrapped
         parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
         schedule = self._schedule.get("scheduler") if self._schedule.get("interval") == "step" else None
-        update = (kernel_of(optimizer) if plain else None) or optimizer.step
+        update = kernel_of(optimizer) or optimizer.step  # Lightning's wrapper has no kernel
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
             for weights in parameters:
