@@ -123,6 +123,90 @@ def test_the_stack_mirrors_poolings_and_belongs_to_one_pass():
     assert ones == others == []
 
 
+def spied(layers: torch.nn.Sequential, monkeypatch) -> list[tuple[str, int]]:
+    """Which layer ran on maps of which height."""
+    ran = []
+    for layer in layers:
+        monkeypatch.setattr(
+            layer,
+            "forward",
+            lambda maps, *rest, layer=layer, forward=layer.forward: (
+                ran.append((type(layer).__name__, maps.shape[2])) or forward(maps, *rest)
+            ),
+        )
+    return ran
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last], ids=["first", "last"])
+@pytest.mark.parametrize("sides", [(8, 8), (7, 9)], ids=str)
+def test_a_relu_after_the_pooling_that_it_stood_before_is_the_same_to_the_bit(sides, form, monkeypatch):
+    torch.manual_seed(0)
+    layers = Switched(torch.nn.ReLU(), MaxPool(2, ceil_mode=True))
+    maps = torch.randn(3, 5, *sides).round(decimals=1)  # whose windows hold equal maxima, and some nothing above 0
+    maps[0, 0, :4, :4] = -1
+    maps[1, 0, 0, 0] = torch.nan
+    maps = maps.contiguous(memory_format=form).requires_grad_()
+    wanted = torch.nn.Sequential(*layers)(maps)
+    weights = torch.randn_like(wanted)
+    ran = spied(layers, monkeypatch)
+    pooled = layers(maps)
+    assert [name for name, _ in ran] == ["MaxPool", "ReLU"]
+    assert torch.equal(pooled.nan_to_num(7), wanted.nan_to_num(7))
+    ours, theirs = (torch.autograd.grad((values * weights).nansum(), maps)[0] for values in (pooled, wanted))
+    assert torch.equal(ours.nan_to_num(7), theirs.nan_to_num(7))
+
+
+class Absolute(torch.nn.ReLU):
+    """Does not grow with its values, so that it must not change places with a pooling."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps.abs()
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (torch.nn.Tanh(), MaxPool(2)),
+        (Absolute(), MaxPool(2)),
+        (torch.nn.ReLU(), torch.nn.AvgPool2d(2)),
+        (MaxPool(2), torch.nn.ReLU()),
+        (torch.nn.ReLU(),),
+        (Upsample((16, 16)),),
+    ],
+    ids=lambda layers: " ".join(type(layer).__name__ for layer in layers),
+)
+def test_other_layers_stay_where_they_are(layers, monkeypatch):
+    maps, given = torch.randn(2, 3, 8, 8), Switched(*layers)
+    wanted = torch.nn.Sequential(*layers)(maps)
+    ran = spied(given, monkeypatch)
+    assert torch.equal(given(maps), wanted)
+    assert [name for name, _ in ran] == [type(layer).__name__ for layer in layers]
+
+
+def test_a_relu_stays_before_the_pooling_whose_switches_are_wanted():
+    maps = torch.tensor([[[[-2.0, -1.0], [-3.0, -4.0]]]])  # after a ReLU all are equal, and the first is the maximum
+    switches = []
+    Switched(torch.nn.ReLU(), MaxPool(2))(maps, switches)
+    assert switches[0].places.tolist() == [[[[0]]]]
+
+
+@pytest.mark.parametrize("watched", [0, 1])
+def test_who_watches_a_relu_or_its_pooling_sees_them_in_turn(watched, monkeypatch):
+    layers, seen = Switched(torch.nn.ReLU(), MaxPool(2)), []
+    layers[watched].register_forward_hook(lambda layer, inputs, output: seen.append(tuple(output.shape)))
+    ran = spied(layers, monkeypatch)
+    layers(torch.randn(2, 3, 8, 8))
+    assert ran == [("ReLU", 8), ("MaxPool", 8)]
+    assert seen == [((2, 3, 8, 8), (2, 3, 4, 4))[watched]]
+
+
+def test_an_upsampling_leaves_maps_channels_last():
+    maps = torch.rand(2, 12, 4, 4)
+    assert not maps.is_contiguous(memory_format=torch.channels_last)
+    for mode in ("nearest", "bilinear"):
+        assert Upsample((8, 8), mode)(maps).is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("switches", [[], "other size", "other channels"])
 def test_unpooling_refuses_switches_that_do_not_fit(switches):
     if switches:

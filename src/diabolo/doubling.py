@@ -11,12 +11,13 @@ alone. With one thread 1.1 to 3.3 times as fast, with two 1.0 to 2.5 (`scripts/d
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 FEW_MAPS = 8  # with fewer, the library's transposed convolution takes longer than what it would replace
 
 
 def can_double(layer: nn.Module, maps: Tensor) -> bool:
     """Whether `doubled` knows the layer, and pays for it and N x C x h x w maps: on a GPU that is not measured."""
-    if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) or type(layer) not in (nn.Conv2d, nn.ConvTranspose2d):
+    if not isinstance(layer, CONVOLUTIONS) or type(layer) not in CONVOLUTIONS:
         return False  # one derived from them may compute something else
     return (
         maps.device.type == "cpu"
@@ -46,7 +47,8 @@ def doubled(maps: Tensor, convolution: nn.Conv2d | nn.ConvTranspose2d) -> Tensor
     if kernel[0].numel() > maps.shape[1]:
         return F.conv_transpose2d(maps, kernel, bias, stride=2, padding=(rows, columns))
     # few outputs, as in an image's last layer: one matrix product, whose columns are then added up where they overlap
-    products = kernel.flatten(1).t() @ maps.flatten(2)  # N x C' (k + 1)^2 x h w, no more numbers than the maps have
+    each = kernel.flatten(1).t().expand(len(maps), -1, -1)  # N x C' (k + 1)^2 x C, for products laid out as they add up
+    products = each.bmm(maps.flatten(2))  # N x C' (k + 1)^2 x h w, no more numbers than the maps have
     height, width = kernel.shape[2:]
     size = (2 * (maps.shape[2] - 1 - rows) + height, 2 * (maps.shape[3] - 1 - columns) + width)
     images = F.fold(products, size, (height, width), padding=(rows, columns), stride=2)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,6 +60,7 @@ class Upsample(ToSize):
         self.mode = choice("upsample", mode, ("nearest", "bilinear"))
 
     def forward(self, maps: Tensor) -> Tensor:
+        maps = maps.contiguous(memory_format=torch.channels_last)  # which maps that were a code a moment ago are not
         return F.interpolate(maps, self.size, mode=self.mode, align_corners=False if self.mode == "bilinear" else None)
 
     def repeats(self, maps: Tensor) -> bool:
@@ -133,21 +135,28 @@ def enlarging(width: int, after: int, target: Size, mode: str, kernel: int) -> l
     return [upsample, nn.Conv2d(width, after, kernel, padding=kernel // 2)]
 
 
+SWITCHING = (MaxPool, Unpool)
+
+
 class Switched(nn.Sequential):
     """Layers one after the other; the max-poolings and unpoolings among them share a stack of switches.
 
     The stack belongs to one pass and is handed in by who makes that pass, so that no switch of another batch is left.
-    An upsampling and the convolution after it are computed at once where that is faster and nobody watches either.
+    Where nobody watches either layer, an upsampling and the convolution after it are computed at once if that is
+    faster, and a ReLU comes after the max-pooling that it stood before: the values and gradients are the same to the
+    bit, of a quarter of the numbers.
     """
 
     def forward(self, values: Tensor, switches: Switches | None = None) -> Tensor:
         layers = deque(self)
         while layers:
             layer = layers.popleft()
-            if isinstance(layer, MaxPool | Unpool):
-                values = layer(values, switches)
-            elif layers and _at_once(layer, layers[0], values):
+            if isinstance(layer, Upsample) and layers and _at_once(layer, layers[0], values):
                 values = doubled(values, layers.popleft())  # type: ignore[arg-type]
+            elif type(layer) is nn.ReLU and layers and switches is None and _pools_first(layer, layers[0]):
+                values = layer(layers.popleft()(values))
+            elif isinstance(layer, SWITCHING):
+                values = layer(values, switches)
             else:
                 values = layer(values)
         return values
@@ -158,9 +167,16 @@ class Switched(nn.Sequential):
         return any(isinstance(layer, Unpool) for layer in self)
 
 
-def _at_once(layer: nn.Module, after: nn.Module, maps: Tensor) -> bool:
-    watched = any(one._forward_hooks or one._forward_pre_hooks for one in (layer, after))
-    return isinstance(layer, Upsample) and layer.repeats(maps) and can_double(after, maps) and not watched
+def _at_once(upsample: Upsample, after: nn.Module, maps: Tensor) -> bool:
+    return upsample.repeats(maps) and can_double(after, maps) and not _watched(upsample, after)
+
+
+def _pools_first(relu: nn.ReLU, after: nn.Module) -> bool:
+    return isinstance(after, MaxPool) and not _watched(relu, after)
+
+
+def _watched(*layers: nn.Module) -> bool:
+    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
 
 
 def _times(sides: Tensor | Size) -> str:
