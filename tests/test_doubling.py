@@ -119,6 +119,16 @@ def test_who_watches_a_layer_sees_it(calls):
     assert not calls
 
 
+@pytest.mark.parametrize("hook", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+@pytest.mark.parametrize("watched", [0, 1])
+def test_who_watches_the_gradients_of_a_layer_sees_them(calls, watched, hook):
+    both, seen = Switched(Upsample((8, 8)), nn.Conv2d(8, 2, 3, padding=1)), []
+    getattr(both[watched], hook)(lambda layer, *gradients: seen.append(gradients[-1][0].shape))
+    both(torch.randn(2, 8, 4, 4, requires_grad=True)).sum().backward()
+    assert seen == [((2, 8, 8, 8), (2, 2, 8, 8))[watched]]
+    assert not calls
+
+
 def test_it_learns_under_bfloat16(calls):
     torch.manual_seed(0)
     both = Switched(Upsample((8, 8)), nn.Conv2d(16, 1, 3, padding=1))

@@ -10,6 +10,7 @@ from conftest import CONF
 from diabolo.autoencoder import Autoencoder
 from diabolo.build import build_autoencoder, build_callbacks, build_module
 from diabolo.config import compose_config
+from diabolo.upsampling import Upsample
 
 
 def transpose_conv() -> tuple[list[nn.Module], list[nn.Module]]:
@@ -193,6 +194,17 @@ LENET = [
     *((6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,)),
     *((120, 400), (120,), (84, 120), (84,), (10, 84), (10,)),
 ]
+
+
+def test_upsample_conv_pools_before_its_relus_and_never_makes_its_largest_maps(monkeypatch):
+    ours, sizes = network("experiment=upsample_conv"), []
+    for kind in (nn.ReLU, Upsample):
+        forward = kind.forward
+        monkeypatch.setattr(
+            kind, "forward", lambda layer, x, of=forward: sizes.append(tuple(x.shape[1:])) or of(layer, x)
+        )
+    ours(torch.rand(2, 1, 28, 28))
+    assert sizes == [(16, 14, 14), (4, 7, 7), (4, 7, 7), (16, 14, 14)], "ReLU, ReLU, upsampling, ReLU"
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ def enlarging(width: int, after: int, target: Size, mode: str, kernel: int) -> l
 
 
 SWITCHING = (MaxPool, Unpool)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # those of `nn.Module`
 
 
 class Switched(nn.Sequential):
@@ -176,7 +177,7 @@ def _pools_first(relu: nn.ReLU, after: nn.Module) -> bool:
 
 
 def _watched(*layers: nn.Module) -> bool:
-    return any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
+    return any(getattr(layer, hooks) for layer in layers for hooks in HOOKS)
 
 
 def _times(sides: Tensor | Size) -> str:
