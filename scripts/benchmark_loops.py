@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
-from diabolo.machine import keep_freed_memory
+from diabolo.training.machine import keep_freed_memory
 
 Conv, Up = nn.Conv2d, nn.ConvTranspose2d
 

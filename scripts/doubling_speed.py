@@ -1,4 +1,5 @@
-"""How much faster an upsampling by two and the convolution after it are in one (`diabolo.doubling`) than in turn.
+"""How much faster an upsampling by two and the convolution after it are in one than in turn, see
+`diabolo.network.fused_upsampling`.
 
     uv run python scripts/doubling_speed.py [--threads 2]
 
@@ -13,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diabolo.doubling import can_double, doubled
-from diabolo.machine import keep_freed_memory
+from diabolo.network.fused_upsampling import can_double, doubled
+from diabolo.training.machine import keep_freed_memory
 
 SHAPES = [  # images, maps, outputs, side before, kernel
     (20, 16, 1, 14, 3),

@@ -15,9 +15,9 @@ from typing import Any
 
 from diabolo.callbacks.codes import Codes, Projector
 from diabolo.callbacks.pictures import Drawing
-from diabolo.config import compose_config
-from diabolo.runs import RunFolder
-from diabolo.train import train
+from diabolo.runs.config import compose_config
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.train import train
 
 DRAWS = ((Drawing, "show"), (Codes, "on_train_epoch_end"), (Codes, "on_test_epoch_end"), (Projector, "on_test_end"))
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from diabolo.config import quoted
 from diabolo.report.collect import Run, collect
 from diabolo.report.table import to_markdown, write_text
 from diabolo.report.words import figure
+from diabolo.runs.config import quoted
 
 
 @dataclass(frozen=True)

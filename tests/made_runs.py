@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from diabolo.report.collect import Run
+
 
 def write_run(
     path: Path,
@@ -25,13 +27,18 @@ def write_run(
     """Writes a run folder as `diabolo train` would have left it. `metrics` and the dotted `config` come on top."""
     path.mkdir(parents=True)
     nested: dict[str, Any] = {
-        "data": {"image_shape": [1, 8, 8], "root": f"/data/{path.name}", "test_limit": None},
+        "data": {
+            "image_shape": [1, 8, 8],
+            "root": f"/data/{path.name}",
+            "source": {"dataset": "MNIST"},
+            "test_limit": None,
+        },
         "model": {"hidden": [16], "output": "sigmoid"},
-        "encoder": {"_target_": "diabolo.families.fc.FCEncoder", "hidden": [16]},
+        "encoder": {"_target_": "diabolo.network.FCEncoder", "hidden": [16]},
         "bottleneck": {"size": size},
-        "loss": {"_target_": f"diabolo.losses.{loss.upper()}", "reduction": "mean"},
+        "loss": {"_target_": f"diabolo.training.{loss.upper()}", "reduction": "mean"},
         "optimizer": {"lr": 0.005, "weight_decay": 0.0},
-        "callbacks": {"hparams": {"_target_": "diabolo.callbacks.hparams.HParams", "params": {"seed": seed}}},
+        "callbacks": {"hparams": {"_target_": "diabolo.callbacks.HParams", "params": {"seed": seed}}},
         "seed": seed,
     }
     for key, value in (config or {}).items():
@@ -59,3 +66,33 @@ def write_per_image(path: Path, images: str = "the same", **figures: Sequence[fl
     count = len(next(iter(figures.values())))
     arrays = {name: np.asarray(figures.get(name, np.zeros(count)), np.float32) for name in ("mse", "mae", "ssim")}
     np.savez(path / "per_image.npz", images=np.array(images), labels=np.zeros(count, np.int32), **arrays)
+
+
+def made(family="fc", loss="MSE", size=8, seed=0, mse=0.01, metrics=None, **config) -> Run:
+    """A run as `collect` gives it; `config` with __ for dots. Families are named by their classes alone."""
+    encoder, decoder = {
+        "fc": ("FCEncoder", "FCDecoder"),
+        "conv_transpose": ("ConvEncoder", "ConvTransposeDecoder"),
+    }[family]
+    values = {
+        "seed": seed,
+        "bottleneck.size": size,
+        "encoder._target_": f"diabolo.network.{encoder}",
+        "decoder._target_": f"diabolo.network.{decoder}",
+        "loss._target_": f"diabolo.training.{loss}",
+        "data.limit": None,
+        **{key.replace("__", "."): value for key, value in config.items()},
+    }
+    measured = {} if mse is None else {"test/mse": mse, "test/pca_mse": 0.08 / size, "code_size": size}
+    name = f"{family}_{loss}_{size}_{seed}_{mse}"
+    return Run(Path("/nowhere") / name, name, "done", "", values, measured | (metrics or {}))
+
+
+def sweep(**more) -> list:
+    error = {"MSE": {2: 0.03, 8: 0.009, 32: 0.004}, "MAE": {2: 0.05, 8: 0.02, 32: 0.005}}
+    return [
+        made(loss=loss, size=size, seed=seed, mse=mse * (1 + seed), metrics={
+            "compression_ratio": 784 / size, "parameters": 1000 * size, "seconds": 10.0 + 2 * seed, **more
+        })
+        for loss, sizes in error.items() for size, mse in sizes.items() for seed in (0, 1)
+    ]  # fmt: skip

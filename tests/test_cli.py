@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diabolo.runs import RunFolder, load
+from diabolo.runs.folder import RunFolder, load
 
 CONV = ("model=conv_transpose", "model.channels=[4,8]", "data.image_shape=[1,8,8]")
 
@@ -24,7 +24,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "callbacks=null": "a config group takes a name, as in model=fc, not null or a number",
     "~loss": "loss: the config has none; choose one by loss=NAME",
     "bottleneck.size=???": "`bottleneck.size` has no value: give it one by bottleneck.size=VALUE",
-    "+data.source.foo=1": "data.source: digits() got an unexpected keyword argument 'foo'",
+    "+data.source.foo=1": "data.source: digit_images() got an unexpected keyword argument 'foo'",
     "+encoder.foo=1": "encoder: FCEncoder.__init__() got an unexpected keyword argument 'foo'",
     "encoder._target_=nowhere.Mine": "encoder: Error loading 'nowhere.Mine': ModuleNotFoundError",
     "bottleneck.size=0": "bottleneck: `size` (= 0) must be a whole number of at least 1",
@@ -40,7 +40,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "optimizer.lr=-1": "`optimizer.lr` (= -1) must be a number above 0",
     "optimizer.betas=5": "optimizer: ",
     "scheduler.rise=2": "`scheduler.rise` (= 2) must lie between 0 and 1",
-    "scheduler=plateau scheduler.factor=2": "scheduler: Factor should be < 1.0 (diabolo.schedulers.plateau)",
+    "scheduler=plateau scheduler.factor=2": "scheduler: Factor should be < 1.0 (diabolo.training.plateau)",
     "scheduler=plateau data.val_fraction=0": "`scheduler.monitor` (= 'val/mse') is not measured in this run",
     "seed=abc": "`seed` (= 'abc') must be a whole number of at least 0",
     "trainer.monitor=test/mse": "`trainer.monitor` (= 'test/mse'): the test images choose nothing",
@@ -119,7 +119,7 @@ def test_a_run_folder_that_cannot_be_written_is_one_sentence(diabolo, tiny, tmp_
     def denied(path, text):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("diabolo.runs._write", denied)
+    monkeypatch.setattr("diabolo.runs.folder._write", denied)
     said = sentence(diabolo("train", *tiny, "hydra.run.dir=denied"))
     assert f"the run folder '{tmp_path / 'denied'}' cannot be written (Permission denied)" in said
     assert "choose another place with hydra.run.dir=" in said

@@ -9,9 +9,9 @@ from lightning import seed_everything
 from omegaconf import OmegaConf
 from PIL import Image
 
-from conftest import CONF, write_mnist
-from diabolo.build import build_module
-from diabolo.runs import RunFolder, load
+from diabolo.runs.build import build_module
+from diabolo.runs.folder import RunFolder, load
+from support import CONF, write_mnist
 
 YAMLS = sorted(path.relative_to(CONF).with_suffix("").as_posix().split("/") for path in CONF.glob("*/*.yaml"))
 ONE_STEP = (

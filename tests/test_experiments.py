@@ -6,11 +6,11 @@ from lightning import Callback
 from omegaconf import OmegaConf
 from torch import nn
 
-from conftest import CONF
-from diabolo.autoencoder import Autoencoder
-from diabolo.build import build_autoencoder, build_callbacks, build_module
-from diabolo.config import compose_config
-from diabolo.upsampling import Upsample
+from diabolo.network.autoencoder import Autoencoder
+from diabolo.network.upsampling import Upsample
+from diabolo.runs.build import build_autoencoder, build_callbacks, build_module
+from diabolo.runs.config import compose_config
+from support import CONF
 
 
 def transpose_conv() -> tuple[list[nn.Module], list[nn.Module]]:
@@ -291,8 +291,8 @@ def test_a_preset_has_the_published_code_and_output(experiment, size, output):
 
 
 NORMALISED = {"data.mean": 0.1307, "data.std": 0.3081}
-OPEN_RATE = {"scheduler._target_": "diabolo.schedulers.one_cycle"}  # and published without
-ANNEALED = {"scheduler._target_": "diabolo.schedulers.cosine"}
+OPEN_RATE = {"scheduler._target_": "diabolo.training.one_cycle"}  # and published without
+ANNEALED = {"scheduler._target_": "diabolo.training.cosine"}
 BY_DECAY = {"optimizer.weight_decay": 1e-5}
 SETTINGS = {
     "transpose_conv": {"data.limit": 4096, "data.batch_size": 64, "seed": 42, "data.mean": None} | BY_DECAY,

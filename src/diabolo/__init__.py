@@ -1,5 +1,5 @@
 """diabolo: config-driven experiments with autoencoders on images."""
 
-from diabolo.runs import load
+from diabolo.runs.folder import load
 
 __all__ = ["load"]

@@ -66,7 +66,7 @@ def main() -> None:
 
 def _train(arguments: list[str]) -> None:
     if arguments and not arguments[0].startswith("-") and ("=" not in arguments[0] or Path(arguments[0]).is_dir()):
-        from diabolo.train import resume
+        from diabolo.runs.train import resume
 
         resume(arguments[0], arguments[1:])
     else:
@@ -75,9 +75,9 @@ def _train(arguments: list[str]) -> None:
 
 def _hydra(arguments: list[str]) -> None:
     """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
-    from diabolo.config import concerns_overrides, explain, quoted_paths
-    from diabolo.runs import unwritable
-    from diabolo.train import main as run_hydra
+    from diabolo.runs.config import concerns_overrides, explain, quoted_paths
+    from diabolo.runs.folder import unwritable
+    from diabolo.runs.train import main as run_hydra
 
     wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -121,7 +121,7 @@ def _search(arguments: list[str]) -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise ConfigError("diabolo search needs Optuna: uv sync --extra search.") from None
-    from diabolo.search import Question, search
+    from diabolo.sweeping.search import Question, search
 
     question = Question(given.overrides, given.objective or ["val/mse"], given.config_dir, given.config_name)
     if not search(question, given.trials, given.timeout, given.study, given.pruner, given.seed):
@@ -131,7 +131,7 @@ def _search(arguments: list[str]) -> None:
 def _inspect(arguments: list[str]) -> None:
     import argparse
 
-    from diabolo.config import compose_config, concerns_overrides, explain
+    from diabolo.runs.config import compose_config, concerns_overrides, explain
 
     parser = argparse.ArgumentParser("diabolo inspect", description="Print the walk of shapes of a model.")
     parser.add_argument("overrides", nargs="*", help="as for diabolo train")
@@ -145,7 +145,7 @@ def _inspect(arguments: list[str]) -> None:
     if given.layer:
         if given.overrides or given.arithmetic:
             _refuse("--layer works layers out that stand alone: leave the overrides and --arithmetic out.")
-        from diabolo.inspection import print_layers
+        from diabolo.lessons.inspection import print_layers
 
         return print_layers(given.layer)
     try:
@@ -154,7 +154,7 @@ def _inspect(arguments: list[str]) -> None:
         if not concerns_overrides(failure):
             raise
         _refuse(explain(failure, given.overrides))
-    from diabolo.inspection import print_arithmetic, print_walk
+    from diabolo.lessons.inspection import print_arithmetic, print_walk
 
     return print_arithmetic(config) if given.arithmetic else print_walk(config)
 
@@ -166,7 +166,7 @@ def _evaluate(arguments: list[str]) -> None:
     parser.add_argument("run", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="such as data.root=FOLDER where the data have moved")
     given = parser.parse_args(arguments)
-    from diabolo.evaluation import evaluate, print_evaluation
+    from diabolo.runs.evaluation import evaluate, print_evaluation
 
     print_evaluation(given.run, evaluate(given.run, given.overrides))
 

@@ -47,35 +47,35 @@ def _readable(size: float, unit: str) -> str:
     return f"{size:.4g} {UNITS[exponent]}"
 
 
-def whole(name: str, value: Any, minimum: int = 1) -> int:
+def check_int(name: str, value: Any, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ConfigError(f"`{name}` (= {value!r}) must be a whole number of at least {minimum}.")
     return value
 
 
-def wholes(name: str, values: Any, empty: bool = False) -> list[int]:
+def check_ints(name: str, values: Any, empty: bool = False) -> list[int]:
     """`values` as a list of ints of at least 1, else a `ConfigError` that names the argument."""
     if isinstance(values, str) or not hasattr(values, "__iter__") or not (empty or len(values)):
         raise ConfigError(f"`{name}` (= {values!r}) must be a list of whole numbers, such as [16,32].")
-    return [whole(f"{name}[{i}]", value) for i, value in enumerate(values)]
+    return [check_int(f"{name}[{i}]", value) for i, value in enumerate(values)]
 
 
-def positive(name: str, value: Any) -> float:
+def check_positive(name: str, value: Any) -> float:
     """`value` if it is a number above 0, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ConfigError(f"`{name}` (= {value!r}) must be a number above 0.")
     return value
 
 
-def not_negative(name: str, value: Any) -> float:
+def check_not_negative(name: str, value: Any) -> float:
     """`value` if it is a number of at least 0, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ConfigError(f"`{name}` (= {value!r}) must be a number of at least 0.")
     return value
 
 
-def choice(name: str, value: Any, options: Collection[str]) -> str:
+def check_choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value` if it is one of `options`, else a `ConfigError` that lists them."""
     if value not in options:
         raise ConfigError(f"`{name}` (= {value!r}) must be one of {', '.join(options)}.")

@@ -1,1 +1,5 @@
-"""Callbacks that choose images, ask the model, and log. Each is a node of the config group `callbacks`."""
+"""Callbacks: pictures and figures of a run; see README.md here for a table by purpose."""
+
+from diabolo.rooms import lazy
+
+__getattr__, __dir__ = lazy(__name__)

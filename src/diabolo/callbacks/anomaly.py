@@ -12,10 +12,10 @@ from torch import Tensor
 
 from diabolo.callbacks.anomaly_pictures import curves, histogram, most_anomalous
 from diabolo.callbacks.per_image import gathered
-from diabolo.callbacks.pictures import asking, data_of, hang, with_decoder
+from diabolo.callbacks.pictures import asking, data_of, log_image, with_decoder
 from diabolo.data.datamodule import ImageData
-from diabolo.errors import ConfigError, whole
-from diabolo.pca import LinearCode, fitting_images
+from diabolo.errors import ConfigError, check_int
+from diabolo.measures.pca import LinearCode, fitting_images
 
 
 class Scored(NamedTuple):
@@ -48,8 +48,8 @@ class Anomaly(Callback):
     """
 
     def __init__(self, images: int = 24, most_images: int = 60_000) -> None:
-        self.images = whole("images", images)
-        self.most_images = whole("most_images", most_images, 2)
+        self.images = check_int("images", images)
+        self.most_images = check_int("most_images", most_images, 2)
         self.parts: list[dict[str, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -91,10 +91,10 @@ class Anomaly(Callback):
         images = data.images("test", scored.places[top])
         with asking(module):
             ours = module.reconstruct(module.given(images.to(module.device))).cpu()  # type: ignore[operator]
-        hang(trainer, "anomaly_scores", histogram(own, scored.anomalous), None)
-        hang(trainer, "anomaly_curves", curves(scored.scores, scored.anomalous), None)
+        log_image(trainer, "anomaly_scores", histogram(own, scored.anomalous), None)
+        log_image(trainer, "anomaly_curves", curves(scored.scores, scored.anomalous), None)
         sheet = most_anomalous(images.float() / 255, ours, own[top], scored.labels[top], scored.anomalous[top])
-        hang(trainer, "anomaly_images", sheet, None)
+        log_image(trainer, "anomaly_images", sheet, None)
 
     def _score(self, data: ImageData, module: Any, errors: Tensor, labels: Tensor) -> Scored:
         fitting = data.images("train", fitting_images(data.count("train"), data.image_shape, self.most_images))

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 from torch import Tensor
 
-from diabolo.report.figures import COLOURS, STYLE
+from diabolo.plotting import COLOURS, STYLE
 
 NORMAL, ANOMALOUS = COLOURS[:2]
 BINS = 60

@@ -8,8 +8,8 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from diabolo.callbacks.pictures import data_of, tensorboard
-from diabolo.errors import whole
-from diabolo.pca import LinearCode, fitting_images
+from diabolo.errors import check_int
+from diabolo.measures.pca import LinearCode, fitting_images
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class PCABaseline(Callback):
     """
 
     def __init__(self, most_images: int = 60_000) -> None:
-        self.most_images = whole("most_images", most_images, 2)
+        self.most_images = check_int("most_images", most_images, 2)
         self.code: LinearCode | None = None
         self.val: dict[str, float] = {}
 

@@ -7,12 +7,12 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 
 from diabolo.callbacks.pictures import data_of, with_decoder
-from diabolo.checkerboard import Checkerboard, check_sides
+from diabolo.measures.checkerboard import Checkerboard, check_sides
 
 
 class CheckerboardScore(Callback):
     """Logs `test/checkerboard`, the peak in the spectrum of all reconstructions at the period of an upsampling (see
-    `diabolo.checkerboard`), `test/checkerboard_originals`, that of the images themselves, and their ratio
+    `diabolo.measures.checkerboard`), `test/checkerboard_originals`, that of the images themselves, and their ratio
     `test/checkerboard_ratio`: about 1 where the network adds no pattern.
 
     Args:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from diabolo.callbacks.latent import encoded
 from diabolo.callbacks.pictures import SPLITS, asking, data_of, shrink, tensorboard
-from diabolo.errors import choice, whole
+from diabolo.errors import check_choice, check_int
 
 if TYPE_CHECKING:
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class Codes(Callback):
     def __init__(
         self, images: int = 512, patience: int = 3, histogram_every_n_epochs: int = 1, split: str = "test"
     ) -> None:
-        self.images = whole("images", images, 2)
-        self.patience = whole("patience", patience)
-        self.histogram_every_n_epochs = whole("histogram_every_n_epochs", histogram_every_n_epochs, 0)
-        self.split = choice("split", split, SPLITS)
+        self.images = check_int("images", images, 2)
+        self.patience = check_int("patience", patience)
+        self.histogram_every_n_epochs = check_int("histogram_every_n_epochs", histogram_every_n_epochs, 0)
+        self.split = check_choice("split", split, SPLITS)
         self.lifeless_epochs = 0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,8 +98,8 @@ class Projector(Callback):
     """
 
     def __init__(self, images: int = 500, split: str = "test") -> None:
-        self.images = whole("images", images, 1)
-        self.split = choice("split", split, SPLITS)
+        self.images = check_int("images", images, 1)
+        self.split = check_choice("split", split, SPLITS)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         writer, data = tensorboard(trainer), data_of(trainer)

@@ -13,8 +13,8 @@ from diabolo.callbacks.pictures import Drawing
 from diabolo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from diabolo.classifier import ClassifierModule
     from diabolo.data.datamodule import ImageData
+    from diabolo.training.classifier_module import ClassifierModule
 
 MOST_NUMBERED = 20  # classes up to which each cell says its count
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from diabolo.callbacks.latent import decode
 from diabolo.callbacks.pictures import Drawing, chosen, rows
 from diabolo.callbacks.reconstructions import first_of_labels
-from diabolo.errors import ConfigError, whole
+from diabolo.errors import ConfigError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 
 class Interpolation(Drawing):
@@ -48,8 +48,8 @@ class Interpolation(Drawing):
             if bad := [pair for pair in given if len(pair) != 2]:
                 raise ConfigError(f"`{name}` (= {given}) must be pairs of two; {bad[0]} is not.")
         self.pairs, self.labels = pairs, labels
-        self.random, self.seed = whole("random", random, 0), seed
-        self.steps = whole("steps", steps, 2)
+        self.random, self.seed = check_int("random", random, 0), seed
+        self.steps = check_int("steps", steps, 2)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         lines = []

@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from diabolo.callbacks.pictures import GAP, Drawing, chosen, diverging, rows
-from diabolo.errors import whole
+from diabolo.errors import check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 A_ROW = 16  # tiles of a line, and numbers of a line of a folded vector
 BETWEEN = 0.75  # the grey between tiles, since white is 0
@@ -37,7 +37,7 @@ class Kernels(Drawing):
 
     def __init__(self, most: int = 64, every_n_epochs: int = 5) -> None:
         super().__init__("test", every_n_epochs)
-        self.most = whole("most", most)
+        self.most = check_int("most", most)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         parts, lines = dict(module.trained().named_children()), []
@@ -71,8 +71,8 @@ class FeatureMaps(Drawing):
 
     def __init__(self, image: int = 0, most: int = 32, split: str = "test", every_n_epochs: int = 5) -> None:
         super().__init__(split, every_n_epochs)
-        self.image = whole("image", image, 0)
-        self.most = whole("most", most)
+        self.image = check_int("image", image, 0)
+        self.most = check_int("most", most)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = chosen(data, self.split, [self.image], "image").to(module.device)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from diabolo.callbacks.captions import labelled, plotted, titled
 from diabolo.callbacks.pictures import Drawing, chosen, rows, shrink, with_decoder
-from diabolo.errors import ConfigError, whole
+from diabolo.errors import ConfigError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 INNER = (0.01, 0.99)  # the quantiles of a unit's values between which it is varied
 LARGEST_MAP = 1200  # pixels of a grid of decoded images
@@ -48,9 +48,9 @@ class Traversals(Drawing):
         every_n_epochs: int = 1,
     ) -> None:
         super().__init__(split, every_n_epochs)
-        self.image = whole("image", image, 0)
-        self.units, self.steps = whole("units", units), whole("steps", steps, 2)
-        self.codes = whole("codes", codes, 2)
+        self.image = check_int("image", image, 0)
+        self.units, self.steps = check_int("units", units), check_int("steps", steps, 2)
+        self.codes = check_int("codes", codes, 2)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = chosen(data, self.split, [self.image], "image").to(module.device)
@@ -90,8 +90,8 @@ class LatentMap(Drawing):
 
     def __init__(self, side: int = 20, codes: int = 5000, split: str = "test", every_n_epochs: int = 1) -> None:
         super().__init__(split, every_n_epochs)
-        self.side = whole("side", side, 2)
-        self.codes = whole("codes", codes, 3)
+        self.side = check_int("side", side, 2)
+        self.codes = check_int("codes", codes, 3)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if with_decoder(pl_module).code_size < 2:

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from diabolo.callbacks.pictures import data_of, with_decoder
-from diabolo.errors import whole
+from diabolo.errors import check_int
 
 FILE = "per_image.npz"
 
@@ -36,8 +36,8 @@ class PerImage(Callback):
     """
 
     def __init__(self, neighbours: int = 5, most_codes: int = 10_000) -> None:
-        self.neighbours = whole("neighbours", neighbours, 0)
-        self.most_codes = whole("most_codes", most_codes)
+        self.neighbours = check_int("neighbours", neighbours, 0)
+        self.most_codes = check_int("most_codes", most_codes)
         self.parts: list[dict[str, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -14,13 +14,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor
 
-from diabolo.errors import ConfigError, choice, whole
+from diabolo.errors import ConfigError, check_choice, check_int
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 SPLITS = ("train", "val", "test")
 SMALLEST_TILE = 56  # pixels; smaller images are enlarged by a whole factor so that one can see them
@@ -43,8 +43,8 @@ class Drawing(Callback):
     name = "drawing"
 
     def __init__(self, split: str = "test", every_n_epochs: int = 1) -> None:
-        self.split = choice("split", split, SPLITS)
-        self.every_n_epochs = whole("every_n_epochs", every_n_epochs, 0)
+        self.split = check_choice("split", split, SPLITS)
+        self.every_n_epochs = check_int("every_n_epochs", every_n_epochs, 0)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         """The picture, C x H x W in [0, 1]."""
@@ -68,7 +68,7 @@ class Drawing(Callback):
             return
         with asking(module):
             picture = (self.draw(module, data_of(trainer)) * 255).round().byte()  # type: ignore[arg-type]
-        hang(trainer, self.name, picture, epoch)
+        log_image(trainer, self.name, picture, epoch)
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
     return None
 
 
-def hang(trainer: Trainer, name: str, picture: Tensor, epoch: int | None) -> None:
+def log_image(trainer: Trainer, name: str, picture: Tensor, epoch: int | None) -> None:
     """Shows a C x H x W picture of bytes in TensorBoard and files it in the run folder; see `Drawing`."""
     if (writer := tensorboard(trainer)) is not None:
         tag, step = (name, epoch) if epoch is not None else (f"{name}/final", trainer.current_epoch)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from lightning import Callback, LightningModule, Trainer
 
 from diabolo.callbacks.pictures import asking, data_of
-from diabolo.errors import whole
-from diabolo.probes import Probe, linear_accuracy
+from diabolo.errors import check_int
+from diabolo.measures.probes import Probe, linear_accuracy
 
 
 class LabelProbe(Callback):
-    """Logs `test/linear_probe_accuracy` of the kept weights' codes; see `diabolo.probes`. Beside it stand those of the
-    pixels and of PCA codes of the same size, and their kNN accuracies, to be compared with `test/knn_accuracy`:
+    """Logs `test/linear_probe_accuracy` of the best weights' codes; see `diabolo.measures.probes`. Beside it stand
+    those of the pixels and of PCA codes of the same size, and their kNN accuracies, to be compared with
+    `test/knn_accuracy`:
     `test/pixels_linear_probe_accuracy`, `test/pixels_knn_accuracy`, `test/pca_linear_probe_accuracy`, ...
 
     Args:
@@ -21,8 +22,8 @@ class LabelProbe(Callback):
     """
 
     def __init__(self, most_codes: int = 10_000, neighbours: int = 5, baselines: bool = True) -> None:
-        self.most_codes = whole("most_codes", most_codes, 2)
-        self.neighbours = whole("neighbours", neighbours)
+        self.most_codes = check_int("most_codes", most_codes, 2)
+        self.neighbours = check_int("neighbours", neighbours)
         self.baselines = baselines
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from diabolo.callbacks.pictures import Drawing, chosen, diverging, rows
-from diabolo.errors import ConfigError, whole
+from diabolo.errors import ConfigError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 ERROR_LIMIT = 0.5  # the error at which the map is fully red or blue
 
@@ -68,7 +68,7 @@ class Progression(Drawing):
     ) -> None:
         super().__init__(split, every_n_epochs)
         self.images = images
-        self.most_rows = whole("most_rows", most_rows, 2)
+        self.most_rows = check_int("most_rows", most_rows, 2)
         self.past: list[Tensor] = []  # reconstructions as bytes, oldest first
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
@@ -91,7 +91,7 @@ class Progression(Drawing):
 def probe(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:
     """The first `images` of a split, or those at the indices: N x C x H x W uint8."""
     if isinstance(images, int):
-        images = range(min(whole("images", images), data.count(split)))
+        images = range(min(check_int("images", images), data.count(split)))
     if not len(images):
         raise ConfigError(f"there is nothing to draw: the {split} split is empty or `images` names none.")
     return chosen(data, split, list(images), "images")

@@ -12,10 +12,10 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from diabolo.callbacks.captions import labelled
-from diabolo.callbacks.pictures import data_of, hang, rows, tensorboard, with_decoder
-from diabolo.errors import ConfigError, whole
-from diabolo.linear import LARGEST, LinearMap
-from diabolo.metrics import Yardstick
+from diabolo.callbacks.pictures import data_of, log_image, rows, tensorboard, with_decoder
+from diabolo.errors import ConfigError, check_int
+from diabolo.measures.metrics import Yardstick
+from diabolo.measures.ridge import LARGEST, LinearMap
 
 Figures = dict[str, dict[str, float]]  # method -> metric -> value
 OWN = ""  # the name of the run itself among the methods
@@ -25,7 +25,7 @@ MEDIANS = (3, 5)  # sides of the median filters that are tried
 class Restoration(Callback):
     """Logs `test/METHOD_mse`, `_mae`, `_psnr` and `_ssim` of methods that see what the network sees; the network's own
     are `test/mse` and so on. One method is common to all uses: `linear`, the affine map with the least squared error on
-    the training images (`diabolo.linear`), where an image has up to 4,096 numbers.
+    the training images (`diabolo.measures.ridge`), where an image has up to 4,096 numbers.
 
     A table of them goes to TensorBoard's texts, and a picture of the first test images to `pictures/NAME/final.png`: a
     named row each for the clean images, the methods in their order and the run's restorations (`ours`).
@@ -41,8 +41,8 @@ class Restoration(Callback):
     name = "restoration"
 
     def __init__(self, images: int = 10, most_images: int = 60_000) -> None:
-        self.images = whole("images", images)
-        self.most_images = whole("most_images", most_images, 0)
+        self.images = check_int("images", images)
+        self.most_images = check_int("most_images", most_images, 0)
         self.linear: LinearMap | None = None
 
     def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
@@ -102,7 +102,7 @@ class Restoration(Callback):
         if not trainer.is_global_zero or not trainer.global_step:  # an evaluation alone has made no step
             return
         picture = labelled(rows(self.shown.values()), list(self.shown))
-        hang(trainer, self.name, (picture * 255).round().byte(), None)
+        log_image(trainer, self.name, (picture * 255).round().byte(), None)
         if (writer := tensorboard(trainer)) is not None:
             own = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in ("mse", "mae", "psnr", "ssim")}
             own |= self.measured.pop(OWN, {})

@@ -13,11 +13,11 @@ from torch import Tensor
 from diabolo.callbacks.captions import titled
 from diabolo.callbacks.latent import decode, encoded
 from diabolo.callbacks.pictures import Drawing, rows
-from diabolo.errors import whole
+from diabolo.errors import check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 
 class Samples(Drawing):
@@ -44,10 +44,10 @@ class Samples(Drawing):
         every_n_epochs: int = 1,
     ) -> None:
         super().__init__("train", every_n_epochs)
-        self.columns, self.lines = whole("columns", columns), whole("lines", lines)
-        self.components = whole("components", components)
-        self.codes = whole("codes", codes, 2)
-        self.seed = whole("seed", seed, 0)
+        self.columns, self.lines = check_int("columns", columns), check_int("lines", lines)
+        self.components = check_int("components", components)
+        self.codes = check_int("codes", codes, 2)
+        self.seed = check_int("seed", seed, 0)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         count, bottleneck = self.columns * self.lines, module.autoencoder.bottleneck

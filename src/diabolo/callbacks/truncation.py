@@ -12,8 +12,8 @@ from torch import Tensor
 
 from diabolo.callbacks.captions import labelled, plotted
 from diabolo.callbacks.pictures import data_of, rows, save, tensorboard, with_decoder
-from diabolo.errors import ConfigError, whole, wholes
-from diabolo.pca import LinearCode, fitting_images
+from diabolo.errors import ConfigError, check_int, check_ints
+from diabolo.measures.pca import LinearCode, fitting_images
 
 NAME = "mse_at"
 
@@ -35,9 +35,9 @@ class Truncation(Callback):
     """
 
     def __init__(self, sizes: Sequence[int] | None = None, images: int = 10, most_images: int = 60_000) -> None:
-        self.sizes = sizes if sizes is None else sorted(set(wholes("sizes", sizes)))
-        self.images = whole("images", images)
-        self.most_images = whole("most_images", most_images, 2)
+        self.sizes = sizes if sizes is None else sorted(set(check_ints("sizes", sizes)))
+        self.images = check_int("images", images)
+        self.most_images = check_int("most_images", most_images, 2)
         self.squared = torch.zeros(0)
         self.figures: dict[int, tuple[float, float]] = {}  # size: ours, PCA's
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from diabolo.callbacks.captions import plotted
 from diabolo.callbacks.pictures import Drawing
-from diabolo.errors import whole
+from diabolo.errors import check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 
 class Units(Drawing):
@@ -28,7 +28,7 @@ class Units(Drawing):
 
     def __init__(self, images: int = 2000, split: str = "test", every_n_epochs: int = 1) -> None:
         super().__init__(split, every_n_epochs)
-        self.images = whole("images", images, 2)
+        self.images = check_int("images", images, 2)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         from matplotlib.figure import Figure

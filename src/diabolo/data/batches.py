@@ -16,7 +16,7 @@ from diabolo.data.images import ImageSet, MemoryImages
 from diabolo.errors import ConfigError
 
 
-class Order:
+class ResumableSampler:
     """The order of `count` images in each epoch, cut into batches; one of `world` processes takes every world-th image.
 
     Shuffled orders give every process the same number of images, repeating a few from the front; unshuffled ones give
@@ -59,7 +59,7 @@ class Order:
 class Batches:
     """What both kinds share: Lightning asks for the length, the sampler (to set the epoch) and the state."""
 
-    def __init__(self, images: ImageSet, order: Order, block: int = 1) -> None:
+    def __init__(self, images: ImageSet, order: ResumableSampler, block: int = 1) -> None:
         self.images = images
         self.order = order
         self.block = block
@@ -95,7 +95,7 @@ class MemoryBatches(Batches):
     """Blocks of `block` batches of images that lie on `device` as bytes, gathered there without a line of Python per
     image."""
 
-    def __init__(self, images: MemoryImages, order: Order, device: torch.device, block: int = 1) -> None:
+    def __init__(self, images: MemoryImages, order: ResumableSampler, device: torch.device, block: int = 1) -> None:
         super().__init__(images, order, block)
         self.pixels = images.pixels.to(device)
         self.labels = images.labels.to(device)
@@ -110,7 +110,7 @@ class MemoryBatches(Batches):
 class StreamedBatches(Batches):
     """Batches decoded by `workers` processes of a DataLoader while the training goes on."""
 
-    def __init__(self, images: ImageSet, order: Order, workers: int, pin_memory: bool) -> None:
+    def __init__(self, images: ImageSet, order: ResumableSampler, workers: int, pin_memory: bool) -> None:
         super().__init__(images, order)
         self.loader: DataLoader = DataLoader(
             _Labelled(images),

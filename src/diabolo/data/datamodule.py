@@ -10,10 +10,10 @@ from lightning import LightningDataModule
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from diabolo.data.batches import Batches, MemoryBatches, Order, StreamedBatches
+from diabolo.data.batches import Batches, MemoryBatches, ResumableSampler, StreamedBatches
 from diabolo.data.images import ImageSet, MemoryImages, Source
-from diabolo.errors import ConfigError, whole, wholes
-from diabolo.pixels import PixelScale
+from diabolo.data.pixels import PixelScale
+from diabolo.errors import ConfigError, check_int, check_ints
 
 SMALLEST_SIDE = 8
 BLOCK_NUMBERS = 1 << 22  # pixel values a block of training batches: enough to hide what a block costs
@@ -69,18 +69,20 @@ class ImageData(LightningDataModule):
         self.image_shape = check_image_shape(image_shape)
         self.pixels = PixelScale(mean, std, self.image_shape[0])
         self.source, self.root = source, root
-        self.batch_size = whole("data.batch_size", batch_size)
+        self.batch_size = check_int("data.batch_size", batch_size)
         fitting = max(1, min(512, EVAL_NUMBERS // prod(self.image_shape)))
-        self.eval_batch_size = fitting if eval_batch_size is None else whole("data.eval_batch_size", eval_batch_size)
+        self.eval_batch_size = (
+            fitting if eval_batch_size is None else check_int("data.eval_batch_size", eval_batch_size)
+        )
         fitting = max(1, min(BLOCK_BATCHES, BLOCK_NUMBERS // (self.batch_size * prod(self.image_shape))))
-        self.block = fitting if block is None else whole("data.block", block)
+        self.block = fitting if block is None else check_int("data.block", block)
         self.val_fraction = _fraction("val_fraction", val_fraction)
         self.test_fraction = _fraction("test_fraction", test_fraction)
-        self.limit = limit if limit is None else whole("data.limit", limit)
-        self.test_limit = test_limit if test_limit is None else whole("data.test_limit", test_limit)
-        self.split_seed, self.seed = whole("data.split_seed", split_seed, 0), seed
+        self.limit = limit if limit is None else check_int("data.limit", limit)
+        self.test_limit = test_limit if test_limit is None else check_int("data.test_limit", test_limit)
+        self.split_seed, self.seed = check_int("data.split_seed", split_seed, 0), seed
         self.num_workers = (
-            min(8, os.cpu_count() or 1) if num_workers is None else whole("data.num_workers", num_workers, 0)
+            min(8, os.cpu_count() or 1) if num_workers is None else check_int("data.num_workers", num_workers, 0)
         )
         self.train_classes = _classes("train_classes", train_classes)
         self.exclude_classes = _classes("exclude_classes", exclude_classes)
@@ -142,7 +144,7 @@ class ImageData(LightningDataModule):
     def _batches(self, split: str, batch_size: int, shuffle: bool, block: int = 1) -> Batches:
         images = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        order = Order(len(images), batch_size, shuffle, self.seed, rank, world)
+        order = ResumableSampler(len(images), batch_size, shuffle, self.seed, rank, world)
         if not order.images:
             raise ConfigError(
                 f"the {split} split has {len(images)} images, fewer than the {world} processes of `trainer.devices`:"
@@ -192,7 +194,7 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     Raises:
         ConfigError: not three whole numbers, not 1 or 3 channels, or a side under 8.
     """
-    shape = wholes("data.image_shape", image_shape)
+    shape = check_ints("data.image_shape", image_shape)
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < SMALLEST_SIDE:
         raise ConfigError(
             f"`data.image_shape` (= {shape}) must be [channels, height, width] with 1 or 3 channels and sides of at"
@@ -212,7 +214,7 @@ def _classes(name: str, value: Any) -> list[int] | None:
         return None
     if isinstance(value, str) or not hasattr(value, "__iter__") or not len(value):
         raise ConfigError(f"`data.{name}` (= {value!r}) must be a list of labels, such as [3] or [0,1], or null.")
-    return [whole(f"data.{name}[{i}]", label, 0) for i, label in enumerate(value)]
+    return [check_int(f"data.{name}[{i}]", label, 0) for i, label in enumerate(value)]
 
 
 def _first(images: ImageSet, limit: int | None) -> ImageSet:

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from diabolo.data.images import MemoryImages, Splits, fit_shape
 
 
-def digits(image_shape: Sequence[int], root: str | None = None) -> Splits:
+def digit_images(image_shape: Sequence[int], root: str | None = None) -> Splits:
     """1,797 digits of 8x8 pixels with 17 grey levels, resized to `image_shape`, with their labels; `root` is not
     needed.
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from diabolo.data.images import ImageSet, MemoryImages, Splits
-from diabolo.errors import ConfigError, choice
+from diabolo.errors import ConfigError, check_choice
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ def folder_images(
     Raises:
         ConfigError: no such folder, no image in it, or unreadable images that are to be refused.
     """
-    choice("fit", fit, FITS)
-    choice("unreadable", unreadable, UNREADABLE)
+    check_choice("fit", fit, FITS)
+    check_choice("unreadable", unreadable, UNREADABLE)
     base = Path(root).expanduser()
     if not base.is_dir():
         raise ConfigError(f"`data.root` (= {root!r}) is not a folder; give the folder that holds the images.")

@@ -1,1 +1,5 @@
-"""Comparison of runs: tables, plots, page. It reads run folders' own files and never needs torch for that."""
+"""The comparison of runs: words, tables, plots, pictures and one page."""
+
+from diabolo.rooms import lazy
+
+__getattr__, __dir__ = lazy(__name__)

@@ -14,8 +14,10 @@ from typing import Any
 import yaml
 
 from diabolo.errors import ConfigError
-from diabolo.report.settings import Flat, Words, settings
-from diabolo.runs import RunFolder
+from diabolo.report.settings import Words, settings
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.identity import Flat, flat
+from diabolo.runs.old_names import with_current_names
 
 STATES = ("running", "done", "stopped", "failed")
 CUT_OFF = "cut off"  # running by its own account, but its process is gone
@@ -132,23 +134,12 @@ def read(path: Path, name: str) -> Run:
         name,
         CUT_OFF if cut_off else state["state"],
         str(state.get("reason", "")),
-        flatten(config),
+        flat(with_current_names(config)),
         metrics,
         str(state.get("started", "")),
         dict(state.get("versions", {})),
         dict(state.get("choices", {})),
     )
-
-
-def flatten(config: dict[Any, Any], prefix: str = "") -> Flat:
-    """A nested mapping with dotted keys."""
-    flat: Flat = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _search(folder: Path, seen: set[Path]) -> list[Path | Skipped]:

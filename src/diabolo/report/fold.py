@@ -10,7 +10,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from diabolo.report.collect import Run
-from diabolo.report.settings import GROUPS, plain
+from diabolo.report.settings import GROUPS
+from diabolo.runs.identity import plain
 
 PARTS = ("encoder", "decoder")  # chosen by `model` unless it is told otherwise
 

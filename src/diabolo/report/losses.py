@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from diabolo.measures.yardstick import direction
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, differing, fold, grouped, order_key
-from diabolo.report.settings import Words, plain
+from diabolo.report.settings import Words
 from diabolo.report.words import figure
-from diabolo.yardstick import direction
+from diabolo.runs.identity import plain
 
 MEASURED_BY = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/knn_accuracy")
 PAIRED = ("mse", "mae", "ssim")  # figures that single images have

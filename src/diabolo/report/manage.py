@@ -16,9 +16,9 @@ from diabolo.report.collect import UNREADABLE, Run, read
 from diabolo.report.command import add_selection, console, count, plain_table, say_skipped, selected
 from diabolo.report.fold import differing, order_key
 from diabolo.report.select import check_key, ranked
-from diabolo.report.settings import plain
 from diabolo.report.words import figure
-from diabolo.runs import RunFolder
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.identity import plain
 
 HELP = """\
 diabolo runs: what lies in a folder of runs

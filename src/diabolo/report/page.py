@@ -21,8 +21,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from diabolo.plotting import COLOURS, ON_BLACK
 from diabolo.report.collect import Run, Skipped
-from diabolo.report.figures import COLOURS, ON_BLACK, inline_svg
+from diabolo.report.figures import inline_svg
 from diabolo.report.plots import plots
 from diabolo.report.series import ERROR, chosen, family, telling, varying
 

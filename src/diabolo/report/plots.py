@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, NullLocator
 
+from diabolo.plotting import COLOURS, INK, STYLE
 from diabolo.report.collect import Run
-from diabolo.report.figures import COLOURS, INK, STYLE, Plot, brief, decades, empty_axes, legend, png, svg
+from diabolo.report.figures import Plot, brief, decades, empty_axes, legend, png, svg
 from diabolo.report.series import ERROR, PCA_ERROR, Point, Series, best_by_size, folded, series, size
 
 MARKERS = "osD^vPX*"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import prod
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from diabolo.continuing import revised
 from diabolo.report.command import console, count, plain_table
-from diabolo.report.sheets import OF_NO_OTHER_IMAGES
-from diabolo.runs import RunFolder, load
+from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.identity import flat, seen
+from diabolo.runs.resume import revised
 
 
 def probe(arguments: Sequence[str]) -> None:
@@ -30,17 +30,17 @@ def probe(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     moved = [f"data.root={given.data_root}"] if given.data_root else []
     configs = {folder: revised(RunFolder.find(folder), moved) for folder in given.runs}
-    sets: dict[str, list[str]] = {}
+    sets: dict[Hashable, list[str]] = {}
     for folder, config in configs.items():
-        sets.setdefault(_images(config), []).append(folder)
+        sets.setdefault(seen(flat(config)), []).append(folder)
     for alike in sets.values():
         _print_set({folder: configs[folder] for folder in alike}, given.codes, given.neighbours)
 
 
 def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int) -> None:
     """A table for runs on the same images."""
-    from diabolo.build import build_data
-    from diabolo.probes import Probe
+    from diabolo.measures.probes import Probe
+    from diabolo.runs.build import build_data
 
     data = build_data(next(iter(configs.values())))
     data.setup()
@@ -57,11 +57,3 @@ def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int)
 
 def _line(name: str, size: int, measured: dict[str, float]) -> list[str]:
     return [name, str(size), *(f"{value:.4f}" for value in measured.values())]
-
-
-def _images(config: DictConfig) -> str:
-    """What decides which images a run sees."""
-    node = config.data.copy()
-    for key in OF_NO_OTHER_IMAGES:
-        node.pop(key, None)
-    return OmegaConf.to_yaml(node)

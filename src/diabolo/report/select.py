@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import yaml
 
 from diabolo.errors import ConfigError, did_you_mean
+from diabolo.measures.yardstick import direction
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, order_key
-from diabolo.report.settings import plain
-from diabolo.yardstick import direction
+from diabolo.runs.identity import plain
 
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,

@@ -49,7 +49,7 @@ def chosen(run: Run, group: str) -> str:
     if name is None:
         node = "data.source" if group == "data" else group
         cls = str(run.config.get(f"{node}.dataset", run.config.get(f"{node}._target_", ""))).rpartition(".")[2]
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub("(Encoder|Decoder)$", "", cls)).lower()
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub("(Encoder|Decoder|_images)$", "", cls)).lower()
     return str(name or "?")
 
 

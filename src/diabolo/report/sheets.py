@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +18,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from diabolo.report.collect import Run
 from diabolo.report.series import ERROR, PCA_ERROR, best_by_size, chosen, series, size
+from diabolo.runs.identity import seen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from diabolo.data.datamodule import ImageData
-    from diabolo.module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,6 @@ IMAGES = 10  # of the test split, from its start
 EXTREMES = 10  # best and worst images of the best run
 SMALLEST_TILE = 56  # pixels on a screen; smaller images are enlarged by a whole factor
 GAP, GREY = 1, 128  # pixels between images; a grey that shows on white and on black
-OF_NO_OTHER_IMAGES = (
-    "batch_size",
-    "eval_batch_size",
-    "num_workers",
-    "mean",
-    "std",
-)  # data.* that leave them as they are
 
 
 @dataclass(frozen=True)
@@ -70,9 +64,9 @@ def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
     picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (size(run) or 0, run.number(ERROR) or 0))
     labels = {run.path: one.label for one in series(runs) for run in one.runs}
     captions = {run.path: f"{labels[run.path]} · {size(run):g}" for run in picked}
-    groups: dict[str, list[Run]] = defaultdict(list)
+    groups: dict[Hashable, list[Run]] = defaultdict(list)
     for run in picked:
-        groups[_images_of(run)].append(run)
+        groups[seen(run.config)].append(run)
     made: list[Sheet] = []
     drawn: list[Row] = []
     missing: list[str] = []
@@ -153,7 +147,7 @@ def _contact(
     suffix: tuple[str, str],
 ) -> Sheet:
     """Originals; then of each size PCA and the runs."""
-    from diabolo.pca import LinearCode, fitting_images
+    from diabolo.measures.pca import LinearCode, fitting_images
 
     images = data.images("test", list(range(min(IMAGES, data.count("test")))))
     fitting = data.images("train", fitting_images(data.count("train"), data.image_shape))
@@ -213,20 +207,14 @@ def _fall_back(
 # ---- models, data, pixels ----
 
 
-def _images_of(run: Run) -> str:
-    """What decides which images a run sees, as one string."""
-    keys = sorted(key for key in run.config if key.startswith("data.") and key[5:] not in OF_NO_OTHER_IMAGES)
-    return repr([(key, run.config[key]) for key in keys])
-
-
 def _shape(run: Run) -> str:
     return "x".join(map(str, run.config.get("data.image_shape") or ()))
 
 
 def _data(run: Run) -> ImageData:
     """The run's images, where they are; nothing is downloaded."""
-    from diabolo.build import build_data
-    from diabolo.runs import RunFolder
+    from diabolo.runs.build import build_data
+    from diabolo.runs.folder import RunFolder
 
     config = RunFolder(run.path).config()
     if "download" in config.data.source:
@@ -238,7 +226,7 @@ def _data(run: Run) -> ImageData:
 
 def _model(run: Run, data: ImageData) -> AutoencoderModule:
     """The run's model, tried on one image."""
-    from diabolo.runs import load
+    from diabolo.runs.folder import load
 
     model: AutoencoderModule = load(run.path)  # type: ignore[assignment]  # what is drawn has a reconstruction error
     _reconstructed(model, [data.images("test", [0])])

@@ -14,8 +14,8 @@ from diabolo.errors import ConfigError
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, differing, fold, order_key
 from diabolo.report.select import check_key, ranked
-from diabolo.report.settings import plain
 from diabolo.report.words import figure
+from diabolo.runs.identity import plain
 
 MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse", "test/accuracy")
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
+from diabolo.measures.yardstick import YARDSTICK, direction
 from diabolo.report.collect import CUT_OFF, Run
 from diabolo.report.fold import Folded, differing, fold, grouped, label
-from diabolo.report.settings import plain
-from diabolo.yardstick import YARDSTICK, direction
+from diabolo.runs.identity import measured_on, plain
 
 ENOUGH = 1.05  # "within 5 % of the best"
 LATE = 2.0  # the last epoch's error over the best epoch's from which on a run counts as diverged
@@ -41,7 +41,7 @@ def _counts(runs: Sequence[Run]) -> list[str]:
 
 def _figures(runs: Sequence[Run]) -> list[str]:
     """What can be compared: the runs measured on the same images, one set of images after the other."""
-    sets = grouped((run for run in runs if run.state == "done"), images_of)
+    sets = grouped((run for run in runs if run.state == "done"), lambda run: measured_on(run.config))
     said = []
     for alike in sets:
         columns = differing(runs)
@@ -52,14 +52,6 @@ def _figures(runs: Sequence[Run]) -> list[str]:
     if len(sets) > 1:
         said.insert(0, f"The runs are measured on {len(sets)} different sets of images; only runs on the same compare.")
     return said
-
-
-def images_of(run: Run) -> object:
-    """What decides on which test images a run is measured."""
-    deciding = ("data.image_shape", "data.test_fraction", "data.test_limit", "data.split_seed", "data.root")
-    source = {key: value for key, value in run.config.items() if key.startswith("data.source.")}
-    chosen = {key: run.config.get(key) for key in deciding if key != "data.root" or run.choices.get("data") == "folder"}
-    return frozenset((key, plain(value)) for key, value in (source | chosen).items())
 
 
 def _name_of(run: Run) -> str:

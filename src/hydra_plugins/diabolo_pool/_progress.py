@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from rich.live import Live
 from rich.text import Text
 
-from diabolo.terminal import console
+from diabolo.runs.terminal import console
 
 
 class Progress:

@@ -63,7 +63,7 @@ class PoolLauncher(Launcher):
             ConfigError: a number of workers, threads or GPUs that cannot be; none has been started.
             SystemExit: SIGINT or SIGTERM; the workers have stopped.
         """
-        from diabolo.sweep import label
+        from diabolo.sweeping.plan import label
 
         from ._processes import Died, Ended, Pool, Stopped
         from ._progress import Progress
@@ -110,22 +110,22 @@ class PoolLauncher(Launcher):
 
     def places(self, jobs: int) -> list[dict[str, str]]:
         """The environment of each worker: its threads and, where there are GPUs, the one it sees."""
-        from diabolo.errors import ConfigError, whole
+        from diabolo.errors import ConfigError, check_int
 
         cores = len(os.sched_getaffinity(0))
         on_cpu = OmegaConf.select(self.config, "trainer.accelerator") == "cpu"
         gpus = [] if on_cpu and self.gpus is None else visible_gpus()
         if self.gpus is not None:
-            if whole("hydra.launcher.gpus", self.gpus, 0) > len(gpus):
+            if check_int("hydra.launcher.gpus", self.gpus, 0) > len(gpus):
                 raise ConfigError(f"`hydra.launcher.gpus` (= {self.gpus}) is more than the {len(gpus)} that are here.")
             gpus = gpus[: self.gpus]
-        per_gpu = whole("hydra.launcher.runs_per_gpu", self.runs_per_gpu)
+        per_gpu = check_int("hydra.launcher.runs_per_gpu", self.runs_per_gpu)
         default = len(gpus) * per_gpu or cores
-        workers = default if self.workers is None else whole("hydra.launcher.workers", self.workers)
+        workers = default if self.workers is None else check_int("hydra.launcher.workers", self.workers)
         workers = min(workers, len(gpus) * per_gpu or workers)
         share = max(1, cores // workers)  # however few jobs are left: results depend on the number of threads
         threads = int(os.environ.get("OMP_NUM_THREADS") or share) if self.threads is None else self.threads
-        each = str(min(whole("hydra.launcher.threads", threads), share))
+        each = str(min(check_int("hydra.launcher.threads", threads), share))
         shared = {"OMP_NUM_THREADS": each, "MKL_NUM_THREADS": each, "DIABOLO_QUIET": "1"}
         return [
             shared | {"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)] if gpus else ""} for i in range(min(workers, jobs))
@@ -152,13 +152,15 @@ def takes_several_gpus(config: DictConfig) -> bool:
 
 def named_modules(config: Any) -> list[str]:
     """The modules of diabolo, and of what it is made of, that a config names: what is heavy about a run to import."""
+    from diabolo.rooms import module_of
+
     plain = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
     if isinstance(plain, list):
         return sorted({name for value in plain for name in named_modules(value)})
     if not isinstance(plain, dict):
         return []
     target = str(plain.get("_target_"))
-    own = [target.rpartition(".")[0]] if target.startswith(("diabolo.", "lightning.", "torch.")) else []
+    own = [module_of(target)] if target.startswith(("diabolo.", "lightning.", "torch.")) else []
     return sorted({*own, *named_modules(list(plain.values()))})
 
 

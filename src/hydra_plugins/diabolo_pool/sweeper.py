@@ -37,7 +37,7 @@ class GridSweeper(BasicSweeper):
             HydraException, OmegaConfBaseException: a job does not compose; none has been started.
             SystemExit: with 1 where a job failed.
         """
-        from diabolo.sweep import close, plan, print_outcome
+        from diabolo.sweeping.plan import close, plan, print_outcome
 
         assert self.config is not None
         assert self.hydra_context is not None

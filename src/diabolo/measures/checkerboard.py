@@ -1,0 +1,81 @@
+"""How much of a checkerboard is in images: their power at the frequencies of a period against that around them.
+
+Layers that enlarge by a stride repeat the spectrum of their input at the multiples of 1 / stride (Zhang, Karaman &
+Chang, "Detecting and simulating artifacts in GAN fake images", 2019), and a constant stays constant only if their
+kernel has no gain there (the condition of Sugawara, Shiota & Kiya, "Checkerboard artifacts free convolutional neural
+networks", 2019). What is left is the pattern of Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016:
+a peak at these frequencies, where the spectrum of images is smooth. The ratio below is our own measure of that peak.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from diabolo.errors import ConfigError, check_int
+
+REACH = 2  # bins to a frequency's neighbourhood: a Hann window spreads a peak over the bins next to it, no further
+ROUNDING = (1 / 255) ** 2 / 12  # variance of rounding pixels to bytes: a peak below its power is none
+
+
+def powers(images: Tensor, period: int = 2) -> Tensor:
+    """Power of N x C x H x W images at the frequencies of a checkerboard and around them: N x 2, float64, means over
+    channels and frequencies.
+
+    The frequencies are (a / period, b / period) in cycles a pixel, a and b whole and not both multiples of the period;
+    around each lies the ring of 16 frequencies two bins away. The image is cropped to multiples of the period, so that
+    they are bins of the discrete Fourier transform, and windowed (Hann), so that its borders are no edges. A pattern of
+    amplitude A at one of the frequencies has the power A^2 there and 0 around it; to both is added what the rounding of
+    pixels to bytes amounts to.
+
+    Raises:
+        ConfigError: a side of less than 4 periods, where the neighbourhoods of two frequencies would meet.
+    """
+    check_sides(images.shape[-2:], period)
+    height, width = (side - side % period for side in images.shape[-2:])
+    rows, columns = (torch.hann_window(side, dtype=torch.float64, device=images.device) for side in (height, width))
+    window = rows[:, None] * columns  # H x W
+    spectrum = torch.fft.fft2(images[..., :height, :width].double() * window) / window.sum()
+    power = spectrum.abs().square().mean(1)  # N x H x W
+    at, around = [], []
+    for u in range(0, height, height // period):
+        for v in range(0, width, width // period):
+            if (u, v) == (0, 0):
+                continue
+            near = [
+                (i, j) for i in range(-REACH, REACH + 1) for j in range(-REACH, REACH + 1) if REACH in map(abs, (i, j))
+            ]
+            at.append(power[:, u, v])
+            around += [power[:, (u + i) % height, (v + j) % width] for i, j in near]
+    rounding = ROUNDING * window.square().sum() / window.sum() ** 2
+    return torch.stack([torch.stack(at).mean(0), torch.stack(around).mean(0)], 1) + rounding
+
+
+def check_sides(sides: Sequence[int], period: int) -> None:
+    """Refuses images of a height and width that are too small for `powers`."""
+    if min(sides) < 2 * REACH * period:
+        raise ConfigError(
+            f"`period` (= {period}) needs images of at least {2 * REACH * period} pixels a side, not"
+            f" {sides[0]}x{sides[1]}: choose a smaller one."
+        )
+
+
+class Checkerboard(Metric):
+    """Power at a checkerboard's frequencies over that around them, of the mean spectrum of all images since the last
+    reset: about 1 for images without a pattern, smooth or noisy, and above it by the pattern's power. See `powers`."""
+
+    full_state_update = False
+    power: Tensor
+
+    def __init__(self, period: int = 2) -> None:
+        super().__init__()
+        self.period = check_int("period", period, 2)
+        self.add_state("power", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, images: Tensor) -> None:
+        """Takes in N x C x H x W images in the scale of [0, 1]."""
+        self.power += powers(images, self.period).sum(0)
+
+    def compute(self) -> Tensor:
+        return self.power[0] / self.power[1]

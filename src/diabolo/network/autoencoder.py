@@ -1,0 +1,126 @@
+"""The autoencoder: encoder, bottleneck and decoder, checked where they meet."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from diabolo.errors import ConfigError, check_choice
+from diabolo.network.layers import ACTIVATIONS, activation, settled
+from diabolo.network.upsampling import Switched, Switches
+
+
+class AutoencoderOutput(NamedTuple):
+    """What one pass of images through the autoencoder gives."""
+
+    raw: Tensor  # N x C x H x W, float32, before the output activation
+    code: Tensor  # N x size
+    penalty: Tensor | None  # scalar, to be added to the loss
+    features: Tensor  # N x in_features, what the bottleneck was given
+
+
+class Autoencoder(nn.Module):
+    """x -> decoder(bottleneck(encoder(x))), images in the network's scale.
+
+    `output` names the activation of the reconstruction (see `diabolo.network.layers.ACTIVATIONS`); it is applied in
+    float32 whatever the precision of the network. `penalty` is one of `diabolo.training.penalties`, added to the
+    bottleneck's own. A decoder that has `tie` is given the encoder, whose weights it uses.
+
+    Raises:
+        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
+            the decoder unpools and the encoder has no max-poolings to match.
+    """
+
+    switch_count: int  # positions of maxima that a reconstruction uses beside the code; 0 but where the decoder unpools
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        bottleneck: nn.Module,
+        decoder: nn.Module,
+        image_shape: Sequence[int],
+        output: str = "sigmoid",
+        penalty: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.bottleneck = bottleneck
+        self.decoder = decoder
+        self.penalty = penalty
+        if hasattr(decoder, "tie"):
+            decoder.tie(encoder)  # type: ignore[operator]
+        self.output_name = output
+        self.output = activation(check_choice("model.output", output, ACTIVATIONS))
+        self.image_shape = tuple(image_shape)
+        self.code_size: int = bottleneck.size  # type: ignore[assignment]
+        self.unpools = isinstance(decoder, Switched) and decoder.unpools
+        self._check()
+
+    def encode(self, images: Tensor, switches: Switches | None = None) -> Tensor:
+        """N x C x H x W in the network's scale -> N x size; max-poolings push their switches onto a given stack."""
+        code, _ = self.bottleneck(_through(self.encoder, images, switches))
+        return code
+
+    def decode(self, code: Tensor, switches: Switches | None = None) -> Tensor:
+        """N x size -> N x C x H x W in the network's scale, float32; a decoder that unpools does without switches
+        where none are given."""
+        return self.output(_through(self.decoder, code, switches).float())
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """N x C x H x W in the network's scale to their reconstructions, float32: decoded from their codes and, where
+        the decoder unpools, from their own switches."""
+        switches: Switches | None = [] if self.unpools else None
+        return self.decode(self.encode(images, switches), switches)
+
+    def forward(self, images: Tensor) -> AutoencoderOutput:
+        switches: Switches | None = [] if self.unpools else None
+        features = _through(self.encoder, images, switches)
+        code, penalty = self.bottleneck(features)
+        if self.penalty is not None:
+            with settled(self.bottleneck):
+                own = self.penalty(images, code, self.encode)
+            penalty = own if penalty is None else penalty + own
+        return AutoencoderOutput(_through(self.decoder, code, switches).float(), code, penalty, features)
+
+    @property
+    def has_diagnostics(self) -> bool:
+        return any(hasattr(part, "diagnostics") for part in (self.bottleneck, self.penalty))
+
+    def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
+        """Figures of the code over a split, from its N x in_features float32; see `diabolo.network.bottlenecks`."""
+        code, _ = self.bottleneck(features)
+        figures: dict[str, Tensor] = {}
+        for part, values in ((self.bottleneck, features), (self.penalty, code)):
+            if hasattr(part, "diagnostics"):
+                figures |= part.diagnostics(values)  # type: ignore[union-attr, operator]
+        return figures
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        training = self.training
+        self.eval()
+        switches: Switches | None = [] if self.unpools else None
+        features = _through(self.encoder, torch.zeros(1, *self.image_shape), switches)
+        wanted = self.bottleneck.in_features
+        if features.shape != (1, wanted):
+            raise ConfigError(
+                f"the encoder ({type(self.encoder).__name__}) gives {tuple(features.shape[1:])} for an image of"
+                f" {self.image_shape}, but the bottleneck ({type(self.bottleneck).__name__}) takes ({wanted},)."
+            )
+        code, _ = self.bottleneck(features)
+        pushed = list(switches or ())
+        images = _through(self.decoder, code, switches)
+        self.switch_count = sum(switch.places.numel() for switch in pushed[len(switches or ()) :])
+        if images.shape[1:] != self.image_shape:
+            raise ConfigError(
+                f"the decoder ({type(self.decoder).__name__}) gives {tuple(images.shape[1:])} for a code of"
+                f" {self.code_size}, but the images are {self.image_shape}."
+            )
+        self.train(training)
+
+
+def _through(layers: nn.Module, values: Tensor, switches: Switches | None) -> Tensor:
+    """`layers(values)`, with the stack of switches for those who know what to do with it."""
+    known = switches is not None and isinstance(layers, Switched)
+    return layers(values, switches) if known else layers(values)

@@ -1,0 +1,18 @@
+"""The plain code."""
+
+from torch import Tensor, nn
+
+from diabolo.errors import check_int
+from diabolo.network.layers import activation as make_activation
+
+
+class Vector(nn.Module):
+    """The code is the encoder's output, passed through `activation` where one is named. N x `size` -> N x `size`."""
+
+    def __init__(self, size: int, activation: str | None = None) -> None:
+        super().__init__()
+        self.size = self.in_features = check_int("size", size)
+        self.activation = make_activation(activation)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, None]:
+        return self.activation(features), None

@@ -1,0 +1,178 @@
+"""Composing the config outside `@hydra.main`, naming runs, and saying what is wrong with an override."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from diabolo.errors import ConfigError, did_you_mean
+from diabolo.runs.identity import Kind, kind
+
+ROOT = "train"
+MODULE = "diabolo.conf"
+FOLDERS = ("data.root", "encoder.init_from")
+LONGEST_NAME = 120
+
+
+def run_name(overrides: Sequence[str]) -> str:
+    """A readable folder name made of what was overridden, e.g. "bottleneck.size=25_model=fc"; "default" for nothing.
+
+    Overrides that change where and how a run is computed, not what it is, are left out.
+    """
+    named = sorted(o for o in overrides if kind(o.lstrip("+~").partition("=")[0]) not in (Kind.COMPUTING, Kind.PLACE))
+    plain = re.sub(r"[\[\]{}'\"\s]", "", "_".join(named))
+    name = re.sub(r"[^\w.=+-]+", "-", plain).strip("-") or "default"
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
+    return name
+
+
+def sweep_name(overrides: Sequence[str]) -> str:
+    """A readable folder name for a sweep: what is fixed with its value, what is swept without, so that another value
+    belongs to the same sweep, e.g. "bottleneck.size_model=fc_seed"."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return run_name([o.get_key_element() if o.is_sweep_override() else str(o.input_line) for o in parsed])
+
+
+def quoted(value: str) -> str:
+    """`value` as Hydra's grammar takes any string, KEY='value': a backslash is one but before a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", r"\'"), value) + "'"
+
+
+def quoted_paths(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with quotes round folders that have a = in their name, as those of runs do."""
+    found = []
+    for pair in overrides:
+        key, _, value = pair.partition("=")
+        bare = key in FOLDERS and "=" in value and not {"'", '"'} & set(value)
+        found.append(f"{key}={','.join(map(quoted, value.split(',')))}" if bare else pair)
+    return found
+
+
+def register_resolvers() -> None:
+    """Makes `${run_name:...}` and `${sweep_name:...}` known to OmegaConf."""
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+
+
+def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None, name: str = ROOT) -> DictConfig:
+    """The config that `diabolo train` would run with these overrides, resolved.
+
+    Args:
+        config_dir: a folder searched beside diabolo's own configs, as Hydra's `--config-dir`.
+
+    Raises:
+        HydraException, OmegaConfBaseException: the overrides do not compose; see `explain`.
+    """
+    register_resolvers()
+    searched = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
+    GlobalHydra.instance().clear()
+    with initialize_config_module(MODULE, version_base="1.3"):
+        config = compose(name, [*searched, *quoted_paths(overrides)], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return resolved(config)
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """A copy without interpolations, with an absolute `data.root` and `encoder.init_from`, and without what is not of
+    the run itself (Hydra's own node and `rerun`)."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key not in ("hydra", "rerun")])
+    plain = OmegaConf.create(OmegaConf.to_container(own, resolve=True, throw_on_missing=True))
+    for key in FOLDERS:  # a run folder is read from anywhere
+        if isinstance(place := OmegaConf.select(plain, key), str):
+            OmegaConf.update(plain, key, os.path.abspath(os.path.expanduser(place)))
+    return plain  # type: ignore[return-value]
+
+
+def chosen() -> dict[str, str]:
+    """What the job that Hydra runs has chosen of each of our groups, e.g. {"loss": "mae", "model": "fc", ...}."""
+    choices = HydraConfig.get().runtime.choices
+    return {str(group): name for group, name in choices.items() if name and not {"/", "@"} & set(str(group))}
+
+
+def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
+    """A resolved config with further `key=value` pairs.
+
+    Raises:
+        ConfigError: a pair without `=`, or a key that the config does not have.
+    """
+    changed = OmegaConf.create(OmegaConf.to_container(config))
+    for pair in overrides:
+        key, equals, _ = pair.partition("=")
+        if not equals or not known(config, key):
+            raise ConfigError(
+                f"{pair!r} is not a key of this run's config with a value{did_you_mean(key, keys_of(config))}."
+            )
+        changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))
+    return changed  # type: ignore[return-value]
+
+
+def known(config: DictConfig, key: str) -> bool:
+    """Whether the config has a value, None included, at the dotted `key`."""
+    return key in keys_of(config)
+
+
+EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # launchers that come with an extra
+NO_GROUP_NAME = "Config group override"  # how Hydra's ValueError begins where a group is given null or a number
+
+
+def concerns_overrides(failure: Exception) -> bool:
+    """Whether `failure` is one of composing the config, which `explain` can put into words."""
+    return isinstance(failure, HydraException | OmegaConfBaseException) or str(failure).startswith(NO_GROUP_NAME)
+
+
+def explain(failure: Exception, overrides: Sequence[str]) -> str:
+    """One sentence for what Hydra or OmegaConf say about overrides that do not compose, with the nearest right word."""
+    missing = failure.missing_cfg_file or "" if isinstance(failure, MissingConfigException) else ""
+    if missing.startswith("hydra/launcher/") and (extra := EXTRAS.get(missing.rpartition("/")[2])):
+        return f"this launcher comes with an extra that is not installed: uv sync --extra {extra}."
+    if isinstance(failure, MissingConfigException) and failure.missing_cfg_file and failure.options is not None:
+        group, _, name = failure.missing_cfg_file.rpartition("/")
+        if not group:
+            return f"there is no config {name!r}."
+        near, there = did_you_mean(name, failure.options), ", ".join(failure.options)
+        return f"{group}={name} does not exist{near}; there are {there}."
+    message = " ".join(str(failure).split())
+    if message.startswith(NO_GROUP_NAME):
+        return "a config group takes a name, as in model=fc, not null or a number; see diabolo train --help."
+    if isinstance(failure, MissingMandatoryValue):
+        return f"`{failure.full_key}` has no value: give it one by {failure.full_key}=VALUE."
+    if isinstance(failure, OverrideParseException):
+        return f"{failure.override!r} is not an override: write KEY=VALUE, with quotes around special characters."
+    if match := re.search(r"Could not override '([^']+)'", message):
+        key = match.group(1)
+        return f"there is no config key {key!r}{did_you_mean(key, _all_keys())}; see diabolo train --cfg job."
+    if match := re.search(r"Could not find match for '([^']+)'|No match in the defaults list", message):
+        return message.split(". ")[0].rstrip(".") + "."
+    first = re.split(r"(?<=[.!]) |\s+full_key:|\s+See https?:", message)[0].rstrip(".")
+    return f"{first}."
+
+
+def keys_of(config: Any, prefix: str = "") -> list[str]:
+    """All dotted keys of a config, inner nodes included."""
+    keys: list[str] = []
+    if isinstance(config, DictConfig):
+        with open_dict(config):
+            for key in map(str, config):
+                keys.append(f"{prefix}{key}")
+                if not OmegaConf.is_interpolation(config, key) and not OmegaConf.is_missing(config, key):
+                    keys += keys_of(config[key], f"{prefix}{key}.")
+    return keys
+
+
+def _all_keys() -> list[str]:
+    GlobalHydra.instance().clear()
+    with initialize_config_module(MODULE, version_base="1.3"):
+        return keys_of(compose(ROOT))

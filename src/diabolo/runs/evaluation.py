@@ -1,0 +1,53 @@
+"""`diabolo evaluate RUN`: the test metrics of a run, measured again from its folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diabolo.runs.config import override
+from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.resume import revised
+
+
+def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """The validation and test metrics of the run's kept weights, under the run's own trainer settings.
+
+    Args:
+        overrides: of what may change in a finished run, such as `data.root=`.
+
+    Raises:
+        ConfigError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
+    """
+    from diabolo.callbacks.pictures import Drawing
+    from diabolo.runs.build import build_callbacks, build_data, build_trainer
+    from diabolo.runs.terminal import logging_to
+    from diabolo.runs.train import measure
+
+    run = RunFolder.find(folder)
+    config = override(
+        revised(run, overrides, also=["trainer.precision"]), ["trainer.devices=1", "trainer.strategy=auto"]
+    )  # one process says it once
+    with logging_to(run.log):
+        module, data = load(folder), build_data(config)
+        callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
+        trainer = build_trainer(
+            config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
+        )
+        data.setup()
+        return measure(trainer, module, data)
+
+
+def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:
+    """Prints the metrics beside those that the run recorded."""
+    from rich.table import Table
+
+    from diabolo.runs.terminal import console
+
+    recorded = RunFolder.find(folder).metrics()
+    table = Table("metric", "now", "recorded", box=None, pad_edge=False, header_style="bold")
+    for name, value in sorted(measured.items()):
+        before = recorded.get(name)
+        table.add_row(name, f"{value:.6g}", "" if before is None else f"{before:.6g}")
+    console.print(table)

@@ -1,0 +1,72 @@
+"""What holds when a run goes on: what may change, and when there is nothing left to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from omegaconf import DictConfig
+
+from diabolo.errors import ConfigError
+from diabolo.runs.config import override
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.identity import KINDS, Kind, kind
+
+MAY_CHANGE = (Kind.COMPUTING, Kind.PLACE, Kind.DRAWING)
+LONGER = ("trainer.max_epochs", "trainer.early_stopping")
+"""What a continued run may change: how long, where, and what is drawn. All else is in the weights, in the optimiser's
+state or in the order of the images, and would be ignored or break the run."""
+
+
+def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = ()) -> DictConfig:
+    """The run's config with changes that a run which goes on may have, and those of `also`.
+
+    Raises:
+        ConfigError: an unknown key, or one that is settled.
+    """
+    overrides = list(overrides)
+    config = override(run.config(), overrides)
+    for pair in overrides:
+        key = pair.partition("=")[0]
+        if kind(key) not in MAY_CHANGE and key not in (*LONGER, *also):
+            raise ConfigError(
+                f"`{key}` is settled in a run that goes on, by its weights and its optimiser: start a new run. It takes"
+                f" {', '.join((*LONGER, *also, *(name for name in KINDS if KINDS[name] in MAY_CHANGE)))}."
+            )
+    return config
+
+
+def refuse_done(config: DictConfig, run: RunFolder) -> None:
+    """Refuses to go on with a run that has nothing left to do under `config`.
+
+    Raises:
+        ConfigError: it is done, its schedule of learning rates ends where it ended, or it has trained longer already.
+    """
+    if not run.is_run() or run.state()["state"] != "done":
+        return
+    trained, wanted = _epochs(run), config.trainer.max_epochs
+    if run.config().trainer.max_epochs != wanted and isinstance(wanted, int) and wanted <= trained:
+        raise ConfigError(f"`trainer.max_epochs` (= {wanted}) must be above the {trained} epochs of {str(run.path)!r}.")
+    if _is_scheduled(run):
+        raise ConfigError(
+            f"{str(run.path)!r} is done, and its learning rates were scheduled to end there: start a new run with more"
+            " trainer.max_epochs, or with scheduler=none if it is to be trained on later."
+        )
+    if run.config() == config:
+        raise ConfigError(
+            f"{str(run.path)!r} is done; to train it longer: diabolo train {run.path} trainer.max_epochs=N with N above"
+            f" {trained}."
+        )
+
+
+def _epochs(run: RunFolder) -> int:
+    rows = run.history.read_text().splitlines() if run.history.is_file() else []
+    return int(json.loads(rows[-1])["epoch"]) if rows else 0
+
+
+def _is_scheduled(run: RunFolder) -> bool:
+    """Whether the learning rates were planned for a number of steps."""
+    import torch
+
+    last = run.checkpoint("last")
+    return last is not None and torch.load(last, map_location="cpu", weights_only=True)["scheduled_steps"] is not None

@@ -1,0 +1,253 @@
+"""`diabolo train`: config in, a finished run folder out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from diabolo.errors import ConfigError, out_of_memory
+from diabolo.runs.config import chosen, explain, register_resolvers, resolved
+from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
+from diabolo.runs.folder import RunFolder, unwritable
+from diabolo.runs.place import done, place, wait_for
+from diabolo.runs.resume import refuse_done, revised
+from diabolo.training.machine import keep_freed_memory
+
+if TYPE_CHECKING:
+    from lightning import Callback, Trainer
+
+    from diabolo.data.datamodule import ImageData
+    from diabolo.training.learner import Learner
+    from diabolo.training.recording import Clock, SignalStop
+
+log = logging.getLogger(__name__)
+
+register_resolvers()
+
+
+@hydra.main(version_base="1.3", config_path="pkg://diabolo.conf", config_name="train")
+def main(config: DictConfig) -> float:
+    """The job that Hydra runs, once or once per job of a sweep. Returns what a sweeper minimises: the validation MSE,
+    a classifier's validation loss (the test MSE of a run without validation is nobody's to choose by, so that there it
+    is the training loss)."""
+    job = HydraConfig.get()
+    swept = job.mode == RunMode.MULTIRUN
+    run = RunFolder(job.runtime.output_dir)
+    try:
+        rerun = config.get("rerun", False)
+        config = resolved(config)
+        if swept:
+            run = place(run.path, config)
+            wait_for(run)
+        elif run.is_run() and run.config() != config:
+            raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
+        if rerun:
+            run.clear()
+        if swept and done(run):
+            metrics = run.metrics()
+        else:
+            refuse_done(config, run)
+            start = launch if is_needed(config) else train
+            metrics = start(config, run, list(job.overrides.task), chosen())
+    except (ConfigError, OmegaConfBaseException) as failure:
+        error = failure if isinstance(failure, ConfigError) else ConfigError(explain(failure, ()))
+        if swept:
+            raise error from None  # a sweep goes on with its other jobs
+        print(f"diabolo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except LaunchFailed as failure:
+        if swept:
+            raise
+        sys.exit(failure.exit_code)  # what there is to say they have said
+    return metrics.get("val/mse", metrics.get("val/loss", metrics["train/loss"]))
+
+
+def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Continues the run in `folder` from its last checkpoint, with e.g. `trainer.max_epochs=50` to go on longer.
+
+    Raises:
+        ConfigError: no run there, nothing left to do, or an override of what is settled.
+    """
+    run = RunFolder.find(folder)
+    config = revised(run, overrides)
+    refuse_done(config, run)
+    start = launch if is_needed(config) else train
+    return start(config, run, [*run.state().get("overrides", []), *overrides])
+
+
+def train(
+    config: DictConfig,
+    run: RunFolder,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> dict[str, Any]:
+    """Trains, validates and tests what a resolved config describes and returns the final metrics.
+
+    A run folder that holds a checkpoint is continued from it. Whatever ends the run, its state says so. `choices` are
+    the names chosen of the config groups, for the record.
+
+    Args:
+        callbacks: called beside those of the config.
+
+    Raises:
+        ConfigError: something that the user can mend, a lack of memory included; the state is then "failed" with the
+            reason.
+        GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
+        SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
+            lies there if training had begun.
+    """
+    from diabolo.runs.terminal import logging_to, short
+    from diabolo.training.recording import GivenUp, SignalStop, Stopped
+
+    keep_freed_memory()
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if rank:  # a helper of another process, which keeps the run folder
+        with (
+            SignalStop(run.checkpoints / "last.ckpt") as stop,
+            logging_to(run.path / f"run.{rank}.log", terminal=False),
+        ):
+            return _train(config, run, stop, callbacks)
+    with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
+        before = {} if LAUNCHED in os.environ else run.record()  # else `launch` has begun it
+        run.begin(config, list(overrides), choices)
+        try:
+            metrics = _train(config, run, stop, callbacks)
+            run.write_metrics(metrics)
+            run.mark("done")
+        except Stopped as stopped:
+            run.mark("stopped", reason=str(stopped))
+            log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+            stop.hand_on(stopped.signum)
+            sys.exit(stopped.exit_code)
+        except GivenUp as reason:
+            run.mark("stopped", reason=str(reason))
+            raise
+        except ConfigError as error:
+            log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
+            if before and not stop.began:  # a run that could not go on is what it was
+                run.restore(before)
+            else:
+                _fail(run, str(error), refused=not stop.began)
+            raise
+        except OSError as error:
+            _fail(run, str(error))
+            raise unwritable(run.path, error) from error
+        except BaseException as error:
+            log.exception("failed", extra={"file_only": True})
+            short_of_memory = out_of_memory(error)
+            _fail(run, str(short_of_memory or f"{type(error).__name__}: {error}"))
+            if short_of_memory:
+                raise short_of_memory from error
+            raise
+    return metrics
+
+
+def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequence[Callback]) -> dict[str, Any]:
+    import torch
+    from lightning import seed_everything
+
+    from diabolo.errors import check_int
+    from diabolo.runs.build import build_callbacks, build_data, build_module, build_trainer, make
+    from diabolo.runs.terminal import console, say_closing
+    from diabolo.runs.transfer import start_from
+    from diabolo.training.progress import ProgressBar
+    from diabolo.training.recording import Clock, History
+
+    seed_everything(check_int("seed", config.seed, 0), workers=True, verbose=False)
+    data = build_data(config)
+    module = build_module(config, data)
+    last = run.checkpoint("last")
+    if last is None and (source := OmegaConf.select(config, "encoder.init_from")):
+        start_from(module.trained().encoder, source)  # type: ignore[arg-type]
+    clock = Clock()
+    logger = make(config, "logger", save_dir=str(run.path)) if config.get("logger") else None
+    trainer = build_trainer(
+        config,
+        folder=run.path,
+        callbacks=[*build_callbacks(config), *callbacks],
+        recorders=[clock, History(run.history, clock), ProgressBar(console), stop],
+        logger=logger,
+        validates=data.has_val,
+    )
+    data.setup()
+    if trainer.is_global_zero:
+        console.print(_headline(module, data, run), soft_wrap=True, markup=False)
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    seconds = clock.seconds
+    kept = torch.load(run.kept(), map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    metrics = measure(trainer, module, data)
+    metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": kept["epoch"] + 1}
+    if trainer.is_global_zero:
+        say_closing(metrics, run.path)
+    return metrics
+
+
+def measure(trainer: Trainer, module: Learner, data: ImageData) -> dict[str, Any]:
+    """Validation and test metrics of the module's present weights."""
+    loggers, trainer.loggers = trainer.loggers, []  # the validation curve in TensorBoard is that of the training
+    metrics: dict[str, Any] = {}
+    if data.has_val:
+        metrics |= trainer.validate(module, datamodule=data, verbose=False)[0]
+    trainer.loggers = loggers
+    return metrics | dict(trainer.test(module, datamodule=data, verbose=False)[0])
+
+
+def _figures(run: RunFolder, module: Learner, data: ImageData, clock: Clock) -> dict[str, Any]:
+    """What is known of a run beside its yardstick: the last epoch's training figures, sizes, speed, versions."""
+    import json
+
+    rows = run.history.read_text().splitlines()
+    last = json.loads(rows[-1])
+    network = module.trained()
+    size: int = network.code_size  # type: ignore[assignment]
+    return {
+        **{name: value for name, value in last.items() if name.startswith("train/")},
+        "train/images_per_second": round(clock.images_per_second, 1),
+        "epochs": last["epoch"],
+        "steps": last["step"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "code_size": size,
+        **({"switches": count} if (count := network.switch_count) else {}),
+        "compression_ratio": prod(data.image_shape) / size,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **{f"versions/{name}": version for name, version in run.state()["versions"].items()},
+    }
+
+
+def _headline(module: Learner, data: ImageData, run: RunFolder) -> str:
+    counts = ", ".join(f"{data.count(split):,} {split}" for split in ("train", "val", "test"))
+    from diabolo.runs.terminal import short
+
+    shape = "x".join(map(str, data.image_shape))
+    network = module.trained()
+    size: int = network.code_size  # type: ignore[assignment]
+    parameters = sum(p.numel() for p in network.parameters())
+    return (
+        f"{shape} images ({counts}), a code of {size} ({prod(data.image_shape) / size:.4g}:1),"
+        f" {parameters:,} parameters -> {short(run.path)}"
+    )
+
+
+def _fail(run: RunFolder, reason: str, **more: Any) -> None:
+    try:
+        run.mark("failed", reason=reason, **more)
+    except OSError:
+        log.exception("the state of the run could not be written", extra={"file_only": True})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Sweeps that can be issued again: which jobs are done, which go on, where each has its folder, and how all ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict
+
+from diabolo.errors import ConfigError
+from diabolo.runs.config import quoted, resolved
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.place import done, place
+
+
+@dataclass
+class Job:
+    """One combination of a sweep's values."""
+
+    overrides: list[str]
+    label: str  # what is particular to it, e.g. "bottleneck.size=5 seed=0"
+    run: RunFolder
+    config: DictConfig
+    todo: str  # "run", "continue" or "skip"
+    note: str = ""
+    outcome: str = ""  # "done", "skipped" or "failed"
+
+    def placed(self) -> list[str]:
+        """The overrides, with those that put the job into its folder."""
+        folder = self.run.path
+        return [
+            *self.overrides,
+            f"hydra.sweep.dir={quoted(str(folder.parent))}",
+            f"hydra.sweep.subdir={quoted(folder.name)}",
+        ]
+
+
+def label(overrides: Iterable[str], given: Collection[str]) -> str:
+    """What is particular to a job: its overrides but for those that were given for the whole sweep."""
+    own = [o for o in overrides if o not in given and not o.startswith("hydra.")]
+    return " ".join(own) or "the only job"
+
+
+def plan(
+    jobs: Iterable[Sequence[str]],
+    given: Collection[str],
+    compose: Callable[[Sequence[str]], tuple[Path, DictConfig]],
+) -> list[Job]:
+    """What there is to do for each combination of overrides; those that say the same twice count once.
+
+    Args:
+        given: the overrides of the whole sweep.
+        compose: makes the folder and the config of a job's overrides.
+    """
+    planned: dict[Path, Job] = {}
+    for overrides in map(list, jobs):
+        base, config = compose(overrides)
+        rerun = bool(config.get("rerun"))
+        config = resolved(config)
+        if any(job.config == config for job in planned.values()):
+            continue
+        run = place(base, config, planned)
+        todo = "run" if rerun else _todo(run)
+        note = "" if run.path == base else f"in {run.path.name}: {base.name} holds a run with another config"
+        planned[run.path] = Job(overrides, label(overrides, given), run, config, todo, note)
+    return list(planned.values())
+
+
+def _todo(run: RunFolder) -> str:
+    if done(run):
+        return "skip"
+    return "continue" if run.is_run() and run.checkpoint("last") else "run"
+
+
+def close(jobs: Sequence[Job], returns: Sequence[JobReturn]) -> None:
+    """Notes how the jobs ended that were not skipped, and marks runs whose process died as failed."""
+    ended = iter(returns)
+    for job in jobs:
+        if job.todo == "skip":
+            job.outcome = "skipped"
+            continue
+        result = next(ended)
+        if result.status == JobStatus.COMPLETED:
+            job.outcome = "done"
+            job.note = "; ".join(filter(None, ("continued" if job.todo == "continue" else "", job.note)))
+            continue
+        job.outcome = "failed"
+        job.note = reason(result._return_value)
+        if job.run.is_run() and job.run.state()["state"] == "running" and isinstance(result._return_value, OSError):
+            job.run.mark("failed", reason=job.note)
+
+
+def reason(failure: BaseException) -> str:
+    """Why a job failed, in one line."""
+    said = " ".join(str(failure).split()) or type(failure).__name__
+    return said if isinstance(failure, ConfigError | OSError) else f"{type(failure).__name__}: {said}"
+
+
+def print_outcome(jobs: Sequence[Job], folder: Path) -> None:
+    """Prints a line for each job, and how many were done, skipped and failed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from diabolo.runs.terminal import console, short
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", overflow="fold")
+    table.add_column("")
+    shown = "test/accuracy" if any("test/accuracy" in job.run.metrics() for job in jobs) else "test/mse"
+    table.add_column(shown.replace("/", " "), justify="right")
+    table.add_column("", overflow="fold")
+    colours = {"done": "green", "skipped": "dim", "failed": "bold red"}
+    for job in jobs:
+        value = job.run.metrics().get(shown) if job.outcome != "failed" else None
+        cells = (Text(job.label), Text(job.outcome, colours[job.outcome]), Text(f"{value:.5f}" if value else ""))
+        table.add_row(*cells, Text(job.note))
+    console.print(table)
+    counts = ", ".join(f"{sum(j.outcome == o for j in jobs)} {o}" for o in colours)
+    console.print(f"{counts} -> {short(folder)}", soft_wrap=True, markup=False)
+
+
+class Pin(Callback):
+    """Fixes the sweep's folder before its jobs are composed: its name is made of the sweep's overrides, and a job
+    knows only its own."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        folder = str(config.hydra.sweep.dir)
+        with open_dict(config):
+            config.hydra.sweep.dir = folder
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder)}")

@@ -1,0 +1,62 @@
+"""Ending the trials of a search that promise too little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from optuna import Trial
+
+from diabolo.errors import ConfigError
+from diabolo.training.recording import GivenUp
+
+
+class NoSuchMetric(ConfigError):
+    """The objective of a search is not among a run's metrics: a mistake of the whole search, not of one trial."""
+
+
+def measured(objective: str, metrics: Mapping[str, Any]) -> float:
+    """`metrics[objective]` as a number.
+
+    Raises:
+        NoSuchMetric: there is none of that name, and which there are.
+    """
+    value = metrics.get(objective)
+    if value is None or isinstance(value, str):
+        names = sorted(m for m in metrics if not m.startswith(("test/", "versions/")) and m != "finished")
+        raise NoSuchMetric(
+            f"`--objective` (= {objective!r}) is not measured in this run; there are {', '.join(names)}."
+        )
+    return float(value)
+
+
+class Pruning(Callback):
+    """Reports a metric to Optuna after each epoch and gives the run up where its pruner says so.
+
+    Args:
+        monitor: what is reported, as "val/mse".
+        known: what an earlier sitting of this trial has reported, by epoch.
+
+    Raises:
+        GivenUp: at the start of the next epoch, when the checkpoint of the last one is written.
+        NoSuchMetric: the metric is not measured in each epoch.
+    """
+
+    def __init__(self, trial: Trial, monitor: str, known: dict[int, float]) -> None:
+        self.trial = trial
+        self.monitor = monitor
+        self.reported = dict(known)
+        for epoch, value in known.items():
+            trial.report(value, epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if epoch not in self.reported:
+            self.reported[epoch] = measured(self.monitor, trainer.callback_metrics)
+            self.trial.report(self.reported[epoch], epoch)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch in self.reported and self.trial.should_prune():
+            value = self.reported[trainer.current_epoch]
+            raise GivenUp(f"pruned after epoch {trainer.current_epoch}: {self.monitor} {value:.5g}")

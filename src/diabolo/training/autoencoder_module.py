@@ -1,0 +1,161 @@
+"""The LightningModule of an autoencoder: its loss and its yardstick. It knows no concrete family, loss or picture."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from diabolo.data.pixels import PixelScale
+from diabolo.errors import ConfigError, Diverged
+from diabolo.measures.metrics import Collected, Yardstick, ssim_per_image
+from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
+from diabolo.training.epoch_loss import ADVICE
+from diabolo.training.learner import Batch, Learner
+
+Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
+
+
+def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
+    """One loss of several, in whose gradient each counts by what it changes relative to itself."""
+    return torch.stack(list(losses)).clamp(min=1e-12).log().mean().exp()
+
+
+class AutoencoderModule(Learner):
+    """Trains an autoencoder and measures it by the yardstick.
+
+    Outside training it is the model itself: `encode`, `decode` and `reconstruct` speak of images in [0, 1].
+
+    Args:
+        autoencoder: the network.
+        loss: takes (reconstruction, images) in the network's scale; see `diabolo.training.losses`.
+        optimizer: parameters -> optimiser.
+        scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
+        pixels: the scale that the network is trained on.
+        corruption: what is done to the images before the network sees them; see `diabolo.data.corruptions`. Loss and
+            yardstick are those of the restoration against the clean images.
+
+    Raises:
+        ConfigError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        loss: nn.Module,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
+        pixels: PixelScale | None = None,
+        corruption: nn.Module | None = None,
+    ) -> None:
+        super().__init__(optimizer, scheduler)
+        self.autoencoder = autoencoder
+        self.loss = loss
+        self.pixels = pixels or PixelScale()
+        self.corruption = corruption
+        self.on_logits: bool = getattr(loss, "on_logits", False)
+        if self.on_logits and autoencoder.output_name != "sigmoid":
+            raise ConfigError(
+                f"`model.output` (= {autoencoder.output_name!r}) must be sigmoid for `loss` ({type(loss).__name__}),"
+                " which is computed on its logits: set it, or choose another loss."
+            )
+        if self.on_logits and self.pixels.normalises:
+            raise ConfigError(
+                f"`data.mean` and `data.std` must be null for `loss` ({type(loss).__name__}), which needs pixels in"
+                " [0, 1]: set both, or choose another loss."
+            )
+        self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
+        self.features = Collected()  # the encoder's, of the split that is being measured
+
+    # ---- the model, in [0, 1] ----
+
+    def encode(self, images: Tensor) -> Tensor:
+        """N x C x H x W, bytes or floats in [0, 1] -> codes, N x size."""
+        return self.autoencoder.encode(self.pixels.to_network(images))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped), of the code alone."""
+        return self.pixels.to_unit(self.autoencoder.decode(codes))
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of the
+        switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
+        return self.pixels.to_unit(self.autoencoder.reconstruct(self.pixels.to_network(images)))
+
+    def given(self, images: Tensor) -> Tensor:
+        """What the network is measured on: `images` themselves or, where there is a corruption, each of them corrupted
+        as ever, float32 in the scale of [0, 1]."""
+        return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
+
+    forward = reconstruct
+
+    # ---- steps ----
+
+    def trained(self) -> nn.Module:
+        return self.autoencoder
+
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        target = self.pixels.to_network(images)
+        seen = target if self.corruption is None else self.pixels.to_network(self.corruption(images))
+        return self._objective(self.autoencoder(seen), target)
+
+    def on_train_epoch_start(self) -> None:
+        if hasattr(self.autoencoder.bottleneck, "start_epoch"):
+            self.autoencoder.bottleneck.start_epoch(self.current_epoch)  # type: ignore[operator]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Measured:
+        return self._measure("test", batch)  # for callbacks, which so need no pass of their own
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    # ---- inside ----
+
+    def _objective(self, out: AutoencoderOutput, target: Tensor) -> Tensor:
+        """Loss plus penalty, in float32 whatever the precision of the network."""
+        with torch.autocast(target.device.type, enabled=False):
+            reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
+            if len(reconstruction) == len(target):  # else several codes an image; a split of one would cost a copy
+                loss = self.loss(reconstruction, target)
+            else:
+                loss = geometric_mean([self.loss(part, target) for part in reconstruction.split(len(target))])
+            return loss if out.penalty is None else loss + out.penalty.float()
+
+    def _measure(self, split: str, batch: Batch) -> Measured:
+        target = self.pixels.to_network(batch[0])
+        seen = target if self.corruption is None else self.pixels.to_network(self.given(batch[0]))
+        out: AutoencoderOutput = self.autoencoder(seen)
+        with torch.autocast(target.device.type, enabled=False):
+            ours = self.pixels.to_unit(self.autoencoder.output(out.raw))
+            theirs = self.pixels.to_unit(target)
+            similarity = ssim_per_image(ours, theirs)
+            self.yardsticks[split].update(ours, theirs, similarity)  # type: ignore[operator]
+        if self.autoencoder.unpools:  # how much of the figures the code alone would reach
+            alone = (self.decode(out.code) - theirs).square().mean()
+            self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
+        self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
+        if self.autoencoder.has_diagnostics:
+            self.features.update(out.features)
+        if out.penalty is not None:
+            self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
+        return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
+
+    def _report(self, split: str) -> None:
+        yardstick = self.yardsticks[split]
+        assert isinstance(yardstick, Yardstick)
+        values = {f"{split}/{name}": value for name, value in yardstick.compute().items()}
+        yardstick.reset()
+        if not bool(values[f"{split}/mse"].isfinite()):
+            raise Diverged(f"`{split}/mse` is {float(values[f'{split}/mse'])} after step {self.global_step}{ADVICE}")
+        if self.autoencoder.has_diagnostics:
+            figures = self.autoencoder.diagnostics(self.features.compute())
+            values |= {f"code/{name}": value for name, value in figures.items() if value.ndim == 0}
+        self.features.reset()
+        self.log_dict({name: value.float() for name, value in values.items()})

@@ -1,0 +1,197 @@
+"""What every LightningModule here learns by: optimiser steps, schedules, and what a continued run needs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from diabolo.errors import ConfigError, Diverged
+from diabolo.training.epoch_loss import ADVICE, EpochLoss
+from diabolo.training.fused_adam import kernel_of
+
+Batch = tuple[Tensor, Tensor]  # images (bytes or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
+STEPS_BETWEEN_LOGS = 50
+
+
+class Learner(LightningModule):
+    """Takes optimiser steps on `training_loss`, which a subclass defines, logs the training loss once an epoch, and
+    ends a run whose loss or weights are no longer finite.
+
+    Args:
+        optimizer: parameters -> optimiser.
+        scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
+    """
+
+    def __init__(
+        self,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.gradient_clip: float | None = None  # the gradient's largest norm
+        self.after_step: list[Callable[[], None]] = []  # called after every optimiser step
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self._epoch_loss = EpochLoss()
+        self._batches: dict[str, Any] | None = None  # where the batches of a continued run stood
+        self._schedule: dict[str, Any] = {}  # Lightning's scheduler config, with its interval and monitor
+        self._minibatch: int | None = None  # images a step; None: the batches come from a loader that knows no blocks
+
+    def trained(self) -> nn.Module:
+        """The network whose weights the optimiser moves."""
+        raise NotImplementedError
+
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What a step lowers, a scalar in float32, for a minibatch of images and labels as in `Batch`."""
+        raise NotImplementedError
+
+    # ---- steps ----
+
+    def training_step(self, block: Batch, batch_idx: int) -> Tensor:
+        """Takes one optimiser step for each minibatch of a block, so that what Lightning does around a step is paid
+        once a block. The steps are those of a plain loop, whatever the size of the block."""
+        first, step = self.global_step, self._stepper()
+        size = self._minibatch or len(block[0])
+        losses = [step(*minibatch) for minibatch in zip(block[0].split(size), block[1].split(size), strict=True)]
+        values = torch.stack(losses).tolist()  # a GPU waits here, once a block
+        self._epoch_loss.update(values, len(block[0]), size, first)
+        # Lightning counts blocks and would write the figures of an epoch at that count
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped += len(losses) - 1
+        if self.logger is not None:
+            for number, value in enumerate(values, first + 1):
+                if number % STEPS_BETWEEN_LOGS == 0:
+                    self.logger.log_metrics({"train/batch_loss": value}, step=number)
+        if self.trainer.is_last_batch:
+            self._report_epoch(losses[-1])
+        return losses[-1]
+
+    def _stepper(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """minibatch -> its loss, after one optimiser step. What the steps share is looked up once."""
+        wrapped: Any = self.optimizers()
+        plain = self.trainer.scaler is None and self.trainer.world_size == 1  # else Lightning's way round both
+        optimizer: Any = wrapped.optimizer if plain else wrapped
+        parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
+        schedule = self._schedule.get("scheduler") if self._schedule.get("interval") == "step" else None
+        update = kernel_of(optimizer) or optimizer.step  # Lightning's wrapper has no kernel
+
+        def step(images: Tensor, labels: Tensor) -> Tensor:
+            for weights in parameters:
+                weights.grad = None
+            loss = self.training_loss(images, labels)
+            if plain:
+                loss.backward()
+            else:
+                self.manual_backward(loss)
+            if self.gradient_clip is not None:
+                if self.trainer.scaler is not None:
+                    self.trainer.scaler.unscale_(wrapped.optimizer)
+                clip_grad_norm_(parameters, self.gradient_clip)
+            if plain:
+                wrapped._on_before_step()  # counts the step, which `wrapped.step` would do at four times the cost
+                update()
+                wrapped._on_after_step()
+            else:
+                update()
+            if schedule is not None:
+                schedule.step()
+            for hook in self.after_step:
+                hook()
+            return loss.detach()
+
+        return step
+
+    def _report_epoch(self, last_loss: Tensor) -> None:
+        final = {
+            "train/loss": self._epoch_loss.mean(),
+            "train/last_batch_loss": last_loss,
+            "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        self.log_dict(final, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+        self._epoch_loss.reset()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.is_last_batch and not all(bool(p.isfinite().all()) for p in self.parameters()):
+            raise Diverged(f"the weights are no longer finite numbers after step {self.global_step}{ADVICE}")
+
+    def on_train_epoch_end(self) -> None:
+        """Steps a schedule by epochs; a plateau's by what it watches."""
+        if self._schedule.get("interval") == "epoch":
+            scheduler = self._schedule["scheduler"]
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(self._measured("scheduler.monitor", self._schedule["monitor"]))
+            else:
+                scheduler.step()
+        for watching in (*self.trainer.checkpoint_callbacks, *self.trainer.early_stopping_callbacks):
+            if watching.monitor is not None:  # type: ignore[attr-defined]
+                self._measured("trainer.monitor", watching.monitor)  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> Any:
+        assert self.optimizer is not None, "a module that is to be trained needs an optimiser"
+        optimizer = self.optimizer(self.trained().parameters())
+        if self.scheduler is None:
+            return optimizer
+        self._schedule = {"interval": "epoch", **self.scheduler(optimizer, self._steps())}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule["scheduler"]}}
+
+    def _steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        self.trainer.fit_loop.setup_data()  # does nothing where it has been done
+        batches: Any = self.trainer.train_dataloader
+        return len(getattr(batches, "order", batches)) * int(self.trainer.max_epochs or 1)
+
+    # ---- what a continued run needs beside the weights ----
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["epoch_loss"] = self._epoch_loss.state()
+        checkpoint["rng"] = torch.get_rng_state()
+        checkpoint["cuda_rng"] = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        checkpoint["scheduled_steps"] = self._steps() if self._schedule.get("interval") == "step" else None
+        batches: Any = self.trainer.train_dataloader
+        checkpoint["batches"] = batches.state_dict() if hasattr(batches, "state_dict") else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._trainer is not None and self._trainer.training:
+            planned = checkpoint["scheduled_steps"]
+            if planned is not None and planned != self._steps():
+                raise ConfigError(
+                    f"the learning rates of this run were scheduled for {planned} steps, not for {self._steps()}:"
+                    " start a new run for another number of epochs or of trainer.devices."
+                )
+            self._epoch_loss.load(checkpoint["epoch_loss"])
+            torch.set_rng_state(checkpoint["rng"])
+            device = self.trainer.strategy.root_device  # where the module will be, and is not yet
+            if checkpoint["cuda_rng"] is not None and device.type == "cuda":
+                torch.cuda.set_rng_state(checkpoint["cuda_rng"], device)
+            self._batches = checkpoint["batches"]
+
+    def on_train_start(self) -> None:
+        """Takes the batches to where they stood: Lightning, which does it too, forgets it where a schedule has asked
+        for the number of steps before the checkpoint is read."""
+        batches: Any = self.trainer.train_dataloader
+        if self._batches is not None:
+            batches.load_state_dict(self._batches)
+            self._batches = None
+        self._minibatch = batches.order.batch_size if hasattr(batches, "order") else None
+        if getattr(batches, "smallest", 0) == 1 and any(isinstance(layer, _BatchNorm) for layer in self.modules()):
+            raise ConfigError(
+                f"`data.batch_size` (= {batches.order.batch_size}) leaves a batch of one image at the end of each epoch"
+                f" of {batches.order.images}, and batch normalisation needs two: choose another."
+            )
+
+    # ---- inside ----
+
+    def _measured(self, argument: str, name: str) -> Tensor:
+        metrics = self.trainer.callback_metrics
+        if name not in metrics:
+            raise ConfigError(
+                f"`{argument}` (= {name!r}) is not measured in this run; there are {', '.join(sorted(metrics))}"
+                " (val/* needs data.val_fraction above 0)."
+            )
+        return metrics[name]

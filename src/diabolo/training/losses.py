@@ -1,0 +1,187 @@
+"""Reconstruction losses: modules that take the reconstruction and the clean images, both N x C x H x W float32.
+
+They see the scale the network is trained on. A loss with `on_logits = True` is handed the decoder's output before the
+output activation, which then has to be a sigmoid. `reduction` is "mean" (over all pixels, channels and images) or "sum"
+(over the pixels and channels of an image, then the mean over images).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    structural_similarity_index_measure,
+)
+
+from diabolo.data.pixels import PixelScale
+from diabolo.errors import ConfigError, check_choice, check_int
+
+REDUCTIONS = ("mean", "sum")
+
+
+class PixelLoss(nn.Module):
+    """A loss that is a function of each pixel by itself."""
+
+    on_logits: ClassVar[bool] = False
+
+    def __init__(self, reduced: Callable[..., Tensor], reduction: str) -> None:
+        super().__init__()
+        self.reduced = reduced
+        self.reduction = check_choice("reduction", reduction, REDUCTIONS)
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        loss = self.reduced(reconstruction, images, reduction=self.reduction)
+        return loss if self.reduction == "mean" else loss / len(images)
+
+
+class MSE(PixelLoss):
+    """Squared error."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(F.mse_loss, reduction)
+
+
+class MAE(PixelLoss):
+    """Absolute error (L1)."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(F.l1_loss, reduction)
+
+
+class Huber(PixelLoss):
+    """Squared below `delta`, linear above (Huber 1964)."""
+
+    def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
+        if not delta > 0:
+            raise ConfigError(f"`delta` (= {delta}) must be above 0.")
+        super().__init__(partial(F.huber_loss, delta=delta), reduction)
+
+
+class SmoothL1(PixelLoss):
+    """Huber's loss divided by its threshold `beta`, so that its slope is 1 whatever the threshold (Girshick 2015)."""
+
+    def __init__(self, beta: float = 1.0, reduction: str = "mean") -> None:
+        if not beta > 0:
+            raise ConfigError(f"`beta` (= {beta}) must be above 0.")
+        super().__init__(partial(F.smooth_l1_loss, beta=beta), reduction)
+
+
+class BCE(PixelLoss):
+    """Binary cross-entropy of pixels in [0, 1] as probabilities, computed on logits by log-sum-exp."""
+
+    on_logits = True
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__(F.binary_cross_entropy_with_logits, reduction)
+
+
+class SSIM(nn.Module):
+    """1 - structural similarity (Wang et al. 2004), on the scale of [0, 1]; `window` is the side of a uniform window.
+
+    `mean` and `std` are those by which the data were normalised. One value an image, so the reductions are alike.
+    """
+
+    on_logits: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        window: int = 7,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        channels: int = 1,
+    ) -> None:
+        super().__init__()
+        if check_int("window", window, 3) % 2 == 0:
+            raise ConfigError(f"`window` (= {window}) must be odd.")
+        self.window = window
+        self.pixels = PixelScale(mean, std, channels)
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        if min(images.shape[-2:]) < self.window:
+            raise ConfigError(
+                f"`loss.window` (= {self.window}) must not exceed the image's smaller side ({min(images.shape[-2:])})."
+            )
+        ours, theirs = self.pixels.to_unit(reconstruction), self.pixels.to_unit(images)
+        return 1 - self.similarity(ours, theirs)
+
+    def similarity(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        value = structural_similarity_index_measure(
+            ours, theirs, gaussian_kernel=False, kernel_size=self.window, data_range=1.0
+        )
+        assert isinstance(value, Tensor)  # a tuple only where a full image is asked for
+        return value
+
+
+class MSSSIM(SSIM):
+    """1 - multi-scale structural similarity (Wang et al. 2003) over `levels` halvings of the image.
+
+    The weights are the paper's first `levels`, scaled to sum to 1; negative contrast terms count as 0 (its "relu"
+    form), which keeps the gradient finite. The window must fit into the smallest scale, and torchmetrics asks for a
+    smaller side of at least window * (levels - 1)^2, which is more at 4 levels.
+    """
+
+    WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+
+    def __init__(
+        self,
+        window: int = 7,
+        levels: int = 3,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        channels: int = 1,
+    ) -> None:
+        super().__init__(window, mean, std, channels)
+        if check_int("levels", levels) > len(self.WEIGHTS):
+            raise ConfigError(f"`levels` (= {levels}) must be at most {len(self.WEIGHTS)}.")
+        self.betas = tuple(weight / sum(self.WEIGHTS[:levels]) for weight in self.WEIGHTS[:levels])
+
+    def similarity(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        levels, side = len(self.betas), min(theirs.shape[-2:])
+        needed = self.window * max(2 ** (levels - 1), (levels - 1) ** 2)
+        if side < needed:
+            raise ConfigError(
+                f"the image's smaller side (= {side}) must be at least {needed} with `loss.levels` (= {levels}) and"
+                f" `loss.window` (= {self.window}): take fewer levels or a smaller window."
+            )
+        return multiscale_structural_similarity_index_measure(
+            ours,
+            theirs,
+            gaussian_kernel=False,
+            kernel_size=self.window,
+            data_range=1.0,
+            betas=self.betas,
+            normalize="relu",
+        )
+
+
+class Mix(nn.Module):
+    """The weighted sum of other losses; those of weight 0 are left out.
+
+    With a term on logits the mix is on logits too and applies the sigmoid itself for the others.
+    """
+
+    def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        if unknown := set(weights) - set(terms):
+            raise ConfigError(f"`weights` names {sorted(unknown)}, which `terms` ({sorted(terms)}) does not have.")
+        self.weights = {name: float(weight) for name, weight in weights.items() if weight}
+        if not self.weights or min(self.weights.values()) < 0:
+            raise ConfigError(f"`weights` (= {dict(weights)}) must have a positive and no negative weight.")
+        self.terms = nn.ModuleDict({name: terms[name] for name in self.weights})
+        self.on_logits = any(getattr(term, "on_logits", False) for term in self.terms.values())
+
+    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+        probabilities = torch.sigmoid(reconstruction) if self.on_logits else reconstruction
+        return torch.stack(
+            [
+                weight * self.terms[name](reconstruction if self._logits(name) else probabilities, images)
+                for name, weight in self.weights.items()
+            ]
+        ).sum()
+
+    def _logits(self, name: str) -> bool:
+        return getattr(self.terms[name], "on_logits", False)

@@ -1,0 +1,176 @@
+"""Lightning's Trainer from the switches of the config group `trainer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch import Tensor
+
+from diabolo.errors import ConfigError, check_choice, check_int, check_positive
+from diabolo.measures.yardstick import direction
+from diabolo.training.machine import ask_torch_for_gpus, use_threads
+
+PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
+
+
+def make_trainer(
+    folder: Path,
+    callbacks: list[Callback],
+    recorders: list[Callback],
+    logger: Any,
+    validates: bool,
+    max_epochs: int,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    strategy: str = "auto",
+    precision: str | int = "auto",
+    gradient_clip: float | None = None,
+    early_stopping: int | None = None,
+    ema: float | None = None,
+    compile: bool | str = False,
+    monitor: str = "val/mse",
+    threads: int | None = None,
+) -> Trainer:
+    """A Trainer that writes `best` and `last` checkpoints into `folder/checkpoints`.
+
+    Args:
+        callbacks, recorders: called before and after those that the switches below add.
+        validates: whether there is a validation split; without one there is no best checkpoint.
+        accelerator: "auto" is a CUDA GPU where there is one, else the CPU.
+        precision: "auto" is bf16-mixed on a GPU that has it and 32 elsewhere.
+        gradient_clip: the gradient's largest norm.
+        early_stopping: epochs without a better `monitor` after which training stops.
+        ema: decay of an exponential moving average of the weights, which is then validated, tested and kept.
+        compile: `torch.compile` the network, in place; a string is the mode, e.g. "reduce-overhead" for CUDA graphs.
+        monitor: what the best checkpoint is best in: the least error, or the highest PSNR or SSIM.
+        threads: to compute with on the CPU; null leaves the choice to the libraries.
+
+    Raises:
+        ConfigError: a value out of range, no such device, or a switch that needs a validation split and has none.
+    """
+    check_int("trainer.max_epochs", max_epochs)
+    check_choice("trainer.precision", str(precision), PRECISIONS)
+    check_choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
+    if threads is not None:
+        use_threads(check_int("trainer.threads", threads))
+    if monitor.startswith("test/"):
+        raise ConfigError(f"`trainer.monitor` (= {monitor!r}): the test images choose nothing; take a val/ metric.")
+    if early_stopping is not None and not validates:
+        raise ConfigError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
+    switches: list[Callback] = []
+    if gradient_clip is not None:
+        switches.append(ClipGradients(check_positive("trainer.gradient_clip", gradient_clip)))
+    if not isinstance(compile, bool) and compile not in COMPILE_MODES:
+        raise ConfigError(
+            f"`trainer.compile` (= {compile!r}) must be true, false or one of {', '.join(COMPILE_MODES)}."
+        )
+    if isinstance(devices, int) and devices != -1:  # -1: all there are
+        check_int("trainer.devices", devices)
+    wanted = devices if isinstance(devices, int) else len(devices)
+    if accelerator != "cpu" and 0 < torch.cuda.device_count() < wanted:
+        raise ConfigError(f"`trainer.devices` (= {devices}) are more than the {torch.cuda.device_count()} GPUs here.")
+    if devices != 1 and strategy == "auto":
+        raise ConfigError(f"`trainer.devices` (= {devices}) above one needs trainer=ddp.")
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    accelerator = "gpu" if on_gpu else "cpu"
+    if not on_gpu:
+        ask_torch_for_gpus()
+    if str(precision) == "auto":
+        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    if str(precision) == "16-mixed" and not on_gpu:
+        raise ConfigError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
+
+    if ema is not None:
+        switches.append(EMA(ema))
+    if compile:
+        switches.append(Compile("default" if compile is True else compile))
+    if early_stopping is not None:
+        patience = check_int("trainer.early_stopping", early_stopping)
+        switches.append(EarlyStopping(monitor, patience=patience, mode=direction(monitor), check_finite=False))
+    checkpoints = folder / "checkpoints"
+    if validates:
+        switches.append(_checkpoint(checkpoints, "best", monitor))
+    switches.append(_checkpoint(checkpoints, "last", None))
+    return Trainer(
+        default_root_dir=folder,
+        callbacks=[*callbacks, *switches, *recorders],
+        logger=logger or False,
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision=str(precision),  # type: ignore[arg-type]
+        num_sanity_val_steps=0,
+        limit_val_batches=None if validates else 0,
+        log_every_n_steps=1,  # the module itself decides when to log a step
+        enable_progress_bar=False,  # `diabolo.training.progress` is the progress bar
+        enable_model_summary=False,  # `diabolo inspect` is the summary
+        use_distributed_sampler=False,  # the batches know their rank
+    )
+
+
+def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder,
+        name,
+        monitor=monitor,
+        mode=direction(monitor or ""),
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+
+
+class EMA(WeightAveraging):
+    """Exponential moving average of the weights with a warm-up: decay min(`decay`, (1 + t) / (10 + t)) at update t, so
+    that short runs are not held at their initial weights (as in TensorFlow's `ExponentialMovingAverage`)."""
+
+    def __init__(self, decay: float) -> None:
+        if check_positive("trainer.ema", decay) >= 1:
+            raise ConfigError(f"`trainer.ema` (= {decay}) must lie between 0 and 1.")
+
+        def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+            if not current.is_floating_point():  # counts, and the grid of a finite code
+                return current
+            warm = min(decay, (1 + float(updates)) / (10 + float(updates)))
+            return averaged * warm + current * (1 - warm)
+
+        super().__init__(avg_fn=average)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device  # where the module will be, and is not yet
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            after = super().on_train_batch_end
+            pl_module.after_step.append(lambda: after(trainer, pl_module, None, None, 0))  # type: ignore
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Nothing: a batch of Lightning's is a block of steps here, and the average takes each."""
+
+
+class ClipGradients(Callback):
+    """Has the module clip its gradients, which Lightning does only where it takes the steps itself."""
+
+    def __init__(self, norm: float) -> None:
+        self.norm = norm
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        pl_module.gradient_clip = self.norm  # type: ignore[assignment]
+
+
+class Compile(Callback):
+    """Compiles the network in place before training; the names in checkpoints stay as they are."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            pl_module.trained().compile(mode=self.mode)  # type: ignore[operator]

@@ -1,0 +1,56 @@
+"""What a linear code can do, against NumPy's singular value decomposition."""
+
+import numpy as np
+import pytest
+import torch
+
+from diabolo.measures.pca import LinearCode
+
+
+def images(count: int, *shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, (count, *shape), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def flat(data: torch.Tensor) -> np.ndarray:
+    return data.flatten(1).double().numpy() / 255
+
+
+def by_svd(fitted: np.ndarray, shown: np.ndarray, size: int) -> np.ndarray:
+    mean = fitted.mean(0)
+    axes = np.linalg.svd(fitted - mean, full_matrices=False)[2][:size]
+    return mean + (shown - mean) @ axes.T @ axes
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 7), (3, 6, 6)])
+@pytest.mark.parametrize("size", [1, 5, 20])
+def test_it_projects_onto_the_first_axes_of_the_training_images(shape, size):
+    train, test = images(80, *shape), images(9, *shape, seed=1)
+    ours = LinearCode(train, size).reconstruct(test)
+    assert (ours.shape, ours.dtype) == (test.shape, torch.float32)
+    np.testing.assert_allclose(ours.flatten(1), by_svd(flat(train), flat(test), size), atol=1e-4)
+
+
+@pytest.mark.parametrize(("count", "size"), [(100, 42), (100, 1000), (10, 42)])
+def test_as_many_components_as_the_images_span_leave_no_error(count, size):
+    train = images(count, 1, 6, 7)
+    assert LinearCode(train, size).measure([train])["mse"] < 1e-10
+
+
+def test_its_yardstick_runs_over_uneven_parts():
+    train, test = images(80, 1, 8, 8), images(9, 1, 8, 8, seed=1)
+    values = LinearCode(train, 6).measure([test[:5], test[5:8], test[8:]])
+    difference = by_svd(flat(train), flat(test), 6) - flat(test)
+    mse = (difference**2).mean()
+    assert values["mse"] == pytest.approx(mse, rel=1e-4)
+    assert values["mae"] == pytest.approx(np.abs(difference).mean(), rel=1e-4)
+    assert values["psnr"] == pytest.approx(-10 * np.log10(mse), rel=1e-4)
+    assert 0 < values["ssim"] < 1
+
+
+def test_beyond_the_exact_solver_it_comes_as_near():
+    draw = np.random.default_rng(0)
+    scales = 0.5 ** np.arange(12)  # a spectrum that falls, as that of images does
+    data = draw.normal(size=(60, 12)) * scales @ draw.normal(size=(12, 3 * 40 * 40))
+    train = torch.from_numpy((data * 20 + 128).clip(0, 255).astype(np.uint8)).view(60, 3, 40, 40)
+    wanted = ((by_svd(flat(train), flat(train), 6) - flat(train)) ** 2).mean()
+    assert LinearCode(train, 6).measure([train])["mse"] == pytest.approx(wanted, rel=0.02)

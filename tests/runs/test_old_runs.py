@@ -1,0 +1,92 @@
+"""Run folders of diabolo 0.1, in which a `_target_` named a file: every command reads them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import get_object
+
+from diabolo.data.digits import digit_images
+from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.identity import same
+from diabolo.runs.old_names import current_name
+
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
+
+MADE_BY_0_1 = Path(__file__).parent / "made_by_0.1"  # convolutions, 4 numbers, masked digits, Huber's loss, 2 epochs
+TARGETS = Path(__file__).with_name("targets_of_0.1.txt").read_text().split()  # all that a yaml of 0.1 named
+
+
+@pytest.fixture
+def old(tmp_path) -> Path:
+    """A copy of the run, in which a test may write."""
+    return shutil.copytree(MADE_BY_0_1, tmp_path / "old")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_name_of_0_1_leads_to_the_same_class_through_its_room(target):
+    name = target.rpartition(".")[2]
+    found = get_object(current_name(target))
+    assert found.__name__ == {"digits": "digit_images"}.get(name, name)
+    assert current_name(target).count(".") == 2, "a room and a name"
+    assert current_name(current_name(target)) == current_name(target)
+
+
+@pytest.mark.parametrize("target", ["torch.optim.Adam", "mine.Encoder", "diabolo", "diabolo.network.ConvEncoder",
+                                    "diabolo.data.folder_images", "diabolo.callbacks.Codes"])  # fmt: skip
+def test_other_names_stay(target):
+    assert current_name(target) == target
+
+
+def test_it_loads(old):
+    model = load(old)
+    images = digit_images((1, 8, 8)).train.take(range(5))
+    with torch.no_grad():
+        codes = model.encode(images)
+        assert codes.shape == (5, 4)
+        assert torch.equal(model.decode(codes), model.reconstruct(images))
+
+
+def test_it_is_evaluated_to_the_figures_that_it_recorded(old, diabolo):
+    ended = diabolo("evaluate", str(old))
+    assert ended.code == 0, ended.err
+    rows = [line.split() for line in ended.out.splitlines()[1:]]
+    now, recorded = ({row[0]: float(row[column]) for row in rows if len(row) == 3} for column in (1, 2))
+    assert {"test/mse", "test/ssim", "val/mse", "test/pca_mse"} <= set(now)
+    assert now == pytest.approx(recorded, rel=1e-4)
+
+
+def test_it_is_trained_on(old, diabolo):
+    before = (old / "history.jsonl").read_text()
+    ended = diabolo("train", str(old), "trainer.max_epochs=3")
+    assert ended.code == 0, ended.err
+    rows = [json.loads(line) for line in (old / "history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [3, 6, 9]
+    assert (old / "history.jsonl").read_text().startswith(before)
+    assert rows[2]["train/loss"] < rows[0]["train/loss"]
+
+
+def test_it_is_compared_with_a_run_of_today_which_is_the_same_run(old, diabolo, tmp_path):
+    config = RunFolder(old).config()
+    assert config.encoder._target_ == "diabolo.network.ConvEncoder"
+    overrides = [o for o in RunFolder(old).state()["overrides"] if not o.startswith("trainer.max_epochs")]
+    again = tmp_path / "runs" / "again"
+    assert diabolo("train", *overrides, "trainer.max_epochs=2", "seed=1", f"hydra.run.dir={again}").code == 0
+    shutil.copytree(old, tmp_path / "runs" / "old")
+    ended = diabolo("compare", str(tmp_path / "runs"), "--csv", "table.csv")
+    assert ended.code == 0, ended.err
+    assert "2 runs, 1 settings" in " ".join(ended.out.split()), "they differ in their seed alone"
+    today = RunFolder(again).config()
+    today.seed = today.callbacks.hparams.params.seed = 0
+    assert same(config, today)
+
+
+def test_it_is_probed(old, diabolo):
+    ended = diabolo("probe", str(old))
+    assert ended.code == 0, ended.err
+    (line,) = (line for line in ended.out.splitlines() if line.startswith(str(old)[:20]))
+    assert all(0 <= float(accuracy) <= 1 for accuracy in line.split()[-2:])
+    assert np.load(old / "per_image.npz")["mse"].shape == (32,)

@@ -1,0 +1,77 @@
+"""What tests ask for by name: places, the overrides of a tiny run, data written on the spot, pictures read back."""
+
+import io
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+TINY = (
+    "model=fc",
+    "model.hidden=[16]",
+    "bottleneck.size=4",
+    "data.image_shape=[1,8,8]",
+    "data.limit=96",
+    "data.test_limit=32",
+    "data.batch_size=32",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+)
+"""Overrides of a run that takes a fraction of a second: 3 steps an epoch of a small network on 8x8 digits."""
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes bytes in the IDX format of MNIST."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str] = ("MNIST",)) -> Path:
+    """Writes random images in the layout of torchvision's MNIST below `root` and returns it."""
+    draw = np.random.default_rng(0)
+    for name in names:
+        for prefix, count in (("train", train), ("t10k", test)):
+            write_idx(root / name / "raw" / f"{prefix}-images-idx3-ubyte", draw.integers(0, 256, (count, 28, 28)))
+            write_idx(root / name / "raw" / f"{prefix}-labels-idx1-ubyte", np.arange(count) % 10)
+    return root
+
+
+def drawn(folder: Path, tag: str) -> dict[int, np.ndarray]:
+    """The pictures below a tag of TensorBoard's images, H x W x 3 bytes, by step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    pictures = {e.step: Image.open(io.BytesIO(e.encoded_image_string)) for e in events.Images(tag)}
+    return {step: np.asarray(picture.convert("RGB")) for step, picture in pictures.items()}
+
+
+def tiles(picture: np.ndarray, row: int, count: int) -> np.ndarray:
+    """The first `count` images of a row of a picture of 8x8 images, which are drawn 7 times as large and 2 pixels
+    apart: N x 3 x 8 x 8 bytes."""
+    places = [(slice(58 * row, 58 * row + 56, 7), slice(58 * column, 58 * column + 56, 7)) for column in range(count)]
+    return np.stack([picture[place] for place in places]).transpose(0, 3, 1, 2)
+
+
+def stamps(folder: Path) -> dict[str, tuple[str, int]]:
+    """For each finished run when it was finished."""
+    return {
+        path.parent.name: (json.loads(path.read_text())["finished"], path.stat().st_mtime_ns)
+        for path in folder.glob("*/metrics.json")
+    }

@@ -1,0 +1,182 @@
+"""Reconstruction losses, against plain NumPy and scikit-image."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from diabolo.errors import ConfigError
+from diabolo.training.losses import BCE, MAE, MSE, MSSSIM, SSIM, Huber, Mix, SmoothL1
+
+
+def pair(*shape: int, low: float = 0.0, high: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """A reconstruction drawn from [low, high] and images from [0, 1]."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.rand(shape, generator=draw) * (high - low) + low, torch.rand(shape, generator=draw)
+
+
+def noisy(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A reconstruction that still resembles the images."""
+    noise, images = pair(*shape, low=-0.2, high=0.2)
+    return images + noise, images
+
+
+def huber(difference: np.ndarray, delta: float) -> np.ndarray:
+    size = np.abs(difference)
+    return np.where(size < delta, size**2 / 2, delta * (size - delta / 2))
+
+
+def cross_entropy(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """-y log(p) - (1 - y) log(1 - p) for p = sigmoid(logits), written so that nothing overflows."""
+    return np.maximum(logits, 0) - logits * y + np.log1p(np.exp(-np.abs(logits)))
+
+
+@pytest.mark.parametrize(
+    ("make", "formula"),
+    [
+        (MSE, lambda x, y: (x - y) ** 2),
+        (MAE, lambda x, y: np.abs(x - y)),
+        (Huber, lambda x, y: huber(x - y, 1.0)),
+        (lambda **given: Huber(delta=0.2, **given), lambda x, y: huber(x - y, 0.2)),
+        (SmoothL1, lambda x, y: huber(x - y, 1.0)),
+        (lambda **given: SmoothL1(beta=0.2, **given), lambda x, y: huber(x - y, 0.2) / 0.2),
+        (BCE, cross_entropy),
+    ],
+)
+def test_a_pixel_loss_is_its_formula_under_both_reductions(make, formula):
+    ours, theirs = pair(3, 2, 5, 4, low=-2, high=3)
+    each = formula(ours.double().numpy(), theirs.double().numpy())
+    assert make(reduction="mean")(ours, theirs).item() == pytest.approx(each.mean(), rel=1e-5)
+    assert make(reduction="sum")(ours, theirs).item() == pytest.approx(each.sum((1, 2, 3)).mean(), rel=1e-5)
+    assert make()(ours, theirs) == make(reduction="mean")(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bce_and_its_gradient_are_right_for_logits_far_out(dtype):
+    logits, targets = (grid.flatten() for grid in np.meshgrid([-200.0, -20.0, 0.0, 20.0, 200.0], [0.0, 0.5, 1.0]))
+    ours = torch.tensor(logits, dtype=dtype, requires_grad=True)
+    loss = BCE("sum")(ours[None], torch.tensor(targets, dtype=torch.float32)[None])
+    loss.backward()
+    assert loss.item() == pytest.approx(
+        cross_entropy(logits, targets).sum(), rel=1e-2 if ours.grad.itemsize < 4 else 1e-6
+    )
+    np.testing.assert_allclose(ours.grad.float(), 1 / (1 + np.exp(-logits)) - targets, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "window"), [((2, 1, 28, 28), 7), ((2, 3, 9, 13), 5), ((1, 1, 8, 8), 7)])
+def test_ssim_agrees_with_scikit_image_on_images_with_a_reflected_border(shape, window):
+    """The loss averages over every pixel and reflects the border (without its last pixel) to do so. scikit-image
+    averages where the window lies inside; so on images that are reflected beforehand the two are the same."""
+    ours, theirs = noisy(*shape)
+    border = [(0, 0)] + [(window // 2, window // 2)] * 2
+    values = [
+        structural_similarity(
+            *(np.pad(image.double().numpy(), border, mode="reflect") for image in images),
+            win_size=window,
+            use_sample_covariance=False,
+            data_range=1.0,
+            channel_axis=0,
+        )
+        for images in zip(ours, theirs, strict=True)
+    ]
+    assert SSIM(window)(ours, theirs).item() == pytest.approx(1 - np.mean(values), abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", [SSIM, MSSSIM])
+def test_structural_losses_undo_the_normalisation(loss):
+    ours, theirs = noisy(2, 3, 28, 28)
+    mean, std = [0.1, 0.4, 0.5], [0.3, 0.2, 0.9]
+    scale = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
+    normalised = [(images - scale[0]) / scale[1] for images in (ours, theirs)]
+    unit = loss()(ours, theirs).item()
+    assert loss(mean=mean, std=std, channels=3)(*normalised).item() == pytest.approx(unit, abs=1e-5)
+    assert abs(loss()(*normalised).item() - unit) > 0.01
+
+
+def test_ms_ssim_of_one_level_is_ssim_and_of_more_grows_with_the_noise():
+    ours, theirs = noisy(2, 1, 28, 28)
+    assert MSSSIM(levels=1)(ours, theirs).item() == pytest.approx(SSIM()(ours, theirs).item(), abs=1e-6)
+    near = MSSSIM()(theirs + (ours - theirs) / 4, theirs)
+    assert 0.001 < near < MSSSIM()(ours, theirs) < 1
+
+
+def test_ms_ssim_is_the_papers_product_over_the_scales():
+    ours, theirs = noisy(1, 1, 28, 28)
+    small = [torch.nn.functional.avg_pool2d(images, 2) for images in (ours, theirs)]
+    contrast = 0.0448 / (0.0448 + 0.2856)  # the weight of the first of two levels
+    x, y = (images.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).double() for images in (ours, theirs))
+    covariance = (x * y).mean(-1) - x.mean(-1) * y.mean(-1)
+    cs = (2 * covariance + 0.0009) / (x.var(-1, correction=0) + y.var(-1, correction=0) + 0.0009)
+    wanted = cs.mean() ** contrast * (1 - SSIM(3)(*small)) ** (1 - contrast)
+    assert MSSSIM(3, levels=2)(ours, theirs).item() == pytest.approx(1 - wanted.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", [MSE(), MAE(), Huber(), SmoothL1(), SSIM(), MSSSIM()])
+def test_equal_images_cost_nothing(loss):
+    _, images = pair(2, 1, 28, 28)
+    assert loss(images, images).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("reconstruct", [torch.rand_like, torch.zeros_like, lambda images: 1 - images])
+def test_ms_ssim_has_a_finite_gradient_for_images_that_have_nothing_in_common(reconstruct):
+    _, images = pair(4, 1, 28, 28)
+    ours = reconstruct(images).requires_grad_()
+    loss = MSSSIM()(ours, images)
+    loss.backward()
+    assert 0.5 < loss <= 1
+    assert ours.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("window", [3, 5, 7, 9])
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5])
+def test_the_smallest_image_for_ms_ssim_is_the_one_that_its_message_names(window, levels):
+    side = max(2 ** (levels - 1), (levels - 1) ** 2) * window
+    assert MSSSIM(window, levels)(*pair(1, 1, side, side + 1)).isfinite()
+    message = f"must be at least {side}" if levels > 1 else "must not exceed"
+    with pytest.raises(ConfigError, match=message):
+        MSSSIM(window, levels)(*pair(1, 1, side + 1, side - 1))
+
+
+def test_a_mix_is_the_weighted_sum_of_its_terms():
+    ours, theirs = noisy(2, 1, 9, 8)
+    terms = {"mse": MSE("sum"), "mae": MAE(), "ssim": SSIM()}
+    mix = Mix(terms, {"mse": 0.5, "mae": 2, "ssim": 0.25})
+    wanted = 0.5 * terms["mse"](ours, theirs) + 2 * terms["mae"](ours, theirs) + 0.25 * terms["ssim"](ours, theirs)
+    assert mix(ours, theirs).item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert not mix.on_logits
+
+
+def test_a_mix_with_bce_takes_logits_and_gives_the_other_terms_probabilities():
+    logits, theirs = pair(2, 1, 8, 8, low=-5, high=5)
+    mix = Mix({"bce": BCE(), "mse": MSE()}, {"bce": 0.3, "mse": 4})
+    wanted = 0.3 * BCE()(logits, theirs) + 4 * MSE()(logits.sigmoid(), theirs)
+    assert mix(logits, theirs).item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert mix.on_logits
+
+
+def test_terms_of_weight_zero_are_left_out():
+    ours, theirs = pair(2, 1, 8, 8)  # too small for MS-SSIM, and not on logits
+    mix = Mix({"mse": MSE(), "bce": BCE(), "ms_ssim": MSSSIM()}, {"mse": 1, "bce": 0, "ms_ssim": 0.0})
+    assert list(mix.terms) == ["mse"]
+    assert not mix.on_logits
+    assert mix(ours, theirs) == MSE()(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MSE("max"), r"`reduction` \(= 'max'\) must be one of mean, sum"),
+        (lambda: Huber(0), r"`delta` \(= 0\) must be above 0"),
+        (lambda: SmoothL1(-1), r"`beta` \(= -1\) must be above 0"),
+        (lambda: SSIM(6), r"`window` \(= 6\) must be odd"),
+        (lambda: SSIM(1), r"`window` \(= 1\) must be a whole number of at least 3"),
+        (lambda: MSSSIM(levels=6), r"`levels` \(= 6\) must be at most 5"),
+        (lambda: SSIM(9)(*pair(1, 1, 28, 8)), r"`loss.window` \(= 9\) must not exceed .* \(8\)"),
+        (lambda: Mix({"mse": MSE()}, {"mae": 1}), r"`weights` names \['mae'\], which `terms` \(\['mse'\]\)"),
+        (lambda: Mix({"mse": MSE()}, {"mse": 0}), "must have a positive and no negative weight"),
+        (lambda: Mix({"mse": MSE(), "mae": MAE()}, {"mse": 1, "mae": -1}), "a positive and no negative weight"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
