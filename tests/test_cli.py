@@ -27,8 +27,8 @@ REFUSED = {  # overrides -> words of the one sentence
     "+data.source.foo=1": "data.source: digit_images() got an unexpected keyword argument 'foo'",
     "+encoder.foo=1": "encoder: FCEncoder.__init__() got an unexpected keyword argument 'foo'",
     "encoder._target_=nowhere.Mine": "encoder: Error loading 'nowhere.Mine': ModuleNotFoundError",
-    "bottleneck.size=0": "bottleneck: `size` (= 0) must be a whole number of at least 1",
-    "bottleneck.size=abc": "bottleneck: `size` (= 'abc') must be a whole number of at least 1",
+    "bottleneck.size=0": "`bottleneck.size` (= 0) must be a whole number of at least 1",
+    "bottleneck.size=abc": "`bottleneck.size` (= 'abc') must be a whole number of at least 1",
     "data.batch_size=abc": "`data.batch_size` (= 'abc') must be a whole number of at least 1",
     "data.split_seed=abc": "`data.split_seed` (= 'abc') must be a whole number of at least 0",
     "data.image_shape=[1,7,8]": "`data.image_shape` (= [1, 7, 8]) must be [channels, height, width]",
@@ -78,7 +78,7 @@ def test_a_mistake_is_one_sentence(diabolo, tiny, overrides, words, monkeypatch)
 @pytest.mark.parametrize(
     ("overrides", "words"),
     {
-        "model.channels=16": "encoder: `channels` (= 16) must be a list of whole numbers, such as [16,32]",
+        "model.channels=16": "`encoder.channels` (= 16) must be a list of whole numbers, such as [16,32]",
         "model.channels=[4,4,4,4,4]": "an image of 8x8 is too small for 5 stages: it is down to 1x1 after 3",
         "model.channels=[4] model.head=spatial bottleneck.size=10": "it must be a multiple of 4, for example 4, 8, 12",
     }.items(),

@@ -53,11 +53,11 @@ def main() -> None:
     if command not in commands:
         _refuse(f"there is no command {command!r}; there are {', '.join(commands)} (see diabolo --help).")
     sys.path.insert(0, os.getcwd())  # a module beside the user's own yaml can be named in it
-    from diabolo.errors import ConfigError
+    from diabolo.errors import UserError
 
     try:
         commands[command](rest)
-    except ConfigError as error:
+    except UserError as error:
         _refuse(str(error))
     except KeyboardInterrupt:  # while torch was loading; training itself stops with a checkpoint
         print("diabolo: stopped by SIGINT", file=sys.stderr)
@@ -115,12 +115,12 @@ def _search(arguments: list[str]) -> None:
     parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
     parser.add_argument("-cn", "--config-name", default="train", help="the root config")
     given = parser.parse_intermixed_args(arguments)
-    from diabolo.errors import ConfigError
+    from diabolo.errors import UserError
 
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise ConfigError("diabolo search needs Optuna: uv sync --extra search.") from None
+        raise UserError("diabolo search needs Optuna: uv sync --extra search.") from None
     from diabolo.sweeping.search import Question, search
 
     question = Question(given.overrides, given.objective or ["val/mse"], given.config_dir, given.config_name)

@@ -6,15 +6,37 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 
-class ConfigError(ValueError):
-    """A value, file or combination that cannot work; the command line prints it as one sentence and exits with 2."""
+class UserError(Exception):
+    """What a user can mend; the command line prints it as one sentence and exits with 2."""
 
 
-class Diverged(ConfigError):
+class ConfigError(UserError, ValueError):
+    """A config value that cannot work.
+
+    Args:
+        key: of the value, dotted, or the name of an argument; whoever knows the group puts it before (`within`).
+        value: what it is.
+        rule: what it must be and what to do, as the end of a sentence that begins with key and value, without a full
+            stop: "must be above 0".
+    """
+
+    def __init__(self, key: str, value: Any, rule: str) -> None:
+        super().__init__(key, value, rule)
+        self.key, self.value, self.rule = key, value, rule
+
+    def __str__(self) -> str:
+        return f"`{self.key}` (= {self.value!r}) {self.rule}."
+
+    def within(self, group: str) -> "ConfigError":
+        """The same about an argument of the class that `group` names: its key is the whole one."""
+        return self if "." in self.key else type(self)(f"{group}.{self.key}", self.value, self.rule)
+
+
+class Diverged(UserError):
     """The loss, the weights or the yardstick stopped being finite numbers during training."""
 
 
-class OutOfMemory(ConfigError, MemoryError):
+class OutOfMemory(UserError, MemoryError):
     """There is less memory than the run asks for."""
 
 
@@ -50,35 +72,35 @@ def _readable(size: float, unit: str) -> str:
 def check_int(name: str, value: Any, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ConfigError(f"`{name}` (= {value!r}) must be a whole number of at least {minimum}.")
+        raise ConfigError(name, value, f"must be a whole number of at least {minimum}")
     return value
 
 
 def check_ints(name: str, values: Any, empty: bool = False) -> list[int]:
     """`values` as a list of ints of at least 1, else a `ConfigError` that names the argument."""
     if isinstance(values, str) or not hasattr(values, "__iter__") or not (empty or len(values)):
-        raise ConfigError(f"`{name}` (= {values!r}) must be a list of whole numbers, such as [16,32].")
+        raise ConfigError(name, values, "must be a list of whole numbers, such as [16,32]")
     return [check_int(f"{name}[{i}]", value) for i, value in enumerate(values)]
 
 
 def check_positive(name: str, value: Any) -> float:
     """`value` if it is a number above 0, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigError(f"`{name}` (= {value!r}) must be a number above 0.")
+        raise ConfigError(name, value, "must be a number above 0")
     return value
 
 
 def check_not_negative(name: str, value: Any) -> float:
     """`value` if it is a number of at least 0, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ConfigError(f"`{name}` (= {value!r}) must be a number of at least 0.")
+        raise ConfigError(name, value, "must be a number of at least 0")
     return value
 
 
 def check_choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value` if it is one of `options`, else a `ConfigError` that lists them."""
     if value not in options:
-        raise ConfigError(f"`{name}` (= {value!r}) must be one of {', '.join(options)}.")
+        raise ConfigError(name, value, f"must be one of {', '.join(options)}")
     return value
 
 

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from diabolo.callbacks.anomaly import Scored, measure
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder, load
@@ -115,7 +115,7 @@ def test_a_class_left_out_of_the_training_is_the_anomaly(trained):
     ],
 )
 def test_what_cannot_be_measured_is_said_before_the_training(trained, overrides, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         trained(*TINY, "callbacks=[anomaly]", "logger=none", *overrides)
     assert sentence in str(failed.value)
 
@@ -137,5 +137,5 @@ def test_classes_are_left_out_of_training_and_validation_before_the_limit_and_th
 
 
 def test_images_without_labels_have_no_classes():
-    with pytest.raises(ConfigError, match=r"names 3, but no training image has that label: they have no labels\."):
+    with pytest.raises(UserError, match=r"names 3, but no training image has that label: they have no labels\."):
         data_of([-1, -1], train_classes=[3])

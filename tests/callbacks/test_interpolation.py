@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import load
 from support import TINY, drawn, tiles
@@ -76,12 +76,12 @@ def test_pairs_by_lot_are_drawn_by_their_own_seed(run, trained):
         (["pairs=[[0]]"], "`pairs` (= [[0]]) must be pairs of two; [0] is not."),
         (["labels=[[3,77]]"], "`labels` asks for image 1 of label 77; the test split has 0."),
         (["random=0"], "name no pair; switch it off instead."),
-        (["random=-1"], "`random` (= -1) must be a whole number of at least 0."),
-        (["steps=1"], "`steps` (= 1) must be a whole number of at least 2."),
+        (["random=-1"], "`callbacks.interpolation.random` (= -1) must be a whole number of at least 0."),
+        (["steps=1"], "`callbacks.interpolation.steps` (= 1) must be a whole number of at least 2."),
     ],
 )
 def test_pairs_that_are_not_there_are_named(trained, overrides, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         trained(*TINY, *[f"callbacks.interpolation.{override}" for override in overrides])
     assert sentence in str(failed.value)
 

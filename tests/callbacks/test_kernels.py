@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from diabolo.callbacks.kernels import FeatureMaps, Kernels, folded, kernels, sheet, stages, text
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
 from diabolo.runs.build import build_data, build_module
@@ -165,5 +165,5 @@ def test_every_family_is_drawn(model):
 
 def test_an_image_that_is_not_there_is_named():
     module, data = made()
-    with pytest.raises(ConfigError, match=r"`image` names image 5000, but the test split has"):
+    with pytest.raises(UserError, match=r"`image` names image 5000, but the test split has"):
         FeatureMaps(image=5000).draw(module, data)

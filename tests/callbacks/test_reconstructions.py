@@ -11,7 +11,7 @@ from PIL import Image
 from diabolo.callbacks.reconstructions import Progression, first_of_labels
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import load
 from diabolo.runs.train import resume
@@ -129,7 +129,7 @@ def test_labels_name_their_first_images_and_the_same_label_twice_two_of_them():
     assert first_of_labels(data, "test", [3, 1]) == [0, 1]
     assert first_of_labels(data, "test", [1, 1]) == [1, 3]
     assert first_of_labels(data, "test", [3, 4, 3, 3]) == [0, 2, 5, 6]
-    with pytest.raises(ConfigError, match=r"`labels` asks for image 2 of label 4; the test split has 1\."):
+    with pytest.raises(UserError, match=r"`labels` asks for image 2 of label 4; the test split has 1\."):
         first_of_labels(data, "test", [4, 4])
 
 
@@ -139,11 +139,17 @@ def test_labels_name_their_first_images_and_the_same_label_twice_two_of_them():
         ("callbacks.reconstructions.images=[5,99]", "`images` names image 99, but the test split has 32 images."),
         ("callbacks.reconstructions.images=0", "`images` (= 0) must be a whole number of at least 1."),
         ("callbacks.reconstructions.images=[]", "there is nothing to draw"),
-        ("callbacks.reconstructions.split=all", "`split` (= 'all') must be one of train, val, test."),
-        ("callbacks.progression.most_rows=1", "`most_rows` (= 1) must be a whole number of at least 2."),
+        (
+            "callbacks.reconstructions.split=all",
+            "`callbacks.reconstructions.split` (= 'all') must be one of train, val, test.",
+        ),
+        (
+            "callbacks.progression.most_rows=1",
+            "`callbacks.progression.most_rows` (= 1) must be a whole number of at least 2.",
+        ),
     ],
 )
 def test_images_that_are_not_there_are_named(trained, override, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         trained(*TINY, override)
     assert sentence in str(failed.value)

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from diabolo.callbacks.restoration import SuperResolution, median_filter
 from diabolo.data.corruptions import Downsample
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.measures.ridge import LinearMap
 from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
@@ -185,6 +185,6 @@ def test_bicubic_is_clipped():
     ],
 )
 def test_a_use_without_its_corruption_is_refused_before_the_training(trained, use, corruption, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         trained(*TINY, f"corruption={corruption}", f"callbacks=[{use}]", "logger=none")
     assert str(failed.value).startswith(sentence)

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from diabolo.data.corruptions import Block, Corruption, Downsample, Gaussian, Masking, SaltAndPepper
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 ALL = [Gaussian(0.3), SaltAndPepper(0.3), Masking(0.4), Downsample(2), Block(3), Block(4, 0.5)]
 RANDOM = [corruption for corruption in ALL if not isinstance(corruption, Downsample)]
@@ -184,6 +184,6 @@ def test_a_block_fills_one_square_anywhere_in_the_image(how):
     ],
 )
 def test_what_cannot_be_is_said(make, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         make()
     assert str(failed.value) == sentence

@@ -6,7 +6,7 @@ import torch
 from diabolo.data.datamodule import ImageData
 from diabolo.data.digits import digit_images
 from diabolo.data.images import MemoryImages, Splits
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 
 def numbered(labels, test=None):
@@ -151,7 +151,7 @@ def test_a_fraction_of_a_few_images_is_at_least_one():
     ],
 )
 def test_values_that_cannot_work_are_named(arguments, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         ImageData(**{"source": numbered(TENS), "image_shape": (1, 8, 8), **arguments}).setup()
     assert sentence in str(failed.value)
     assert "\n" not in str(failed.value)

@@ -11,7 +11,7 @@ from PIL import Image
 from diabolo.data.batches import ResumableSampler, StreamedBatches
 from diabolo.data.datamodule import ImageData
 from diabolo.data.folder import FolderImages, decode, folder_images
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
 COLOUR, GREY = Image.fromarray(PIXELS), Image.fromarray(PIXELS[..., 0])
@@ -166,12 +166,12 @@ def test_what_is_left_keeps_its_labels(tmp_path, memory_limit):
 
 
 def test_unreadable_files_are_refused_by_name(broken):
-    with pytest.raises(ConfigError, match=r"2 of the images in .*cut\.bmp \(.*truncated.*none\.jpg \(not an image\)"):
+    with pytest.raises(UserError, match=r"2 of the images in .*cut\.bmp \(.*truncated.*none\.jpg \(not an image\)"):
         folder_images(str(broken), (3, 8, 8))
 
 
 def test_images_too_many_for_memory_are_refused_by_their_headers(broken):
-    with pytest.raises(ConfigError, match=r"1 of the images in .*none\.jpg \(not an image\)"):
+    with pytest.raises(UserError, match=r"1 of the images in .*none\.jpg \(not an image\)"):
         folder_images(str(broken), (3, 8, 8), memory_limit=0)
 
 
@@ -186,7 +186,7 @@ def test_a_broken_file_met_while_streaming_is_one_sentence(broken, workers):
     batches = StreamedBatches(images, ResumableSampler(len(images), 2, shuffle=True), workers, pin_memory=False)
     try:  # not pytest.raises: who keeps the error keeps the workers, and waits for them at the end
         list(batches)
-    except ConfigError as error:
+    except UserError as error:
         sentence = str(error)
     assert re.fullmatch(SENTENCE, sentence)
 
@@ -238,6 +238,6 @@ def test_streamed_images_are_trained_on_as_those_in_memory(tmp_path):
     ],
 )
 def test_folders_and_values_that_cannot_work_are_named(arguments, sentence, tmp_path):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         folder_images(**{"root": str(tmp_path), "image_shape": (3, 8, 8), **arguments})
     assert sentence in str(failed.value)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 BYTES = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5) * 2
 UNIT = BYTES.float() / 255
@@ -73,5 +73,5 @@ def test_the_scale_is_no_part_of_the_weights():
     ],
 )
 def test_a_scale_that_cannot_be_undone_is_refused(mean, std, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         PixelScale(mean, std, channels=3)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torchvision import datasets
 
 from diabolo.data.vision import torchvision_images
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from support import CONF, write_mnist
 
 DRAW = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def test_a_local_copy_is_read_to_the_pixel_without_a_download(name, folder, tmp_
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "svhn"])
 def test_missing_data_without_a_network_is_one_sentence_that_offers_a_way_out(name, tmp_path, no_network):
-    with pytest.raises(ConfigError, match=r"and downloading it failed") as failed:
+    with pytest.raises(UserError, match=r"and downloading it failed") as failed:
         load(name, tmp_path / "data")
     sentence = str(failed.value)
     assert no_network, "it must have tried"
@@ -68,7 +68,7 @@ def test_missing_data_without_a_network_is_one_sentence_that_offers_a_way_out(na
 
 
 def test_missing_data_with_downloads_forbidden_asks_nobody(tmp_path, no_network):
-    with pytest.raises(ConfigError, match=r"`data.source.download` is false.*data.root=.*data=digits"):
+    with pytest.raises(UserError, match=r"`data.source.download` is false.*data.root=.*data=digits"):
         load("mnist", tmp_path, download=False)
     assert no_network == []
 
@@ -77,7 +77,7 @@ def test_missing_data_with_downloads_forbidden_asks_nobody(tmp_path, no_network)
 def test_a_truncated_file_is_named_with_both_lengths(kept, mnist_root, no_network):
     path = mnist_root / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ConfigError, match="remove it or replace it") as failed:
+    with pytest.raises(UserError, match="remove it or replace it") as failed:
         load("mnist", mnist_root)
     sentence = str(failed.value)
     assert str(path) in sentence
@@ -94,7 +94,7 @@ def test_packed_files_are_unpacked_or_named_when_cut(mnist_root, no_network):
     pixels = idx_pixels(mnist_root, "MNIST", "train")
     path = raw / "t10k-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(ConfigError, match=r"t10k-labels.* 41 bytes where its header promises 40"):
+    with pytest.raises(UserError, match=r"t10k-labels.* 41 bytes where its header promises 40"):
         load("mnist", mnist_root)
     path.write_bytes(path.read_bytes()[:-1])
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"not what is read")[:5])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.lessons.arithmetic import free_layer, of_layer, pool, weights
 
 
@@ -84,7 +84,7 @@ def test_weights_are_counted(layer, said):
     ],
 )  # fmt: skip
 def test_what_is_no_layer_is_refused_in_one_sentence(layer, sentence):
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(UserError) as refused:
         free_layer(layer)
     assert sentence in str(refused.value)
 

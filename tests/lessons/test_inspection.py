@@ -93,7 +93,7 @@ def test_inspect_prints_the_walk_the_code_size_and_the_compression(diabolo):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("bottleneck.size=0", "`size` (= 0) must be a whole number of at least 1"),
+        ("bottleneck.size=0", "`bottleneck.size` (= 0) must be a whole number of at least 1"),
         ("model=fcc", "model=fcc does not exist (did you mean 'fc'?)"),
         ("botleneck.size=3", "(did you mean 'bottleneck.size'?)"),
     ],

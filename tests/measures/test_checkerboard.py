@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.measures.checkerboard import ROUNDING, Checkerboard, powers
 
 
@@ -85,9 +85,9 @@ def test_the_score_grows_with_the_pattern_and_is_that_of_the_mean_spectrum():
 
 
 def test_images_too_small_for_the_period_are_refused():
-    with pytest.raises(ConfigError, match=r"`period` \(= 4\) needs images of at least 16 pixels a side, not 28x15"):
+    with pytest.raises(UserError, match=r"`period` \(= 4\) needs images of at least 16 pixels a side, not 28x15"):
         powers(torch.zeros(1, 1, 28, 15), 4)
-    with pytest.raises(ConfigError, match=r"`period` \(= 1\) must be a whole number of at least 2"):
+    with pytest.raises(UserError, match=r"`period` \(= 1\) must be a whole number of at least 2"):
         Checkerboard(1)
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.measures.probes import Labelled, Probe, knn_accuracy, linear_accuracy
 from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
@@ -119,7 +119,7 @@ def test_images_without_labels_are_left_out_and_where_none_has_one_it_is_refused
     assert len(train.labels) == 20
     assert (train.labels >= 0).all()
     none = SimpleNamespace(labels=lambda split: torch.full((9,), -1))
-    with pytest.raises(ConfigError, match="a probe needs labelled images of two classes or more"):
+    with pytest.raises(UserError, match="a probe needs labelled images of two classes or more"):
         Probe(none)
-    with pytest.raises(ConfigError, match=r"`neighbours` \(= 21\) must be at most the 20 training codes"):
+    with pytest.raises(UserError, match=r"`neighbours` \(= 21\) must be at most the 20 training codes"):
         knn_accuracy(train, train, 21)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
 from diabolo.network.families.fc import FCDecoder, FCEncoder
@@ -23,13 +23,13 @@ def network(output: str = "sigmoid", **given: nn.Module) -> Autoencoder:
 
 def test_an_encoder_that_gives_other_than_the_bottleneck_takes_is_refused_with_both_sides():
     message = "the encoder (FCEncoder) gives (4,) for an image of (1, 8, 8), but the bottleneck (Vector) takes (6,)."
-    with pytest.raises(ConfigError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)):
         network(bottleneck=Vector(6), decoder=FCDecoder(6, SHAPE))
 
 
 def test_a_decoder_that_gives_other_than_images_is_refused_with_both_sides():
     message = "the decoder (FCDecoder) gives (1, 9, 8) for a code of 4, but the images are (1, 8, 8)."
-    with pytest.raises(ConfigError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)):
         network(decoder=FCDecoder(4, (1, 9, 8)))
 
 
@@ -66,5 +66,5 @@ def test_under_bf16_the_output_activation_works_in_float32():
 
 
 def test_an_unknown_output_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'softmax'\) must be one of identity, relu"):
+    with pytest.raises(UserError, match=r"'softmax'\) must be one of identity, relu"):
         network("softmax")

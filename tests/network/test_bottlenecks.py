@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.bottlenecks.vector import Vector
 
 FEATURES = torch.tensor([[-1.0, 0.0, 2.0], [3.0, -4.0, 0.5]])
@@ -30,5 +30,5 @@ def test_there_is_no_penalty():
 
 @pytest.mark.parametrize("size", [0, -3, "abc", 2.5, True, None])
 def test_a_size_that_is_no_positive_whole_number_is_refused(size):
-    with pytest.raises(ConfigError, match=rf"`size` \(= {size!r}\) must be a whole number of at least 1"):
+    with pytest.raises(UserError, match=rf"`size` \(= {size!r}\) must be a whole number of at least 1"):
         Vector(size)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.bottlenecks.nested import Nested
 from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
@@ -95,5 +95,5 @@ def test_the_loss_is_the_geometric_mean_over_the_truncations():
     ({"hidden": -1}, r"`hidden` \(= -1\) must be a whole number of at least 0"),
 ])  # fmt: skip
 def test_values_out_of_range_are_refused(arguments, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(UserError, match=words):
         Nested(4, **arguments)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.bottlenecks.quantised import FiniteScalar, VectorQuantised
 
 FEATURES = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
@@ -152,7 +152,7 @@ def test_half_precision_stays_in_the_codebook(bottleneck):
     (lambda: FiniteScalar(10, [9] * 10), r"make 3,486,784,401 entries"),
 ])  # fmt: skip
 def test_values_out_of_range_are_refused(made, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(UserError, match=words):
         made()
 
 
@@ -161,7 +161,7 @@ def test_a_codebook_is_learnt_in_one_process(monkeypatch):
     bottleneck.start_epoch(0)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(ConfigError, match=r"learns its codebook in one process: take trainer.devices=1"):
+    with pytest.raises(UserError, match=r"learns its codebook in one process: take trainer.devices=1"):
         bottleneck.start_epoch(0)
 
 
@@ -169,4 +169,4 @@ def test_without_the_library_one_is_told_how_to_get_it(diabolo, tiny, monkeypatc
     monkeypatch.setitem(sys.modules, "vector_quantize_pytorch", None)
     ended = diabolo("train", *tiny, "bottleneck=vq")
     assert ended.code == 2
-    assert "bottleneck: vector-quantize-pytorch is not installed: uv sync --extra quantize" in ended.err
+    assert "diabolo: vector-quantize-pytorch is not installed: uv sync --extra quantize" in ended.err

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.bottlenecks.restricted import Noisy, TopK
 
 FEATURES = torch.randn(400, 6, generator=torch.Generator().manual_seed(0)) * 3 + 1
@@ -34,7 +34,7 @@ def test_diagnostics_count_the_units_that_are_ever_used():
 
 
 def test_more_units_than_there_are_cannot_stay():
-    with pytest.raises(ConfigError, match=r"`k` \(= 7\) must not exceed `size` \(= 6\)"):
+    with pytest.raises(UserError, match=r"`k` \(= 7\) must not exceed `size` \(= 6\)"):
         TopK(6, 7)
 
 
@@ -69,5 +69,5 @@ def test_diagnostics_are_the_bits_of_gaussian_channels():
 
 
 def test_noise_must_be_some():
-    with pytest.raises(ConfigError, match=r"`noise` \(= 0\) must be a number above 0"):
+    with pytest.raises(UserError, match=r"`noise` \(= 0\) must be a number above 0"):
         Noisy(6, noise=0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.bottlenecks.variational import Variational
 
 FEATURES = torch.randn(7, 6, generator=torch.Generator().manual_seed(0)) * 2
@@ -114,5 +114,5 @@ def test_an_absurd_log_variance_stays_finite():
     ({"warmup_steps": 9, "warmup_epochs": 2}, r"`warmup_steps` \(= 9\) and `warmup_epochs` \(= 2\) are two ways"),
 ])  # fmt: skip
 def test_values_out_of_range_are_refused(arguments, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(UserError, match=words):
         Variational(3, **arguments)

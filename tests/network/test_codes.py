@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.lessons.inspection import walk
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
@@ -181,5 +181,5 @@ def test_the_walk_counts_the_biases_of_tied_layers():
 ])  # fmt: skip
 def test_an_encoder_of_other_layers_is_refused(encoder, found):
     message = f"it needs encoder=fc with linear layers of [(64, 12), (12, 7), (7, 4)] (inputs, outputs), but {found}."
-    with pytest.raises(ConfigError, match=re.escape(message)):
+    with pytest.raises(UserError, match=re.escape(message)):
         FCTiedDecoder(4, SHAPE, (12, 7)).tie(encoder)

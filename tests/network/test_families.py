@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.lessons.inspection import walk
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.families.conv import ConvTransposeDecoder
@@ -255,30 +255,30 @@ def test_a_residual_block_adds_to_what_it_is_given():
         ([LENET, "data.image_shape=[1,8,8]", "model.channels=[1,1,1]"], "8x8 is too small for 3 LeNet stages"),
         ([CONV, "model.head=spatial", "model.channels=[4]", "bottleneck.size=100"], "a multiple of 49, .* 49, 98, 147"),
         ([POOLED, "model.head=spatial", "bottleneck.size=3"], "`bottleneck.size` .= 3. does not fill maps of 2x2"),
-        ([POOLED, "model.kernel=4"], "`kernel` .= 4. must be odd"),
-        ([LENET, "model.kernel=4"], "`kernel` .= 4. must be odd"),
-        ([LENET, "model.kernel=[[3,4],[5]]"], r"`kernel` .= \[\[3, 4\], \[5\]\]. must be odd"),
+        ([POOLED, "model.kernel=4"], "`encoder.kernel` .= 4. must be odd"),
+        ([LENET, "model.kernel=4"], "`encoder.kernel` .= 4. must be odd"),
+        ([LENET, "model.kernel=[[3,4],[5]]"], r"`encoder.kernel` .= \[\[3, 4\], \[5\]\]. must be odd"),
         ([LENET, "model.kernel=[[3],[5],[3]]"], "must be one number or a list for each of the 2 `channels`"),
-        ([LENET, "model.kernel=[3,5]"], r"`kernel\[0\]` .= 3. must be a list of whole numbers"),
-        (["encoder=fc", "decoder=conv_upsample", "model.kernel=2"], "decoder: `kernel` .= 2. must be odd"),
-        ([CONV, "model.kernel=1"], "`kernel` .= 1. must be a whole number of at least 2"),
-        ([CONV, "model.channels=[]"], r"`channels` .= \[\]. must be a list of whole numbers"),
-        ([CONV, "model.channels=16"], "`channels` .= 16. must be a list of whole numbers"),
-        ([FC, "model.hidden=[0]"], r"`hidden\[0\]` .= 0. must be a whole number of at least 1"),
-        ([CONV, "model.head=flat"], "`head` .= 'flat'. must be one of linear, mlp, conv, spatial"),
-        ([POOLED, "model.pool=min"], "`pool` .= 'min'. must be one of max, average"),
-        ([RESIDUAL, "model.blocks=-1"], "`blocks` .= -1. must be a whole number of at least 0"),
+        ([LENET, "model.kernel=[3,5]"], r"`encoder.kernel\[0\]` .= 3. must be a list of whole numbers"),
+        (["encoder=fc", "decoder=conv_upsample", "model.kernel=2"], "`decoder.kernel` .= 2. must be odd"),
+        ([CONV, "model.kernel=1"], "`encoder.kernel` .= 1. must be a whole number of at least 2"),
+        ([CONV, "model.channels=[]"], r"`encoder.channels` .= \[\]. must be a list of whole numbers"),
+        ([CONV, "model.channels=16"], "`encoder.channels` .= 16. must be a list of whole numbers"),
+        ([FC, "model.hidden=[0]"], r"`encoder.hidden\[0\]` .= 0. must be a whole number of at least 1"),
+        ([CONV, "model.head=flat"], "`encoder.head` .= 'flat'. must be one of linear, mlp, conv, spatial"),
+        ([POOLED, "model.pool=min"], "`encoder.pool` .= 'min'. must be one of max, average"),
+        ([RESIDUAL, "model.blocks=-1"], "`encoder.blocks` .= -1. must be a whole number of at least 0"),
     ],
 )
 def test_a_size_or_name_that_cannot_work_is_one_sentence(overrides, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         made(*overrides)
 
 
 @pytest.mark.parametrize("model", [CONV, POOLED])
 def test_the_possible_sizes_that_a_message_names_are_possible(model):
     spatial = (model, "model.head=spatial", "model.channels=[4]", "bottleneck.size=")
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(UserError) as refused:
         made(*spatial[:-1], "bottleneck.size=100")
     named = re.findall(r"\d+", str(refused.value).split("for example")[1])
     assert named == ["49", "98", "147", "196"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.layers import ACTIVATIONS, INITS, NORMS, activation, initialise, norm, norm_act
 
 FORMULAS = {
@@ -117,5 +117,5 @@ def test_orthogonal_weights_are_orthonormal(name):
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(make, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         make()

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.shapes import conv_size, descent, output_padding, pooled_size, transposed_size
 
 
@@ -56,7 +56,7 @@ def test_with_kernel_3_and_stride_2_sides_halve_upwards_and_even_targets_need_th
 
 @pytest.mark.parametrize(("size", "target"), [(4, 9), (4, 6), (5, 28)])
 def test_a_target_out_of_reach_is_refused_with_its_numbers(size, target):
-    with pytest.raises(ConfigError, match=f"kernel 3, stride 2 and padding 1 cannot take size {size} to {target}"):
+    with pytest.raises(UserError, match=f"kernel 3, stride 2 and padding 1 cannot take size {size} to {target}"):
         output_padding(size, target, 3, 2, 1)
 
 
@@ -75,5 +75,5 @@ def test_descent_lists_the_sizes_from_the_image_down():
     ],
 )
 def test_an_image_too_small_for_the_depth_is_told_how_deep_it_may_be(image, stages, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         descent(image, stages, pooled_size)

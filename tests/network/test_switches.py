@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.build import build_autoencoder, build_data, build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import load
@@ -72,7 +72,7 @@ def test_the_network_knows_how_many_switches_it_uses():
     ],
 )
 def test_an_encoder_without_matching_poolings_is_refused_in_one_sentence(overrides, there):
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(UserError) as refused:
         build_autoencoder(compose_config((*UNPOOL, *overrides)))
     assert str(refused.value).startswith("`model.upsample` (= 'unpool') needs an encoder whose max-poolings mirror it")
     assert there in str(refused.value)

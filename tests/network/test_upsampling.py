@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.upsampling import MODES, BedOfNails, MaxPool, PixelShuffle, Switched, Unpool, Upsample, enlarging
 
 SIZES = [((4, 4), (8, 8)), ((4, 5), (7, 9)), ((1, 3), (2, 6)), ((5, 7), (9, 13)), ((3, 3), (3, 3))]
@@ -44,7 +44,7 @@ def test_nearest_by_two_repeats_every_value():
 
 def test_an_unknown_mode_is_answered_with_the_known_ones():
     known = "nearest, bilinear, bed_of_nails, unpool, pixel_shuffle"
-    with pytest.raises(ConfigError, match=rf"`upsample` \(= 'bicubic'\) must be one of {known}\."):
+    with pytest.raises(UserError, match=rf"`upsample` \(= 'bicubic'\) must be one of {known}\."):
         enlarging(1, 1, (4, 4), "bicubic", 3)
 
 
@@ -212,7 +212,5 @@ def test_unpooling_refuses_switches_that_do_not_fit(switches):
     if switches:
         shape = (1, 2, 9, 8) if switches == "other size" else (1, 3, 8, 8)
         switches = (stack := [], MaxPool(2, ceil_mode=True)(torch.rand(shape), stack))[0]
-    with pytest.raises(
-        ConfigError, match=r"needs an encoder whose max-poolings mirror it: here one that makes 2x4x4 of"
-    ):
+    with pytest.raises(UserError, match=r"needs an encoder whose max-poolings mirror it: here one that makes 2x4x4 of"):
         Unpool((8, 8))(torch.rand(1, 2, 4, 4), switches)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.collect import collect
 from diabolo.runs.folder import RunFolder
 from made_runs import write_run
@@ -82,7 +82,7 @@ def test_each_run_is_read_once_whatever_leads_to_it(tmp_path):
 
 
 def test_a_folder_that_does_not_exist_is_one_sentence(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere' is not a folder"):
+    with pytest.raises(UserError, match="nowhere' is not a folder"):
         collect([tmp_path / "nowhere"])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.collect import collect
 from diabolo.report.select import ranked, where
 from made_runs import write_run
@@ -61,7 +61,7 @@ def test_where_keeps_the_runs_of_which_all_conditions_hold(runs, conditions, nam
     }.items(),
 )
 def test_a_condition_that_makes_no_sense_is_one_sentence(runs, condition, words):
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(UserError) as refusal:
         where(runs, [condition])
     assert words in str(refusal.value)
 
@@ -81,5 +81,5 @@ def test_metrics_are_ranked_best_first_and_settings_from_below_with_what_lacks_t
 
 
 def test_an_unknown_key_to_sort_by_is_one_sentence(runs):
-    with pytest.raises(ConfigError, match="`--sort` names 'test/mes', which no run has \\(did you mean 'test/mse'"):
+    with pytest.raises(UserError, match="`--sort` names 'test/mes', which no run has \\(did you mean 'test/mse'"):
         ranked(runs, "test/mes", runs)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.collect import collect
 from diabolo.report.table import tabulate, to_markdown, write_csv
 from made_runs import write_run
@@ -60,5 +60,5 @@ def test_markdown_has_a_line_a_row_and_its_bars_are_escaped():
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(runs, tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere/table.csv' cannot be written \(No such file or directory\)"):
+    with pytest.raises(UserError, match=r"nowhere/table.csv' cannot be written \(No such file or directory\)"):
         write_csv(tabulate(runs), tmp_path / "nowhere" / "table.csv")

@@ -67,6 +67,9 @@ def test_it_is_trained_on(old, diabolo):
     assert [row["step"] for row in rows] == [3, 6, 9]
     assert (old / "history.jsonl").read_text().startswith(before)
     assert rows[2]["train/loss"] < rows[0]["train/loss"]
+    best = torch.load(old / "checkpoints" / "best.ckpt", weights_only=True)
+    errors = [row["val/mse"] for row in rows]
+    assert best["epoch"] == errors.index(min(errors)), "known although the folder has been moved"
 
 
 def test_it_is_compared_with_a_run_of_today_which_is_the_same_run(old, diabolo, tmp_path):

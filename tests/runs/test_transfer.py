@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.layers import freeze
 from diabolo.runs.folder import RunFolder, load
 from diabolo.runs.train import resume
@@ -88,7 +88,7 @@ def test_a_frozen_part_stays_in_evaluation_mode_without_gradients():
     ],
 )  # fmt: skip
 def test_the_first_layer_that_does_not_fit_is_named(source, encoder, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         start_from(encoder, str(source.path))
 
 

@@ -10,7 +10,7 @@ from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from packaging.version import Version
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from hydra_plugins.diabolo_pool import _processes
 from hydra_plugins.diabolo_pool.launcher import PoolLauncher, longest_first, visible_gpus
 
@@ -87,7 +87,7 @@ def test_numbers_that_cannot_be_are_refused(machine):
         ({"threads": 0}, "`hydra.launcher.threads` (= 0) must be a whole number of at least 1"),
         ({"gpus": 2}, "`hydra.launcher.gpus` (= 2) is more than the 1 that are here"),
     ):
-        with pytest.raises(ConfigError) as refused:
+        with pytest.raises(UserError) as refused:
             places(**asked)
         assert words in str(refused.value)
 

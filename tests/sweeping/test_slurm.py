@@ -114,7 +114,7 @@ def assert_sweeps(launcher: str, out_of_time, process, trained, tmp_path: Path) 
 
     out, err = array.communicate(timeout=600)
     assert array.returncode != 0
-    assert "`size` (= 0) must be a whole number of at least 1" in out + err
+    assert "`bottleneck.size` (= 0) must be a whole number of at least 1" in out + err
     runs = {size: RunFolder(tmp_path / "array" / str(size)) for size in (0, 3)}
     assert {size: one.state()["state"] for size, one in runs.items()} == {0: "failed", 3: "done"}
     alone = trained(*BARE, "bottleneck.size=3", "trainer.max_epochs=2")

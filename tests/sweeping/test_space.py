@@ -3,7 +3,7 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.sweeping.space import parse_space
 
 AXES = {
@@ -64,7 +64,7 @@ def test_corners_name_every_choice_and_both_ends():
     }.items(),
 )
 def test_what_cannot_be_searched_is_one_sentence(overrides, words):
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(UserError) as refused:
         parse_space(overrides)
     assert str(refused.value).startswith(words)
     assert str(refused.value).endswith(".")

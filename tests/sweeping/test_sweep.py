@@ -146,7 +146,7 @@ def test_issued_again_a_sweep_runs_what_is_missing(diabolo, tmp_path):
     ended = diabolo(*SWEEP, "bottleneck.size=2,0")
     assert ended.code == 1
     assert rows(ended) == {"bottleneck.size=2": "done", "bottleneck.size=0": "failed"}
-    assert "bottleneck: `size` (= 0) must be a whole number of at least 1." in ended.out
+    assert "`bottleneck.size` (= 0) must be a whole number of at least 1." in ended.out
     assert "Error executing job" not in ended.err
     assert "Traceback" not in ended.out + ended.err
     first = stamps(folder)

@@ -82,7 +82,7 @@ def test_runs_of_several_processes_work_within_a_sweep(process, tmp_path):
     out, err = ended.communicate(timeout=600)
     assert ended.returncode == 1, (out, err)
     assert "1 done, 0 skipped, 1 failed" in out
-    assert "bottleneck: `size` (= 0) must be a whole number of at least 1." in out
+    assert "`bottleneck.size` (= 0) must be a whole number of at least 1." in out
     assert err == ""
     assert out.count("epoch") == 0  # the runs talk to their logs alone
     (metrics,) = tmp_path.glob("sweep/bottleneck.size=2*/metrics.json")

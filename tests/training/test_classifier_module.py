@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from diabolo.callbacks.confusion import confusion_matrix
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.build import build_data, build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.evaluation import evaluate
@@ -132,7 +132,7 @@ def test_nothing_is_reconstructed(run):
     model = load(run.path)
     assert isinstance(model, ClassifierModule)
     for call in (model.decode, model.reconstruct):
-        with pytest.raises(ConfigError, match="this run is a classifier: it has no decoder"):
+        with pytest.raises(UserError, match="this run is a classifier: it has no decoder"):
             call(torch.zeros(1, 10))
 
 

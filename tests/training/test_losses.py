@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.training.losses import BCE, MAE, MSE, MSSSIM, SSIM, Huber, Mix, SmoothL1
 
 
@@ -133,7 +133,7 @@ def test_the_smallest_image_for_ms_ssim_is_the_one_that_its_message_names(window
     side = max(2 ** (levels - 1), (levels - 1) ** 2) * window
     assert MSSSIM(window, levels)(*pair(1, 1, side, side + 1)).isfinite()
     message = f"must be at least {side}" if levels > 1 else "must not exceed"
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         MSSSIM(window, levels)(*pair(1, 1, side + 1, side - 1))
 
 
@@ -178,5 +178,5 @@ def test_terms_of_weight_zero_are_left_out():
     ],
 )
 def test_a_value_that_cannot_work_is_refused(make, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UserError, match=message):
         make()

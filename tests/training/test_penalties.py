@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.nested import Nested
 from diabolo.network.bottlenecks.quantised import VectorQuantised
@@ -130,12 +130,12 @@ def test_codes_that_jump_have_no_jacobian():
     autoencoder = Autoencoder(
         encoder, VectorQuantised(4, entries=8, dim=2), FCDecoder(4, SHAPE), SHAPE, penalty=Contractive(1.0)
     )
-    with pytest.raises(ConfigError, match=r"`penalty` \(= contractive\) needs codes that follow the pixels"):
+    with pytest.raises(UserError, match=r"`penalty` \(= contractive\) needs codes that follow the pixels"):
         autoencoder(IMAGES)
 
 
 def test_values_out_of_range_are_refused():
-    with pytest.raises(ConfigError, match=r"`weight` \(= 0\) must be a number above 0"):
+    with pytest.raises(UserError, match=r"`weight` \(= 0\) must be a number above 0"):
         L1(0)
-    with pytest.raises(ConfigError, match=r"`probes` \(= 0\) must be a whole number of at least 1"):
+    with pytest.raises(UserError, match=r"`probes` \(= 0\) must be a whole number of at least 1"):
         Contractive(1.0, probes=0)

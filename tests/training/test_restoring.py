@@ -9,7 +9,7 @@ from PIL import Image
 
 from diabolo.callbacks.codes import Codes, dead_units
 from diabolo.data.corruptions import Masking
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.build import build_data, build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder, load
@@ -132,13 +132,13 @@ def test_stopped_and_continued_it_equals_the_unbroken_run(trained, monkeypatch, 
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (("corruption=gaussian", "corruption.std=-1"), "corruption: `std` (= -1) must be a number above 0."),
+        (("corruption=gaussian", "corruption.std=-1"), "`corruption.std` (= -1) must be a number above 0."),
         (("corruption=downsample", "corruption.factor=9"), "corruption: `factor` (= 9) is more than a side of 8x8"),
         (("corruption=block",), "corruption: `side` (= 10) is more than a side of 8x8 images."),
     ],
 )
 def test_a_corruption_that_does_not_fit_is_refused(trained, overrides, sentence):
-    with pytest.raises(ConfigError) as failed:
+    with pytest.raises(UserError) as failed:
         trained(*TINY, "callbacks=none", "logger=none", *overrides)
     assert str(failed.value).startswith(sentence)
 

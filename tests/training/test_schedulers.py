@@ -5,7 +5,7 @@ from math import cos, pi
 import pytest
 import torch
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.training.schedulers import cosine, one_cycle, plateau
 
 LR = 0.4
@@ -88,5 +88,5 @@ def test_lightning_is_told_when_to_step_and_what_to_watch():
 
 @pytest.mark.parametrize("rise", [0, 1, -0.5, 2])
 def test_a_rise_that_is_no_part_of_the_run_is_refused(rise):
-    with pytest.raises(ConfigError, match=rf"`scheduler.rise` \(= {rise}\) must lie between 0 and 1"):
+    with pytest.raises(UserError, match=rf"`scheduler.rise` \(= {rise}\) must lie between 0 and 1"):
         one_cycle(optimizer(), STEPS, rise=rise)

@@ -14,7 +14,7 @@ from diabolo.callbacks.anomaly_pictures import curves, histogram, most_anomalous
 from diabolo.callbacks.per_image import gathered
 from diabolo.callbacks.pictures import asking, data_of, log_image, with_decoder
 from diabolo.data.datamodule import ImageData
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 from diabolo.measures.pca import LinearCode, fitting_images
 
 
@@ -44,7 +44,7 @@ class Anomaly(Callback):
         most_images: PCA is fitted on so many of the training images at most.
 
     Raises:
-        ConfigError: the training has all classes of the test, or images without a label.
+        UserError: the training has all classes of the test, or images without a label.
     """
 
     def __init__(self, images: int = 24, most_images: int = 60_000) -> None:
@@ -56,11 +56,11 @@ class Anomaly(Callback):
         with_decoder(pl_module)
         labels = data_of(trainer).labels("train").unique()
         if bool((labels < 0).any()):
-            raise ConfigError("callbacks.anomaly needs a class for every training image: these data have no labels.")
+            raise UserError("callbacks.anomaly needs a class for every training image: these data have no labels.")
         asked = data_of(trainer).labels("test").unique()
         known = torch.isin(asked[asked >= 0], labels)
         if bool(known.all()) or not bool(known.any()):
-            raise ConfigError(
+            raise UserError(
                 "callbacks.anomaly needs test images of classes that are trained on and of others: leave some out of"
                 " the training by data.exclude_classes=[8] or data.train_classes=[8]."
             )

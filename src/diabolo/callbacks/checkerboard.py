@@ -19,7 +19,7 @@ class CheckerboardScore(Callback):
         period: of the pattern in pixels: 2 is what the last upsampling by 2 leaves, 4 what the last but one.
 
     Raises:
-        ConfigError: the images are too small for the period.
+        UserError: the images are too small for the period.
     """
 
     def __init__(self, period: int = 2) -> None:

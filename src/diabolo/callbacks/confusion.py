@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diabolo.callbacks.captions import plotted
 from diabolo.callbacks.pictures import Drawing
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -27,7 +27,7 @@ class Confusion(Drawing):
 
     def draw(self, module: ClassifierModule, data: ImageData) -> Tensor:  # type: ignore[override]
         if not hasattr(module, "classify"):
-            raise ConfigError("a confusion matrix is drawn of a classifier: take task=classify, or leave it out.")
+            raise UserError("a confusion matrix is drawn of a classifier: take task=classify, or leave it out.")
         named = torch.cat([module.classify(part.to(module.device)).cpu() for part in data.parts(self.split)])
         return picture(confusion_matrix(data.labels(self.split), named, module.classifier.classes))
 

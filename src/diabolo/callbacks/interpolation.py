@@ -11,7 +11,7 @@ from torch import Tensor
 from diabolo.callbacks.latent import decode
 from diabolo.callbacks.pictures import Drawing, chosen, rows
 from diabolo.callbacks.reconstructions import first_of_labels
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -46,7 +46,7 @@ class Interpolation(Drawing):
         super().__init__(split, every_n_epochs)
         for name, given in (("pairs", pairs), ("labels", labels)):
             if bad := [pair for pair in given if len(pair) != 2]:
-                raise ConfigError(f"`{name}` (= {given}) must be pairs of two; {bad[0]} is not.")
+                raise UserError(f"`{name}` (= {given}) must be pairs of two; {bad[0]} is not.")
         self.pairs, self.labels = pairs, labels
         self.random, self.seed = check_int("random", random, 0), seed
         self.steps = check_int("steps", steps, 2)
@@ -62,9 +62,7 @@ class Interpolation(Drawing):
             decoded = decode(module, torch.lerp(codes[0], codes[1], share.view(-1, 1)))  # steps x C x H x W
             lines += [torch.cat([start[None], line, end[None]]) for line in (blended, decoded)]
         if not lines:
-            raise ConfigError(
-                "`pairs`, `labels` and `random` of the interpolation name no pair; switch it off instead."
-            )
+            raise UserError("`pairs`, `labels` and `random` of the interpolation name no pair; switch it off instead.")
         return rows(lines)
 
     def all_pairs(self, data: ImageData) -> list[list[int]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diabolo.callbacks.captions import labelled, plotted, titled
 from diabolo.callbacks.pictures import Drawing, chosen, rows, shrink, with_decoder
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -83,7 +83,7 @@ class LatentMap(Drawing):
         codes: so many codes, from the start of the split.
 
     Raises:
-        ConfigError: the code has one number only.
+        UserError: the code has one number only.
     """
 
     name = "latent_map"
@@ -95,7 +95,7 @@ class LatentMap(Drawing):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if with_decoder(pl_module).code_size < 2:
-            raise ConfigError("a code of one number spans no plane: set bottleneck.size above 1 or drop latent_map.")
+            raise UserError("a code of one number spans no plane: set bottleneck.size above 1 or drop latent_map.")
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         codes = encoded(module, data, self.split, self.codes)

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor
 
-from diabolo.errors import ConfigError, check_choice, check_int
+from diabolo.errors import UserError, check_choice, check_int
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -94,7 +94,7 @@ def with_decoder(module: LightningModule) -> Any:
     """The network of a run that reconstructs; any other refuses in its own words.
 
     Raises:
-        ConfigError: the run is a classifier.
+        UserError: the run is a classifier.
     """
     return module.autoencoder
 
@@ -124,10 +124,10 @@ def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -
     """The images at `indices` of a split, N x C x H x W uint8.
 
     Raises:
-        ConfigError: an index that the split does not have.
+        UserError: an index that the split does not have.
     """
     if bad := [i for i in indices if not 0 <= i < data.count(split)]:
-        raise ConfigError(f"`{argument}` names image {bad[0]}, but the {split} split has {data.count(split)} images.")
+        raise UserError(f"`{argument}` names image {bad[0]}, but the {split} split has {data.count(split)} images.")
     return data.images(split, list(indices))
 
 

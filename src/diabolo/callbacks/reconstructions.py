@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diabolo.callbacks.pictures import Drawing, chosen, diverging, rows
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -93,7 +93,7 @@ def probe(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:
     if isinstance(images, int):
         images = range(min(check_int("images", images), data.count(split)))
     if not len(images):
-        raise ConfigError(f"there is nothing to draw: the {split} split is empty or `images` names none.")
+        raise UserError(f"there is nothing to draw: the {split} split is empty or `images` names none.")
     return chosen(data, split, list(images), "images")
 
 
@@ -101,15 +101,13 @@ def first_of_labels(data: ImageData, split: str, labels: Sequence[int]) -> list[
     """The first image of each label in turn; a label named twice gives its first and its second image.
 
     Raises:
-        ConfigError: the split has not so many images of a label.
+        UserError: the split has not so many images of a label.
     """
     indices = []
     for place, label in enumerate(labels):
         found = torch.nonzero(data.labels(split) == label).flatten()
         seen = list(labels[:place]).count(label)
         if len(found) <= seen:
-            raise ConfigError(
-                f"`labels` asks for image {seen + 1} of label {label}; the {split} split has {len(found)}."
-            )
+            raise UserError(f"`labels` asks for image {seen + 1} of label {label}; the {split} split has {len(found)}.")
         indices.append(int(found[seen]))
     return indices

@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 
 from diabolo.callbacks.captions import labelled
 from diabolo.callbacks.pictures import data_of, log_image, rows, tensorboard, with_decoder
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 from diabolo.measures.metrics import Yardstick
 from diabolo.measures.ridge import LARGEST, LinearMap
 
@@ -35,7 +35,7 @@ class Restoration(Callback):
         most_images: so many of the training images at most for the linear map, spread evenly over them; 0 for no map.
 
     Raises:
-        ConfigError: the run has no corruption, or not the one that is measured here.
+        UserError: the run has no corruption, or not the one that is measured here.
     """
 
     name = "restoration"
@@ -62,7 +62,7 @@ class Restoration(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         with_decoder(pl_module)
         if pl_module.corruption is None:
-            raise ConfigError(f"callbacks.{self.name} measures restorations: choose a corruption=NAME.")
+            raise UserError(f"callbacks.{self.name} measures restorations: choose a corruption=NAME.")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.yardsticks: dict[str, Yardstick] = {}
@@ -133,7 +133,7 @@ class SuperResolution(Restoration):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         with_decoder(pl_module)
         if not hasattr(pl_module.corruption, "reduce"):
-            raise ConfigError("callbacks.super_resolution measures interpolations: choose corruption=downsample.")
+            raise UserError("callbacks.super_resolution measures interpolations: choose corruption=downsample.")
 
     def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
         small = module.corruption.reduce(images)
@@ -158,7 +158,7 @@ class Inpainting(Restoration):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         with_decoder(pl_module)
         if not hasattr(pl_module.corruption, "mask"):
-            raise ConfigError("callbacks.inpainting measures what is filled in: choose corruption=block.")
+            raise UserError("callbacks.inpainting measures what is filled in: choose corruption=block.")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_test_epoch_start(trainer, pl_module)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diabolo.callbacks.captions import labelled, plotted
 from diabolo.callbacks.pictures import data_of, rows, save, tensorboard, with_decoder
-from diabolo.errors import ConfigError, check_int, check_ints
+from diabolo.errors import UserError, check_int, check_ints
 from diabolo.measures.pca import LinearCode, fitting_images
 
 NAME = "mse_at"
@@ -31,7 +31,7 @@ class Truncation(Callback):
         most_images: PCA is fitted on so many training images at most, spread evenly over them.
 
     Raises:
-        ConfigError: the bottleneck has no first numbers, or the code not so many.
+        UserError: the bottleneck has no first numbers, or the code not so many.
     """
 
     def __init__(self, sizes: Sequence[int] | None = None, images: int = 10, most_images: int = 60_000) -> None:
@@ -44,13 +44,13 @@ class Truncation(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         bottleneck: Any = with_decoder(pl_module).bottleneck
         if not hasattr(bottleneck, "truncate"):
-            raise ConfigError(
+            raise UserError(
                 f"the first numbers of a code say nothing by themselves with {type(bottleneck).__name__}: choose"
                 " bottleneck=nested, or drop the callback truncation."
             )
         self.kept = self.sizes or bottleneck.sizes
         if self.kept[-1] > bottleneck.size:
-            raise ConfigError(f"`sizes` names {self.kept[-1]}, but `bottleneck.size` is {bottleneck.size}.")
+            raise UserError(f"`sizes` names {self.kept[-1]}, but `bottleneck.size` is {bottleneck.size}.")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.squared = torch.zeros(len(self.kept) + 1, dtype=torch.float64, device=pl_module.device)  # last: numbers

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from diabolo.data.images import ImageSet, MemoryImages
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 
 class ResumableSampler:
@@ -125,7 +125,7 @@ class StreamedBatches(Batches):
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self.loader:
             if isinstance(batch, str):
-                raise ConfigError(batch)
+                raise UserError(batch)
             yield batch
 
 
@@ -144,7 +144,7 @@ class _Labelled(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]] | str:
         try:
             return [self[index] for index in indices]
-        except ConfigError as error:  # its sentence alone: what a worker raises arrives wrapped in a traceback
+        except UserError as error:  # its sentence alone: what a worker raises arrives wrapped in a traceback
             return str(error)
 
 

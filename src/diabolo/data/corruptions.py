@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_int, check_positive
+from diabolo.errors import ConfigError, UserError, check_int, check_positive
 
 
 class Chance(Protocol):
@@ -99,11 +99,11 @@ class Downsample(Corruption):
         """N x C x H x W in [0, 1] to the small images, N x C x H / factor x W / factor.
 
         Raises:
-            ConfigError: the images have a side shorter than `factor`.
+            UserError: the images have a side shorter than `factor`.
         """
         height, width = images.shape[2:]
         if min(height, width) < self.factor:
-            raise ConfigError(f"corruption: `factor` (= {self.factor}) is more than a side of {height}x{width} images.")
+            raise UserError(f"corruption: `factor` (= {self.factor}) is more than a side of {height}x{width} images.")
         return F.adaptive_avg_pool2d(_unit(images), (-(-height // self.factor), -(-width // self.factor)))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
@@ -114,14 +114,14 @@ class Block(Corruption):
     """Fills a square of `side` pixels with the grey value `fill`; each place within the image is as likely.
 
     Raises:
-        ConfigError: `fill` is not in [0, 1]; or, met with images, `side` is more than one of theirs.
+        UserError: `fill` is not in [0, 1]; or, met with images, `side` is more than one of theirs.
     """
 
     def __init__(self, side: int = 10, fill: float = 0.0) -> None:
         super().__init__()
         self.side, self.fill = check_int("side", side), fill
         if isinstance(fill, bool) or not isinstance(fill, int | float) or not 0 <= fill <= 1:
-            raise ConfigError(f"`fill` (= {fill!r}) must be a number from 0 (black) to 1 (white).")
+            raise ConfigError("fill", fill, "must be a number from 0 (black) to 1 (white)")
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
         return torch.where(self._inside(images, chance), self.fill, images)
@@ -134,7 +134,7 @@ class Block(Corruption):
     def _inside(self, images: Tensor, chance: Chance) -> Tensor:
         height, width = images.shape[2:]
         if self.side > min(height, width):
-            raise ConfigError(f"corruption: `side` (= {self.side}) is more than a side of {height}x{width} images.")
+            raise UserError(f"corruption: `side` (= {self.side}) is more than a side of {height}x{width} images.")
         places = torch.tensor([height, width], device=images.device) - self.side + 1
         top, left = (chance.uniform(2) * places).long().view(-1, 2, 1, 1, 1).unbind(1)  # each N x 1 x 1 x 1
         rows = torch.arange(height, device=images.device).view(-1, 1)
@@ -195,5 +195,5 @@ def _unit(images: Tensor) -> Tensor:
 
 def _part(value: float) -> float:
     if check_positive("part", value) > 1:
-        raise ConfigError(f"`part` (= {value}) must be at most 1: it is the part of the pixels.")
+        raise ConfigError("part", value, "must be at most 1: it is the part of the pixels")
     return value

@@ -13,7 +13,7 @@ from torch import Tensor
 from diabolo.data.batches import Batches, MemoryBatches, ResumableSampler, StreamedBatches
 from diabolo.data.images import ImageSet, MemoryImages, Source
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError, check_int, check_ints
+from diabolo.errors import UserError, check_int, check_ints
 
 SMALLEST_SIDE = 8
 BLOCK_NUMBERS = 1 << 22  # pixel values a block of training batches: enough to hide what a block costs
@@ -94,7 +94,7 @@ class ImageData(LightningDataModule):
         try:
             train, test = self.source(root=self.root, image_shape=self.image_shape)
         except TypeError as failure:
-            raise ConfigError(f"data.source: {failure}.") from failure
+            raise UserError(f"data.source: {failure}.") from failure
         if test is None:
             train, test = self._split(train, self.test_fraction)
         train = self._classed(train)
@@ -106,7 +106,7 @@ class ImageData(LightningDataModule):
             ("validation", val if self.has_val else train, "raise data.val_fraction, or set it to 0 to go without"),
         ):
             if not len(images):
-                raise ConfigError(f"no {split} image is left after the splits: {advice}.")
+                raise UserError(f"no {split} image is left after the splits: {advice}.")
         self.splits = {"train": train, "val": val, "test": test}
 
     @property
@@ -146,7 +146,7 @@ class ImageData(LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         order = ResumableSampler(len(images), batch_size, shuffle, self.seed, rank, world)
         if not order.images:
-            raise ConfigError(
+            raise UserError(
                 f"the {split} split has {len(images)} images, fewer than the {world} processes of `trainer.devices`:"
                 " take fewer devices or more images."
             )
@@ -163,13 +163,13 @@ class ImageData(LightningDataModule):
                 continue
             if strange := sorted(set(classes) - there):
                 known = f"they are {', '.join(map(str, sorted(there)))}" if there else "they have no labels"
-                raise ConfigError(
+                raise UserError(
                     f"`data.{name}` (= {classes}) names {strange[0]}, but no training image has that label: {known}."
                 )
             named = torch.isin(images.labels, torch.tensor(classes))
             images = images.subset((named == (name == "train_classes")).nonzero().flatten())
             if not len(images):
-                raise ConfigError(f"`data.{name}` (= {classes}) leaves no training image: leave a class in.")
+                raise UserError(f"`data.{name}` (= {classes}) leaves no training image: leave a class in.")
         return images
 
     def _split(self, images: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet]:
@@ -192,11 +192,11 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """`image_shape` as a tuple of three.
 
     Raises:
-        ConfigError: not three whole numbers, not 1 or 3 channels, or a side under 8.
+        UserError: not three whole numbers, not 1 or 3 channels, or a side under 8.
     """
     shape = check_ints("data.image_shape", image_shape)
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < SMALLEST_SIDE:
-        raise ConfigError(
+        raise UserError(
             f"`data.image_shape` (= {shape}) must be [channels, height, width] with 1 or 3 channels and sides of at"
             f" least {SMALLEST_SIDE}."
         )
@@ -205,7 +205,7 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
 
 def _fraction(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ConfigError(f"`data.{name}` (= {value!r}) must be a number from 0 up to, but not including, 1.")
+        raise UserError(f"`data.{name}` (= {value!r}) must be a number from 0 up to, but not including, 1.")
     return float(value)
 
 
@@ -213,7 +213,7 @@ def _classes(name: str, value: Any) -> list[int] | None:
     if value is None:
         return None
     if isinstance(value, str) or not hasattr(value, "__iter__") or not len(value):
-        raise ConfigError(f"`data.{name}` (= {value!r}) must be a list of labels, such as [3] or [0,1], or null.")
+        raise UserError(f"`data.{name}` (= {value!r}) must be a list of labels, such as [3] or [0,1], or null.")
     return [check_int(f"data.{name}[{i}]", label, 0) for i, label in enumerate(value)]
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from diabolo.data.images import ImageSet, MemoryImages, Splits
-from diabolo.errors import ConfigError, check_choice
+from diabolo.errors import ConfigError, UserError, check_choice
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ def folder_images(
         memory_limit: bytes up to which the images are held in memory; beyond, they are decoded batch by batch.
 
     Raises:
-        ConfigError: no such folder, no image in it, or unreadable images that are to be refused.
+        UserError: no such folder, no image in it, or unreadable images that are to be refused.
     """
     check_choice("fit", fit, FITS)
     check_choice("unreadable", unreadable, UNREADABLE)
     base = Path(root).expanduser()
     if not base.is_dir():
-        raise ConfigError(f"`data.root` (= {root!r}) is not a folder; give the folder that holds the images.")
+        raise ConfigError("data.root", root, "is not a folder; give the folder that holds the images")
     own_test = (base / "train").is_dir() and (base / "test").is_dir()
     found = {part: _find(part) for part in ([base / "train", base / "test"] if own_test else [base])}
     names = sorted({_label(path, part) for part, paths in found.items() for path in paths} - {""})
@@ -77,7 +77,7 @@ class FolderImages:
         try:
             return decode(path, self.image_shape, self.fit)
         except BROKEN as failure:
-            raise ConfigError(
+            raise UserError(
                 f"{path} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
             ) from None
 
@@ -123,7 +123,7 @@ def _find(base: Path) -> list[Path]:
     readable = {ending for ending, kind in endings.items() if kind in Image.OPEN or kind == "MPO"}  # MPO opens as JPEG
     paths = sorted(p for p in base.rglob("*") if p.suffix.lower() in readable and p.is_file())
     if not paths:
-        raise ConfigError(f"there is no image in {str(base)!r}: no file there has an ending that Pillow reads.")
+        raise UserError(f"there is no image in {str(base)!r}: no file there has an ending that Pillow reads.")
     return paths
 
 
@@ -170,7 +170,7 @@ def _judge(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
         return
     named = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
     if unreadable == "refuse" or not any_good:
-        raise ConfigError(f"{len(bad)} of the images in {str(base)!r} cannot be read: {named}. Remove them or set"
+        raise UserError(f"{len(bad)} of the images in {str(base)!r} cannot be read: {named}. Remove them or set"
                           " data.source.unreadable=skip.")  # fmt: skip
     log.warning("skipped %d unreadable images: %s", len(bad), named)
 

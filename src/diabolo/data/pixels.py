@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError
+from diabolo.errors import ConfigError, UserError
 
 
 class PixelScale(nn.Module):
@@ -25,11 +25,9 @@ class PixelScale(nn.Module):
         for name, given, neutral in (("mean", mean, 0.0), ("std", std, 1.0)):
             values = torch.tensor(neutral if given is None else _numbers(name, given)).flatten()
             if len(values) not in (1, channels):
-                raise ConfigError(
-                    f"`data.{name}` (= {given}) must be one number or one for each of {channels} channels."
-                )
+                raise UserError(f"`data.{name}` (= {given}) must be one number or one for each of {channels} channels.")
             if name == "std" and not bool((values > 0).all()):
-                raise ConfigError(f"`data.std` (= {given}) must be above 0.")
+                raise ConfigError("data.std", given, "must be above 0")
             self.register_buffer(name, values.view(-1, 1, 1), persistent=False)
 
     def to_network(self, images: Tensor) -> Tensor:
@@ -46,4 +44,4 @@ def _numbers(name: str, given: float | Sequence[float]) -> list[float]:
     try:
         return [float(value) for value in (given if isinstance(given, Sequence) else [given])]
     except (TypeError, ValueError):
-        raise ConfigError(f"`data.{name}` (= {given!r}) must be a number or a list of numbers.") from None
+        raise UserError(f"`data.{name}` (= {given!r}) must be a number or a list of numbers.") from None

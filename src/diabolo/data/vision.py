@@ -11,7 +11,7 @@ from urllib.error import URLError
 import torch
 
 from diabolo.data.images import MemoryImages, Splits, fit_shape
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 
 def torchvision_images(
@@ -32,7 +32,7 @@ def torchvision_images(
         transpose: swap rows and columns (EMNIST's files hold them swapped).
 
     Raises:
-        ConfigError: no copy and no download, or a file that cannot be read.
+        UserError: no copy and no download, or a file that cannot be read.
     """
     parts = (_load(dataset, Path(root), {**arguments}, download) for arguments in (train, test))
     return Splits(*(_to_memory(part, image_shape, transpose) for part in parts))
@@ -49,22 +49,22 @@ def _load(dataset: str, root: Path, arguments: dict[str, Any], download: bool) -
             if "not found" not in str(missing):
                 raise
         if not download:
-            raise ConfigError(
+            raise UserError(
                 f"there is no {dataset} in `data.root` (= {str(root)!r}), and `data.source.download` is false: point"
                 " data.root= at the folder of a copy, or take data=digits, which needs no download."
             )
         try:
             return cls(root, download=True, **arguments)
         except (URLError, OSError, RuntimeError) as failure:
-            raise ConfigError(
+            raise UserError(
                 f"there is no {dataset} in `data.root` (= {str(root)!r}) and downloading it failed ({_brief(failure)}):"
                 " point data.root= at the folder of a copy, or take data=digits, which needs no download."
             ) from failure
-    except ConfigError:
+    except UserError:
         raise
     except Exception as failure:  # whatever a broken file makes torchvision raise
         broken = _broken_idx(root / dataset / "raw") or str(root)
-        raise ConfigError(
+        raise UserError(
             f"{dataset} cannot be read: {broken} ({_brief(failure)}); remove it or replace it."
         ) from failure
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from diabolo.errors import ConfigError, check_choice, check_int, did_you_mean
+from diabolo.errors import UserError, check_choice, check_int, did_you_mean
 from diabolo.network.shapes import conv_size, pooled_size, transposed_size
 from diabolo.network.upsampling import PixelShuffle, ToSize, Unpool
 
@@ -120,7 +120,7 @@ def free_layer(text: str, before: int | None = None) -> tuple[str, Worked]:
     """What "conv:in=64,kernel=5" gives: the layer in words and its worked example. Without `in` the side is `before`.
 
     Raises:
-        ConfigError: an unknown kind or setting, a value that is none, or a layer that leaves nothing.
+        UserError: an unknown kind or setting, a value that is none, or a layer that leaves nothing.
     """
     kind, _, rest = text.partition(":")
     known = SETTINGS[check_choice("--layer", kind, LAYERS)]
@@ -128,7 +128,7 @@ def free_layer(text: str, before: int | None = None) -> tuple[str, Worked]:
     for pair in filter(None, rest.split(",")):
         name, equals, value = pair.partition("=")
         if not equals or name not in {"in", *known}:
-            raise ConfigError(
+            raise UserError(
                 f"`--layer` {text!r}: {pair!r} is no setting of {kind}; write NAME=NUMBER for"
                 f" {', '.join(['in', *known])}{did_you_mean(name, ['in', *known])}."
             )
@@ -136,11 +136,11 @@ def free_layer(text: str, before: int | None = None) -> tuple[str, Worked]:
         given[name] = check_int(f"--layer {kind}:{name}", number, known.get(name, 1))
     needed = ["in", *(name for name in known if name in ("kernel", "to"))]
     if missing := [name for name in needed if name not in given]:
-        raise ConfigError(f"`--layer` {text!r} needs {missing[0]}=NUMBER, as in {_example(kind)}.")
+        raise UserError(f"`--layer` {text!r} needs {missing[0]}=NUMBER, as in {_example(kind)}.")
     size = given.pop("in")
     worked = LAYERS[kind](size, **given)
     if worked.result < 1:
-        raise ConfigError(f"`--layer` {text!r} leaves nothing of a side of {size}: {worked.numbers}.")
+        raise UserError(f"`--layer` {text!r} leaves nothing of a side of {size}: {worked.numbers}.")
     return f"{kind} {' '.join(f'{name} {value}' for name, value in given.items())}: {size} to {worked.result}", worked
 
 

@@ -125,7 +125,7 @@ def print_layers(layers: Sequence[str]) -> None:
     """Prints the worked sizes of layers that stand alone; one without `in` goes on from the one before.
 
     Raises:
-        ConfigError: a layer that is none; see `diabolo.lessons.arithmetic.free_layer`.
+        UserError: a layer that is none; see `diabolo.lessons.arithmetic.free_layer`.
     """
     from diabolo.runs.terminal import console
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 
 REACH = 2  # bins to a frequency's neighbourhood: a Hann window spreads a peak over the bins next to it, no further
 ROUNDING = (1 / 255) ** 2 / 12  # variance of rounding pixels to bytes: a peak below its power is none
@@ -30,7 +30,7 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
     pixels to bytes amounts to.
 
     Raises:
-        ConfigError: a side of less than 4 periods, where the neighbourhoods of two frequencies would meet.
+        UserError: a side of less than 4 periods, where the neighbourhoods of two frequencies would meet.
     """
     check_sides(images.shape[-2:], period)
     height, width = (side - side % period for side in images.shape[-2:])
@@ -55,7 +55,7 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
 def check_sides(sides: Sequence[int], period: int) -> None:
     """Refuses images of a height and width that are too small for `powers`."""
     if min(sides) < 2 * REACH * period:
-        raise ConfigError(
+        raise UserError(
             f"`period` (= {period}) needs images of at least {2 * REACH * period} pixels a side, not"
             f" {sides[0]}x{sides[1]}: choose a smaller one."
         )

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import ConfigError, UserError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -46,7 +46,7 @@ def linear_accuracy(train: Labelled, test: Labelled) -> float:
 def knn_accuracy(train: Labelled, test: Labelled, neighbours: int = 5) -> float:
     """The part of the test vectors whose label is that of most of the nearest training vectors (Euclidean)."""
     if len(train.labels) < check_int("neighbours", neighbours):
-        raise ConfigError(f"`neighbours` (= {neighbours}) must be at most the {len(train.labels)} training codes.")
+        raise ConfigError("neighbours", neighbours, f"must be at most the {len(train.labels)} training codes")
     return _score(KNeighborsClassifier(neighbours), train, test)
 
 
@@ -59,7 +59,7 @@ class Probe:
         neighbours: k of the k nearest neighbours.
 
     Raises:
-        ConfigError: fewer than two labels or `neighbours` codes among the training images, or none among the test
+        UserError: fewer than two labels or `neighbours` codes among the training images, or none among the test
             images.
     """
 
@@ -70,10 +70,10 @@ class Probe:
         places = torch.linspace(0, len(known["train"]) - 1, count, dtype=torch.float64)
         self.chosen = {"train": known["train"][places.round().long()], "test": known["test"]}
         if len(data.labels("train")[self.chosen["train"]].unique()) < 2 or not len(self.chosen["test"]):
-            raise ConfigError("a probe needs labelled images of two classes or more: choose labelled data.")
+            raise UserError("a probe needs labelled images of two classes or more: choose labelled data.")
 
         if count < self.neighbours:
-            raise ConfigError(f"`neighbours` (= {neighbours}) must be at most the {count} training codes.")
+            raise ConfigError("neighbours", neighbours, f"must be at most the {count} training codes")
 
     def codes(self, module: Any) -> tuple[Labelled, Labelled]:
         """The training and the test codes of a model, N x size."""

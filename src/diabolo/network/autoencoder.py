@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_choice
+from diabolo.errors import UserError, check_choice
 from diabolo.network.layers import ACTIVATIONS, activation, settled
 from diabolo.network.upsampling import Switched, Switches
 
@@ -28,7 +28,7 @@ class Autoencoder(nn.Module):
     bottleneck's own. A decoder that has `tie` is given the encoder, whose weights it uses.
 
     Raises:
-        ConfigError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
+        UserError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
             the decoder unpools and the encoder has no max-poolings to match.
     """
 
@@ -104,7 +104,7 @@ class Autoencoder(nn.Module):
         features = _through(self.encoder, torch.zeros(1, *self.image_shape), switches)
         wanted = self.bottleneck.in_features
         if features.shape != (1, wanted):
-            raise ConfigError(
+            raise UserError(
                 f"the encoder ({type(self.encoder).__name__}) gives {tuple(features.shape[1:])} for an image of"
                 f" {self.image_shape}, but the bottleneck ({type(self.bottleneck).__name__}) takes ({wanted},)."
             )
@@ -113,7 +113,7 @@ class Autoencoder(nn.Module):
         images = _through(self.decoder, code, switches)
         self.switch_count = sum(switch.places.numel() for switch in pushed[len(switches or ()) :])
         if images.shape[1:] != self.image_shape:
-            raise ConfigError(
+            raise UserError(
                 f"the decoder ({type(self.decoder).__name__}) gives {tuple(images.shape[1:])} for a code of"
                 f" {self.code_size}, but the images are {self.image_shape}."
             )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_int
+from diabolo.errors import UserError, check_int
 from diabolo.network.layers import settled
 
 
@@ -14,7 +14,7 @@ class Classifier(nn.Module):
     Without a head the code itself is the logits, as in LeNet-5, whose last layer gives a number a class.
 
     Raises:
-        ConfigError: there is no head and the code has not one number a class.
+        UserError: there is no head and the code has not one number a class.
     """
 
     switch_count = 0  # no decoder unpools
@@ -36,13 +36,13 @@ class Classifier(nn.Module):
         self.code_size: int = bottleneck.size  # type: ignore[assignment]
         self.classes = check_int("task.classes", classes, 2)
         if not head and self.code_size != classes:
-            raise ConfigError(
+            raise UserError(
                 f"`bottleneck.size` (= {self.code_size}) must be the number of classes, `task.classes` (= {classes}),"
                 " where the code is the logits; set task.head=true for a linear layer between them."
             )
         self.head = nn.Linear(self.code_size, classes) if head else nn.Identity()
         if not any(parameter.requires_grad for parameter in self.parameters()):
-            raise ConfigError("`encoder.frozen` leaves nothing of a classifier to train: set task.head=true beside it.")
+            raise UserError("`encoder.frozen` leaves nothing of a classifier to train: set task.head=true beside it.")
 
     def encode(self, images: Tensor) -> Tensor:
         """N x C x H x W in the network's scale -> codes, N x size."""

@@ -7,7 +7,7 @@ learning" (2016).
 
 from collections.abc import Callable
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 Size = tuple[int, int]  # (height, width)
 
@@ -33,11 +33,11 @@ def output_padding(size: int, target: int, kernel: int, stride: int, padding: in
     """The output padding with which a transposed convolution takes `size` to exactly `target`.
 
     Raises:
-        ConfigError: no output padding from 0 to stride - 1 gives `target`.
+        UserError: no output padding from 0 to stride - 1 gives `target`.
     """
     missing = target - transposed_size(size, kernel, stride, padding)
     if not 0 <= missing < stride:
-        raise ConfigError(
+        raise UserError(
             f"a transposed convolution with kernel {kernel}, stride {stride} and padding {padding} cannot take"
             f" size {size} to {target}; choose a kernel of at least {stride}."
         )
@@ -48,13 +48,13 @@ def descent(image: Size, stages: int, step: Callable[[int], int]) -> list[Size]:
     """Sizes from the image down: `[image, after stage 1, ..., after stage n]`, each side through `step`.
 
     Raises:
-        ConfigError: the image is too small for so many stages (a side of 1 would have to shrink again).
+        UserError: the image is too small for so many stages (a side of 1 would have to shrink again).
     """
     sizes = [image]
     for stage in range(stages):
         height, width = sizes[-1]
         if min(height, width) < 2:
-            raise ConfigError(
+            raise UserError(
                 f"an image of {image[0]}x{image[1]} is too small for {stages} stages: it is down to {height}x{width}"
                 f" after {stage}; use at most {stage} (fewer `model.channels`) or larger images (`data.image_shape`)."
             )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_choice
+from diabolo.errors import UserError, check_choice
 from diabolo.network.fused_upsampling import can_double, doubled
 from diabolo.network.shapes import Size
 
@@ -86,7 +86,7 @@ class Unpool(BedOfNails):
     a code is decoded that no image stands behind, the value goes to the corner of its window, as in `BedOfNails`.
 
     Raises:
-        ConfigError: the encoder has no max-pooling that fits.
+        UserError: the encoder has no max-pooling that fits.
     """
 
     def forward(self, maps: Tensor, switches: Switches | None = None) -> Tensor:
@@ -94,7 +94,7 @@ class Unpool(BedOfNails):
             return super().forward(maps)
         if not switches or switches[-1].size != self.size or switches[-1].places.shape[1:] != maps.shape[1:]:
             there = f"{_times(switches[-1].places)} of {_times(switches[-1].size)}" if switches else "none"
-            raise ConfigError(
+            raise UserError(
                 f"`model.upsample` (= 'unpool') needs an encoder whose max-poolings mirror it: here one that makes"
                 f" {_times(maps)} of {_times(self.size)}, but it has {there}; take encoder=pooled with"
                 " encoder.pool=max and the decoder's channels, or another model.upsample."

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.settings import Words, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
@@ -92,14 +92,14 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     runs that cannot be read and folders in which there is none; hidden ones are passed over.
 
     Raises:
-        ConfigError: a folder that does not exist.
+        UserError: a folder that does not exist.
     """
     runs: list[Run] = []
     skipped: list[Skipped] = []
     seen: set[Path] = set()
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise ConfigError(f"{str(folder)!r} is not a folder; give folders of runs, such as runs or sweeps.")
+            raise UserError(f"{str(folder)!r} is not a folder; give folders of runs, such as runs or sweeps.")
         for found in _search(folder, seen):
             if isinstance(found, Skipped):
                 skipped += [found] if found.why != SEEN else []

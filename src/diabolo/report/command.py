@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.collect import Run, Skipped, collect
 from diabolo.report.fold import differing
 from diabolo.report.losses import compare_losses, matrix, pairs, summary
@@ -32,7 +32,7 @@ def compare(arguments: Sequence[str]) -> None:
     """The command `diabolo compare`.
 
     Raises:
-        ConfigError: no such folder, no run in it, a condition that cannot be read, or a file that cannot be written.
+        UserError: no such folder, no run in it, a condition that cannot be read, or a file that cannot be written.
     """
     parser = argparse.ArgumentParser("diabolo compare", description="Compare runs: in words, as a table, on a page.")
     add_selection(parser)
@@ -113,18 +113,18 @@ def selected(folders: Sequence[str], conditions: Sequence[str]) -> tuple[list[Ru
     """The runs below the folders of which the conditions hold, and what was skipped.
 
     Raises:
-        ConfigError: a folder that does not exist, no run in any, or a condition that cannot be read or fits no run.
+        UserError: a folder that does not exist, no run in any, or a condition that cannot be read or fits no run.
     """
     folders = folders or [name for name in DEFAULT_FOLDERS if Path(name).is_dir()]
     if not folders:
-        raise ConfigError(f"there is neither {' nor '.join(DEFAULT_FOLDERS)} here: name a folder of runs.")
+        raise UserError(f"there is neither {' nor '.join(DEFAULT_FOLDERS)} here: name a folder of runs.")
     runs, skipped = collect(folders)
     if not runs:
         say_skipped(skipped)
-        raise ConfigError(f"there is no run below {' or '.join(map(str, folders))}.")
+        raise UserError(f"there is no run below {' or '.join(map(str, folders))}.")
     chosen = where(runs, conditions)
     if not chosen:
-        raise ConfigError(f"none of the {len(runs)} runs fits --where {' --where '.join(map(repr, conditions))}.")
+        raise UserError(f"none of the {len(runs)} runs fits --where {' --where '.join(map(repr, conditions))}.")
     return chosen, skipped
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.collect import UNREADABLE, Run, read
 from diabolo.report.command import add_selection, console, count, plain_table, say_skipped, selected
 from diabolo.report.fold import differing, order_key
@@ -37,7 +37,7 @@ def manage(arguments: Sequence[str]) -> None:
     """The command `diabolo runs`.
 
     Raises:
-        ConfigError: what the chosen part of it cannot do, in one sentence.
+        UserError: what the chosen part of it cannot do, in one sentence.
     """
     name, *rest = arguments or ["--help"]
     if name in PARTS:
@@ -45,7 +45,7 @@ def manage(arguments: Sequence[str]) -> None:
     elif name in ("-h", "--help"):
         print(HELP, end="")
     else:
-        raise ConfigError(f"there is no `diabolo runs {name}`; there are {', '.join(PARTS)}.")
+        raise UserError(f"there is no `diabolo runs {name}`; there are {', '.join(PARTS)}.")
 
 
 def _ls(arguments: Sequence[str]) -> None:
@@ -87,7 +87,7 @@ def _show(arguments: Sequence[str]) -> None:
     try:
         run = read(folder.path, folder.path.name)
     except UNREADABLE as failure:
-        raise ConfigError(f"{given.run!r} cannot be read as a run ({type(failure).__name__}: {failure}).") from failure
+        raise UserError(f"{given.run!r} cannot be read as a run ({type(failure).__name__}: {failure}).") from failure
     state = folder.state()
     out = console()
     lines = [["run", str(folder.path)], ["state", run.state + (f": {run.reason}" if run.reason else "")]]
@@ -118,7 +118,7 @@ def _best(arguments: Sequence[str]) -> None:
     check_key("--by", given.by, runs)
     measured = [run for run in runs if run.state == "done" and run.number(given.by) is not None]
     if not measured:
-        raise ConfigError(f"none of the {len(runs)} runs is done with a number as `{given.by}`.")
+        raise UserError(f"none of the {len(runs)} runs is done with a number as `{given.by}`.")
     best = ranked(measured, given.by, measured)[0]
     print(best.path)
     print(f"{given.by} {figure(best.number(given.by) or 0.0)}, the best of {len(measured)} runs", file=sys.stderr)
@@ -126,7 +126,7 @@ def _best(arguments: Sequence[str]) -> None:
 
 
 def _rm(arguments: Sequence[str]) -> None:
-    """Raises ConfigError where nobody can be asked, and where a run had to be left."""
+    """Raises UserError where nobody can be asked, and where a run had to be left."""
     parser = argparse.ArgumentParser("diabolo runs rm", description="Remove runs, after asking.")
     add_selection(parser, folders="+")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -139,14 +139,14 @@ def _rm(arguments: Sequence[str]) -> None:
     what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, {_mb(sum(sizes))}"
     if not given.yes:
         if not sys.stdin.isatty():
-            raise ConfigError(f"nothing was removed of {what}: say --yes where nobody can be asked.")
+            raise UserError(f"nothing was removed of {what}: say --yes where nobody can be asked.")
         if input(f"Remove {what}? [y/N] ").strip().lower() not in ("y", "yes"):
             out.print("Nothing was removed.")
             return
     left = [sentence for run in runs if (sentence := _remove(run)) is not None]
     out.print(f"Removed {len(runs) - len(left)} of {what}.")
     if left:
-        raise ConfigError(f"left: {'; '.join(left)}.")
+        raise UserError(f"left: {'; '.join(left)}.")
 
 
 def _remove(run: Run) -> str | None:
@@ -159,7 +159,7 @@ def _remove(run: Run) -> str | None:
     try:
         with folder.held():  # so that nobody continues it meanwhile
             shutil.rmtree(run.path)
-    except ConfigError as busy:
+    except UserError as busy:
         return str(busy).rstrip(".")
     except OSError as failure:
         return f"{run.path} ({failure.strerror or failure})"

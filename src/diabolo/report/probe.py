@@ -18,7 +18,7 @@ def probe(arguments: Sequence[str]) -> None:
     """The command `diabolo probe`.
 
     Raises:
-        ConfigError: no such run, it has no checkpoint, or its data are gone or have no labels.
+        UserError: no such run, it has no checkpoint, or its data are gone or have no labels.
     """
     parser = argparse.ArgumentParser(
         "diabolo probe", description="Accuracy of a linear probe and of the nearest neighbours on the codes of runs."

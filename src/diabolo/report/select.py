@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from diabolo.errors import ConfigError, did_you_mean
+from diabolo.errors import UserError, did_you_mean
 from diabolo.measures.yardstick import direction
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, order_key
@@ -41,7 +41,7 @@ class Condition:
             if value is None:
                 return False
             if not _number(value):
-                raise ConfigError(f"`{self.key}` (= {plain(value)} in {run.name}) is no number: compare it by = or !=.")
+                raise UserError(f"`{self.key}` (= {plain(value)} in {run.name}) is no number: compare it by = or !=.")
             return ORDERS[self.sign](value, self.values[0])
         return any(plain(value) == plain(wanted) for wanted in self.values) == (self.sign == "=")
 
@@ -50,16 +50,16 @@ def condition(text: str) -> Condition:
     """Reads a condition such as "bottleneck.size>=25".
 
     Raises:
-        ConfigError: it has no operator or no value, or orders something by what is no number.
+        UserError: it has no operator or no value, or orders something by what is no number.
     """
     match = CONDITION.fullmatch(text)
     if not match or not match[3].strip():
-        raise ConfigError(f"`--where` (= {text!r}) must be KEY=VALUE, with =, !=, <, <=, > or >=, in quotes.")
+        raise UserError(f"`--where` (= {text!r}) must be KEY=VALUE, with =, !=, <, <=, > or >=, in quotes.")
     key, sign, written = match[1], match[2].replace("==", "="), match[3].strip()
     several = sign not in ORDERS and not written.startswith("[")
     values = tuple(_value(part) for part in (written.split(",") if several else [written]))
     if sign in ORDERS and not _number(values[0]):
-        raise ConfigError(f"`--where` (= {text!r}) must have a number behind {sign}.")
+        raise UserError(f"`--where` (= {text!r}) must have a number behind {sign}.")
     return Condition(key, sign, values)
 
 
@@ -67,7 +67,7 @@ def where(runs: Sequence[Run], conditions: Iterable[str]) -> list[Run]:
     """The runs of which all conditions hold.
 
     Raises:
-        ConfigError: a condition that cannot be read, or a key that none of the runs has.
+        UserError: a condition that cannot be read, or a key that none of the runs has.
     """
     read = [condition(text) for text in conditions]
     for one in read:
@@ -80,7 +80,7 @@ def ranked(rows: Sequence[Row], key: str, runs: Sequence[Run]) -> list[Row]:
     key comes last.
 
     Raises:
-        ConfigError: none of the runs has the key.
+        UserError: none of the runs has the key.
     """
     check_key("--sort", key, runs)
     falling = -1 if direction(key) == "max" else 1
@@ -94,10 +94,10 @@ def ranked(rows: Sequence[Row], key: str, runs: Sequence[Run]) -> list[Row]:
 
 
 def check_key(argument: str, key: str, runs: Sequence[Run]) -> None:
-    """Raises a `ConfigError` where none of the runs has the key."""
+    """Raises a `UserError` where none of the runs has the key."""
     known = set().union(*(run.keys() for run in runs)) if runs else {key}
     if key not in known:
-        raise ConfigError(
+        raise UserError(
             f"`{argument}` names {key!r}, which no run has{did_you_mean(key, sorted(known))}; `diabolo runs show RUN`"
             " lists metrics, and config.yaml in its folder the config."
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, differing, fold, order_key
 from diabolo.report.select import check_key, ranked
@@ -49,7 +49,7 @@ def tabulate(runs: Sequence[Run], sort: str | None = None, top: int | None = Non
     """The table of the runs, by its settings or by the key `sort`, the first `top` rows of it.
 
     Raises:
-        ConfigError: `sort` is a key that no run has.
+        UserError: `sort` is a key that no run has.
     """
     settings, rows = differing(runs), fold(runs)
     if sort:
@@ -84,7 +84,7 @@ def write_csv(table: Table, file: str | Path) -> None:
     """The table in full precision: of each metric the mean and the standard deviation, and the folders behind each row.
 
     Raises:
-        ConfigError: the file cannot be written.
+        UserError: the file cannot be written.
     """
     deviations = [f"{key} std" for key in table.metrics] if table.seeds else []
     lines = [[*table.heads(), *deviations, "folders"]]
@@ -105,7 +105,7 @@ def write_text(file: str | Path, text: str) -> None:
     """Writes `text`.
 
     Raises:
-        ConfigError: the file cannot be written.
+        UserError: the file cannot be written.
     """
     try:
         Path(file).write_text(text)
@@ -113,6 +113,6 @@ def write_text(file: str | Path, text: str) -> None:
         raise unwritable_file(file, failure) from failure
 
 
-def unwritable_file(file: str | Path, failure: OSError) -> ConfigError:
+def unwritable_file(file: str | Path, failure: OSError) -> UserError:
     """The sentence for a file that cannot be written."""
-    return ConfigError(f"{str(file)!r} cannot be written ({failure.strerror or failure}); choose another place.")
+    return UserError(f"{str(file)!r} cannot be written ({failure.strerror or failure}); choose another place.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from inspect import signature
@@ -13,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import ConfigError, check_positive
+from diabolo.errors import ConfigError, UserError, check_positive
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
@@ -28,17 +27,17 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
     """Instantiates `config[group]`, its lists and mappings as plain ones.
 
     Raises:
-        ConfigError: the node names no class, or its class refuses the arguments; the message begins with the group.
+        UserError: the node names no class, or its class refuses the arguments; the message begins with the group.
     """
     node = OmegaConf.select(config, group)
     if node is None:
-        raise ConfigError(f"{group}: the config has none; choose one by {group}=NAME.")
+        raise UserError(f"{group}: the config has none; choose one by {group}=NAME.")
     if "_target_" not in node:
-        raise ConfigError(f"{group}: the config names no class (_target_); choose one by {group}=NAME.")
+        raise UserError(f"{group}: the config names no class (_target_); choose one by {group}=NAME.")
     try:
         made = instantiate(node, _convert_="all", **arguments)
     except OmegaConfBaseException as failure:
-        raise ConfigError(f"{group}: {_brief(failure)}.") from failure
+        raise UserError(f"{group}: {_brief(failure)}.") from failure
     except InstantiationException as failure:
         raise _refusal(group, node, failure.__cause__ or failure) from failure
     return _guarded(group, node, made) if isinstance(made, partial) else made
@@ -138,7 +137,7 @@ def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return half(*args, **kwargs)
-        except (TypeError, ValueError, AttributeError) as failure:
+        except (TypeError, ValueError, AttributeError, UserError) as failure:
             raise _refusal(group, node, failure) from failure
 
     return call
@@ -147,9 +146,11 @@ def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:
 def _refusal(group: str, node: Any, cause: BaseException) -> BaseException:
     """The error to raise for what a class said about its arguments."""
     if isinstance(cause, ConfigError):
-        return cause if re.match(r"`\w+\.\w", str(cause)) else type(cause)(f"{group}: {cause}")
+        return cause.within(group)
+    if isinstance(cause, UserError):
+        return cause
     if isinstance(cause, TypeError | ValueError | ImportError | AttributeError | InstantiationException):
-        return ConfigError(f"{group}: {_brief(cause)} ({_target(node)}).")
+        return UserError(f"{group}: {_brief(cause)} ({_target(node)}).")
     return cause
 
 

@@ -17,7 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from diabolo.errors import ConfigError, did_you_mean
+from diabolo.errors import UserError, did_you_mean
 from diabolo.runs.identity import Kind, kind
 
 ROOT = "train"
@@ -106,13 +106,13 @@ def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
     """A resolved config with further `key=value` pairs.
 
     Raises:
-        ConfigError: a pair without `=`, or a key that the config does not have.
+        UserError: a pair without `=`, or a key that the config does not have.
     """
     changed = OmegaConf.create(OmegaConf.to_container(config))
     for pair in overrides:
         key, equals, _ = pair.partition("=")
         if not equals or not known(config, key):
-            raise ConfigError(
+            raise UserError(
                 f"{pair!r} is not a key of this run's config with a value{did_you_mean(key, keys_of(config))}."
             )
         changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.folder import RunFolder
 
 PROCESS_GROUP = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
@@ -40,12 +40,12 @@ def launch(
     """As `diabolo.runs.train.train`, by `diabolo train RUN`, which needs neither Hydra nor the overrides.
 
     Raises:
-        ConfigError: another process trains in the folder.
+        UserError: another process trains in the folder.
         LaunchFailed: the processes did not finish the run.
         SystemExit: they were stopped by SIGINT, SIGTERM or SIGUSR2.
     """
     if run.is_held():
-        raise ConfigError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
+        raise UserError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
     record = run.record()
     run.begin(config, list(overrides), choices)
     environment = {

@@ -18,7 +18,7 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, flo
         overrides: of what may change in a finished run, such as `data.root=`.
 
     Raises:
-        ConfigError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
+        UserError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
     """
     from diabolo.callbacks.pictures import Drawing
     from diabolo.runs.build import build_callbacks, build_data, build_trainer

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.old_names import with_current_names
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ class RunFolder:
         """The run folder at `path`.
 
         Raises:
-            ConfigError: there is none.
+            UserError: there is none.
         """
         run = cls(path)
         if not run.is_run():
-            raise ConfigError(f"{str(path)!r} is not a run folder: it has no config.yaml with a state.json beside it.")
+            raise UserError(f"{str(path)!r} is not a run folder: it has no config.yaml with a state.json beside it.")
         return run
 
     def is_run(self) -> bool:
@@ -87,11 +87,11 @@ class RunFolder:
         """The checkpoint that stands for the run: the best on validation, or the last where none was chosen.
 
         Raises:
-            ConfigError: the run has no checkpoint.
+            UserError: the run has no checkpoint.
         """
         path = self.checkpoint("best") or self.checkpoint("last")
         if path is None:
-            raise ConfigError(f"{str(self.path)!r} has no checkpoint yet (state: {self.state()['state']}).")
+            raise UserError(f"{str(self.path)!r} has no checkpoint yet (state: {self.state()['state']}).")
         return path
 
     def config(self) -> DictConfig:
@@ -113,14 +113,14 @@ class RunFolder:
         """Keeps other processes from training in this folder; a process that dies lets go.
 
         Raises:
-            ConfigError: another process holds it, or the folder cannot be written.
+            UserError: another process holds it, or the folder cannot be written.
         """
         lock = FileLock(self.path / ".lock", blocking=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as failure:
-            raise ConfigError(
+            raise UserError(
                 f"{str(self.path)!r} is being trained by another process: wait for it, or stop it first."
             ) from failure
         except OSError as failure:
@@ -144,7 +144,7 @@ class RunFolder:
         """Writes the config and marks the run as running; without `choices` those of an earlier sitting stay.
 
         Raises:
-            ConfigError: the folder cannot be written.
+            UserError: the folder cannot be written.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ class RunFolder:
         """Removes what a run writes, and nothing else that may lie there.
 
         Raises:
-            ConfigError: another process is training in the folder.
+            UserError: another process is training in the folder.
         """
         with self.held():
             for pattern in WRITTEN:
@@ -202,7 +202,7 @@ def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderMo
         checkpoint: "best" or "last"; by default the best on validation where there is one.
 
     Raises:
-        ConfigError: no run folder, or no such checkpoint.
+        UserError: no run folder, or no such checkpoint.
     """
     import torch
 
@@ -211,15 +211,15 @@ def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderMo
     run = RunFolder.find(run_folder)
     path = run.checkpoint(checkpoint) if checkpoint else run.kept()
     if path is None:
-        raise ConfigError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
+        raise UserError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
     module = build_module(run.config())
     module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
     return module.eval()  # type: ignore[return-value]
 
 
-def unwritable(path: Path, failure: OSError) -> ConfigError:
+def unwritable(path: Path, failure: OSError) -> UserError:
     """The sentence for a run folder that cannot be written."""
-    return ConfigError(
+    return UserError(
         f"the run folder {str(path)!r} cannot be written ({failure.strerror or failure}); free some space or choose"
         " another place with hydra.run.dir=."
     )
@@ -233,7 +233,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as failure:
-        raise ConfigError(f"{path} cannot be read ({failure}).") from failure
+        raise UserError(f"{path} cannot be read ({failure}).") from failure
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from omegaconf import DictConfig
 
-from diabolo.errors import ConfigError
+from diabolo.errors import ConfigError, UserError
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import KINDS, Kind, kind
@@ -22,14 +22,14 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = ()) 
     """The run's config with changes that a run which goes on may have, and those of `also`.
 
     Raises:
-        ConfigError: an unknown key, or one that is settled.
+        UserError: an unknown key, or one that is settled.
     """
     overrides = list(overrides)
     config = override(run.config(), overrides)
     for pair in overrides:
         key = pair.partition("=")[0]
         if kind(key) not in MAY_CHANGE and key not in (*LONGER, *also):
-            raise ConfigError(
+            raise UserError(
                 f"`{key}` is settled in a run that goes on, by its weights and its optimiser: start a new run. It takes"
                 f" {', '.join((*LONGER, *also, *(name for name in KINDS if KINDS[name] in MAY_CHANGE)))}."
             )
@@ -40,20 +40,20 @@ def refuse_done(config: DictConfig, run: RunFolder) -> None:
     """Refuses to go on with a run that has nothing left to do under `config`.
 
     Raises:
-        ConfigError: it is done, its schedule of learning rates ends where it ended, or it has trained longer already.
+        UserError: it is done, its schedule of learning rates ends where it ended, or it has trained longer already.
     """
     if not run.is_run() or run.state()["state"] != "done":
         return
     trained, wanted = _epochs(run), config.trainer.max_epochs
     if run.config().trainer.max_epochs != wanted and isinstance(wanted, int) and wanted <= trained:
-        raise ConfigError(f"`trainer.max_epochs` (= {wanted}) must be above the {trained} epochs of {str(run.path)!r}.")
+        raise ConfigError("trainer.max_epochs", wanted, f"must be above the {trained} epochs of {str(run.path)!r}")
     if _is_scheduled(run):
-        raise ConfigError(
+        raise UserError(
             f"{str(run.path)!r} is done, and its learning rates were scheduled to end there: start a new run with more"
             " trainer.max_epochs, or with scheduler=none if it is to be trained on later."
         )
     if run.config() == config:
-        raise ConfigError(
+        raise UserError(
             f"{str(run.path)!r} is done; to train it longer: diabolo train {run.path} trainer.max_epochs=N with N above"
             f" {trained}."
         )

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import ConfigError, out_of_memory
+from diabolo.errors import UserError, out_of_memory
 from diabolo.runs.config import chosen, explain, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.folder import RunFolder, unwritable
@@ -52,7 +52,7 @@ def main(config: DictConfig) -> float:
             run = place(run.path, config)
             wait_for(run)
         elif run.is_run() and run.config() != config:
-            raise ConfigError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
+            raise UserError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
         if rerun:
             run.clear()
         if swept and done(run):
@@ -61,8 +61,8 @@ def main(config: DictConfig) -> float:
             refuse_done(config, run)
             start = launch if is_needed(config) else train
             metrics = start(config, run, list(job.overrides.task), chosen())
-    except (ConfigError, OmegaConfBaseException) as failure:
-        error = failure if isinstance(failure, ConfigError) else ConfigError(explain(failure, ()))
+    except (UserError, OmegaConfBaseException) as failure:
+        error = failure if isinstance(failure, UserError) else UserError(explain(failure, ()))
         if swept:
             raise error from None  # a sweep goes on with its other jobs
         print(f"diabolo: {error}", file=sys.stderr)
@@ -78,7 +78,7 @@ def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Continues the run in `folder` from its last checkpoint, with e.g. `trainer.max_epochs=50` to go on longer.
 
     Raises:
-        ConfigError: no run there, nothing left to do, or an override of what is settled.
+        UserError: no run there, nothing left to do, or an override of what is settled.
     """
     run = RunFolder.find(folder)
     config = revised(run, overrides)
@@ -103,7 +103,7 @@ def train(
         callbacks: called beside those of the config.
 
     Raises:
-        ConfigError: something that the user can mend, a lack of memory included; the state is then "failed" with the
+        UserError: something that the user can mend, a lack of memory included; the state is then "failed" with the
             reason.
         GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
         SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
@@ -135,7 +135,7 @@ def train(
         except GivenUp as reason:
             run.mark("stopped", reason=str(reason))
             raise
-        except ConfigError as error:
+        except UserError as error:
             log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
             if before and not stop.began:  # a run that could not go on is what it was
                 run.restore(before)

@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.runs.config import quoted, resolved
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.place import done, place
@@ -97,7 +97,7 @@ def close(jobs: Sequence[Job], returns: Sequence[JobReturn]) -> None:
 def reason(failure: BaseException) -> str:
     """Why a job failed, in one line."""
     said = " ".join(str(failure).split()) or type(failure).__name__
-    return said if isinstance(failure, ConfigError | OSError) else f"{type(failure).__name__}: {said}"
+    return said if isinstance(failure, UserError | OSError) else f"{type(failure).__name__}: {said}"
 
 
 def print_outcome(jobs: Sequence[Job], folder: Path) -> None:

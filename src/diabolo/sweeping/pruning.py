@@ -8,11 +8,11 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from optuna import Trial
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.training.recording import GivenUp
 
 
-class NoSuchMetric(ConfigError):
+class NoSuchMetric(UserError):
     """The objective of a search is not among a run's metrics: a mistake of the whole search, not of one trial."""
 
 

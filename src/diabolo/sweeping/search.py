@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.table import Table
 
-from diabolo.errors import ConfigError, check_choice, check_int
+from diabolo.errors import UserError, check_choice, check_int
 from diabolo.measures.yardstick import direction
 from diabolo.runs.config import chosen, compose_config, concerns_overrides, explain, run_name
 from diabolo.runs.folder import RunFolder
@@ -88,14 +88,14 @@ def search(
         Whether any trial is complete.
 
     Raises:
-        ConfigError: a space, objective or folder that cannot work.
+        UserError: a space, objective or folder that cannot work.
         SystemExit: SIGINT or SIGTERM; issued again, the search goes on.
     """
     check_int("--trials", trials)
     check_choice("--pruner", pruner, PRUNERS)
     for objective in question.objectives:
         if objective.startswith("test/"):
-            raise ConfigError(f"`--objective` (= {objective!r}): the test images choose nothing; take a val/ metric.")
+            raise UserError(f"`--objective` (= {objective!r}): the test images choose nothing; take a val/ metric.")
     space = _space(question)
     began = time.monotonic()
     folder = folder or question.folder()
@@ -116,18 +116,18 @@ def _space(question: Question) -> Space:
     """The space, its corners composed once, so that a mistyped word stops the search and not each trial.
 
     Raises:
-        ConfigError: what cannot be read, searched, composed or trained in this process.
+        UserError: what cannot be read, searched, composed or trained in this process.
     """
     try:
         space = parse_space(question.overrides)
         for point in space.corners():
             config = compose_config([*space.fixed, *point], question.config_dir, question.config_name)
             if str(config.trainer.strategy).startswith("ddp"):
-                raise ConfigError("a search trains its trials in one process: take a trainer without strategy=ddp.")
+                raise UserError("a search trains its trials in one process: take a trainer without strategy=ddp.")
     except Exception as failure:
         if not concerns_overrides(failure):
             raise
-        raise ConfigError(explain(failure, question.overrides)) from failure
+        raise UserError(explain(failure, question.overrides)) from failure
     return space
 
 
@@ -136,7 +136,7 @@ def _opened(folder: Path, question: Question, pruner: str, seed: int) -> Iterato
     """The study in `folder`, a new one where there is none.
 
     Raises:
-        ConfigError: it is that of another question.
+        UserError: it is that of another question.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
@@ -145,7 +145,7 @@ def _opened(folder: Path, question: Question, pruner: str, seed: int) -> Iterato
             study = optuna.load_study(study_name=names[0], storage=storage, pruner=PRUNERS[pruner]())
             if (known := study.user_attrs.get("question")) != question.asked():
                 words = " ".join([*known["overrides"], *known["objectives"]]) if known else "not diabolo's"
-                raise ConfigError(f"{str(folder)!r} holds another search ({words}): choose another --study.")
+                raise UserError(f"{str(folder)!r} holds another search ({words}): choose another --study.")
         else:
             study = optuna.create_study(
                 study_name="search",
@@ -215,7 +215,7 @@ class Sitting:
             trial.set_user_attr("reason", said)
             self.study.tell(trial, state=TrialState.PRUNED)
         except Exception as failure:
-            said = str(failure) if isinstance(failure, ConfigError) else f"{type(failure).__name__}: {failure}"
+            said = str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}"
             trial.set_user_attr("reason", said)
             self.study.tell(trial, state=TrialState.FAIL)
             said = f"failed: {said}"
@@ -231,7 +231,7 @@ class Sitting:
         run = RunFolder(self.folder / trial.user_attrs["run"])
         config = compose_config(overrides, self.question.config_dir, self.question.config_name)
         if run.is_run() and run.config() != config:
-            raise ConfigError(f"{str(run.path)!r} holds a run with another config.")
+            raise UserError(f"{str(run.path)!r} holds a run with another config.")
         if run.is_run() and run.state()["state"] == "done":  # killed before the study was told
             metrics = run.metrics()
         else:

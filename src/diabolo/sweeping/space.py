@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Transformer
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,22 @@ def parse_space(overrides: Sequence[str]) -> Space:
 
     Raises:
         OverrideParseException: an override that Hydra cannot read.
-        ConfigError: no axis, an axis twice, one that cannot be drawn from, or an override of Hydra's own.
+        UserError: no axis, an axis twice, one that cannot be drawn from, or an override of Hydra's own.
     """
     fixed: list[str] = []
     axes: dict[str, BaseDistribution] = {}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.get_key_element()
         if key.lstrip("+~").startswith("hydra"):
-            raise ConfigError(f"{override.input_line!r}: a search runs its trials itself, without Hydra's launchers.")
+            raise UserError(f"{override.input_line!r}: a search runs its trials itself, without Hydra's launchers.")
         if not override.is_sweep_override():
             fixed.append(str(override.input_line))
         elif key in axes:
-            raise ConfigError(f"{override.input_line!r}: {key} is searched twice.")
+            raise UserError(f"{override.input_line!r}: {key} is searched twice.")
         else:
             axes[key] = _axis(override)
     if not axes:
-        raise ConfigError(
+        raise UserError(
             "nothing is searched: give at least one key several values, such as loss=mse,mae,"
             " bottleneck.size=range(2,33,2) or optimizer.lr=tag(log,interval(1e-4,1e-2))."
         )
@@ -86,4 +86,4 @@ def _axis(override: Override) -> BaseDistribution:
         return CategoricalDistribution([str(x) for x in override.sweep_iterator(transformer=Transformer.encode)])
     except (ValueError, IndexError) as failure:
         said = "the range is empty" if isinstance(failure, IndexError) else str(failure).rstrip(".")
-        raise ConfigError(f"{override.input_line!r} cannot be searched: {said}.") from failure
+        raise UserError(f"{override.input_line!r} cannot be searched: {said}.") from failure

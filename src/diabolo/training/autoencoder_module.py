@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError, Diverged
+from diabolo.errors import Diverged, UserError
 from diabolo.measures.metrics import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.training.epoch_loss import ADVICE
@@ -37,7 +37,7 @@ class AutoencoderModule(Learner):
             yardstick are those of the restoration against the clean images.
 
     Raises:
-        ConfigError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
+        UserError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class AutoencoderModule(Learner):
         self.corruption = corruption
         self.on_logits: bool = getattr(loss, "on_logits", False)
         if self.on_logits and autoencoder.output_name != "sigmoid":
-            raise ConfigError(
+            raise UserError(
                 f"`model.output` (= {autoencoder.output_name!r}) must be sigmoid for `loss` ({type(loss).__name__}),"
                 " which is computed on its logits: set it, or choose another loss."
             )
         if self.on_logits and self.pixels.normalises:
-            raise ConfigError(
+            raise UserError(
                 f"`data.mean` and `data.std` must be null for `loss` ({type(loss).__name__}), which needs pixels in"
                 " [0, 1]: set both, or choose another loss."
             )

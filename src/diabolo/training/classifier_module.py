@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError
+from diabolo.errors import UserError
 from diabolo.network.classifier import Classifier
 from diabolo.training.learner import Batch, Learner
 
@@ -24,7 +24,7 @@ class ClassifierModule(Learner):
     """Trains a classifier by cross-entropy and measures loss, accuracy and the accuracy on each class.
 
     Outside training it speaks of images in [0, 1]: `encode`, `classify`, and called itself it gives the logits. It has
-    no decoder, so that `decode` and `reconstruct` raise a ConfigError.
+    no decoder, so that `decode` and `reconstruct` raise a UserError.
 
     Args:
         encoder, bottleneck, penalty: the network's; `task.head` puts a linear layer from the code to the classes.
@@ -35,7 +35,7 @@ class ClassifierModule(Learner):
         corruption: what is done to the images before the network sees them, as in `AutoencoderModule`.
 
     Raises:
-        ConfigError: the network does not fit the classes, or, when the training begins, the labels do not.
+        UserError: the network does not fit the classes, or, when the training begins, the labels do not.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ClassifierModule(Learner):
         labels = torch.cat([data.labels(split) for split in ("train", "val", "test")])
         classes = self.classifier.classes
         if strange := [label for label in labels.unique().tolist() if not 0 <= label < classes]:
-            raise ConfigError(
+            raise UserError(
                 f"the data have images {f'of label {strange[-1]}' if strange[-1] >= 0 else 'without a label'}, and"
                 f" `task.classes` (= {classes}) needs labels from 0 to {classes - 1}: set it, or choose labelled data."
             )
@@ -119,8 +119,8 @@ class ClassifierModule(Learner):
 
     # ---- inside ----
 
-    def _reconstructs_nothing(self) -> ConfigError:
-        return ConfigError(
+    def _reconstructs_nothing(self) -> UserError:
+        return UserError(
             "this run is a classifier: it has no decoder, and reconstructs nothing (its callbacks are"
             " callbacks=[classify])."
         )

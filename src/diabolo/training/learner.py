@@ -11,7 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from diabolo.errors import ConfigError, Diverged
+from diabolo.errors import Diverged, UserError
 from diabolo.training.epoch_loss import ADVICE, EpochLoss
 from diabolo.training.fused_adam import kernel_of
 
@@ -160,7 +160,7 @@ class Learner(LightningModule):
         if self._trainer is not None and self._trainer.training:
             planned = checkpoint["scheduled_steps"]
             if planned is not None and planned != self._steps():
-                raise ConfigError(
+                raise UserError(
                     f"the learning rates of this run were scheduled for {planned} steps, not for {self._steps()}:"
                     " start a new run for another number of epochs or of trainer.devices."
                 )
@@ -180,7 +180,7 @@ class Learner(LightningModule):
             self._batches = None
         self._minibatch = batches.order.batch_size if hasattr(batches, "order") else None
         if getattr(batches, "smallest", 0) == 1 and any(isinstance(layer, _BatchNorm) for layer in self.modules()):
-            raise ConfigError(
+            raise UserError(
                 f"`data.batch_size` (= {batches.order.batch_size}) leaves a batch of one image at the end of each epoch"
                 f" of {batches.order.images}, and batch normalisation needs two: choose another."
             )
@@ -190,7 +190,7 @@ class Learner(LightningModule):
     def _measured(self, argument: str, name: str) -> Tensor:
         metrics = self.trainer.callback_metrics
         if name not in metrics:
-            raise ConfigError(
+            raise UserError(
                 f"`{argument}` (= {name!r}) is not measured in this run; there are {', '.join(sorted(metrics))}"
                 " (val/* needs data.val_fraction above 0)."
             )

@@ -18,7 +18,7 @@ from torchmetrics.functional.image import (
 )
 
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError, check_choice, check_int
+from diabolo.errors import ConfigError, UserError, check_choice, check_int
 
 REDUCTIONS = ("mean", "sum")
 
@@ -57,7 +57,7 @@ class Huber(PixelLoss):
 
     def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
         if not delta > 0:
-            raise ConfigError(f"`delta` (= {delta}) must be above 0.")
+            raise ConfigError("delta", delta, "must be above 0")
         super().__init__(partial(F.huber_loss, delta=delta), reduction)
 
 
@@ -66,7 +66,7 @@ class SmoothL1(PixelLoss):
 
     def __init__(self, beta: float = 1.0, reduction: str = "mean") -> None:
         if not beta > 0:
-            raise ConfigError(f"`beta` (= {beta}) must be above 0.")
+            raise ConfigError("beta", beta, "must be above 0")
         super().__init__(partial(F.smooth_l1_loss, beta=beta), reduction)
 
 
@@ -96,14 +96,14 @@ class SSIM(nn.Module):
     ) -> None:
         super().__init__()
         if check_int("window", window, 3) % 2 == 0:
-            raise ConfigError(f"`window` (= {window}) must be odd.")
+            raise ConfigError("window", window, "must be odd")
         self.window = window
         self.pixels = PixelScale(mean, std, channels)
 
     def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
         if min(images.shape[-2:]) < self.window:
             raise ConfigError(
-                f"`loss.window` (= {self.window}) must not exceed the image's smaller side ({min(images.shape[-2:])})."
+                "loss.window", self.window, f"must not exceed the image's smaller side ({min(images.shape[-2:])})"
             )
         ours, theirs = self.pixels.to_unit(reconstruction), self.pixels.to_unit(images)
         return 1 - self.similarity(ours, theirs)
@@ -136,14 +136,14 @@ class MSSSIM(SSIM):
     ) -> None:
         super().__init__(window, mean, std, channels)
         if check_int("levels", levels) > len(self.WEIGHTS):
-            raise ConfigError(f"`levels` (= {levels}) must be at most {len(self.WEIGHTS)}.")
+            raise ConfigError("levels", levels, f"must be at most {len(self.WEIGHTS)}")
         self.betas = tuple(weight / sum(self.WEIGHTS[:levels]) for weight in self.WEIGHTS[:levels])
 
     def similarity(self, ours: Tensor, theirs: Tensor) -> Tensor:
         levels, side = len(self.betas), min(theirs.shape[-2:])
         needed = self.window * max(2 ** (levels - 1), (levels - 1) ** 2)
         if side < needed:
-            raise ConfigError(
+            raise UserError(
                 f"the image's smaller side (= {side}) must be at least {needed} with `loss.levels` (= {levels}) and"
                 f" `loss.window` (= {self.window}): take fewer levels or a smaller window."
             )
@@ -167,10 +167,10 @@ class Mix(nn.Module):
     def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
         super().__init__()
         if unknown := set(weights) - set(terms):
-            raise ConfigError(f"`weights` names {sorted(unknown)}, which `terms` ({sorted(terms)}) does not have.")
+            raise UserError(f"`weights` names {sorted(unknown)}, which `terms` ({sorted(terms)}) does not have.")
         self.weights = {name: float(weight) for name, weight in weights.items() if weight}
         if not self.weights or min(self.weights.values()) < 0:
-            raise ConfigError(f"`weights` (= {dict(weights)}) must have a positive and no negative weight.")
+            raise ConfigError("weights", dict(weights), "must have a positive and no negative weight")
         self.terms = nn.ModuleDict({name: terms[name] for name in self.weights})
         self.on_logits = any(getattr(term, "on_logits", False) for term in self.terms.values())
 

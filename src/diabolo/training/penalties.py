@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_int, check_positive
+from diabolo.errors import UserError, check_int, check_positive
 
 Encode = Callable[[Tensor], Tensor]  # N x C x H x W in the network's scale -> N x size
 ZERO = 0.01  # a number is counted as 0 below this part of the code's largest
@@ -45,7 +45,7 @@ class Contractive(nn.Module):
     Evaluation draws the same signs every time.
 
     Raises:
-        ConfigError: in the first step, where the bottleneck's codes jump and have no Jacobian.
+        UserError: in the first step, where the bottleneck's codes jump and have no Jacobian.
     """
 
     def __init__(self, weight: float, probes: int | None = 1) -> None:
@@ -59,7 +59,7 @@ class Contractive(nn.Module):
             images = images.detach().clone().requires_grad_()
             code = encode(images).float()
             if not code.requires_grad:
-                raise ConfigError(
+                raise UserError(
                     "`penalty` (= contractive) needs codes that follow the pixels, and those of this bottleneck jump:"
                     " choose another."
                 )

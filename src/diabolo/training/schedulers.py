@@ -20,7 +20,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> dict
     The momentum stays what the optimiser's config says.
     """
     if not 0 < rise < 1:
-        raise ConfigError(f"`scheduler.rise` (= {rise}) must lie between 0 and 1.")
+        raise ConfigError("scheduler.rise", rise, "must lie between 0 and 1")
     if rise * total_steps == 1:  # the peak would be step 0 itself, and PyTorch divides by the length of the way there
         rise *= 1 - 1e-9
     peaks = [group["lr"] for group in optimizer.param_groups]

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch import callbacks as lightning_callbacks
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch import Tensor
 
-from diabolo.errors import ConfigError, check_choice, check_int, check_positive
+from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_positive
 from diabolo.measures.yardstick import direction
 from diabolo.training.machine import ask_torch_for_gpus, use_threads
 
@@ -51,33 +52,31 @@ def make_trainer(
         threads: to compute with on the CPU; null leaves the choice to the libraries.
 
     Raises:
-        ConfigError: a value out of range, no such device, or a switch that needs a validation split and has none.
+        UserError: a value out of range, no such device, or a switch that needs a validation split and has none.
     """
     check_int("trainer.max_epochs", max_epochs)
     check_choice("trainer.precision", str(precision), PRECISIONS)
     check_choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
+        raise UserError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
     if threads is not None:
         use_threads(check_int("trainer.threads", threads))
     if monitor.startswith("test/"):
-        raise ConfigError(f"`trainer.monitor` (= {monitor!r}): the test images choose nothing; take a val/ metric.")
+        raise UserError(f"`trainer.monitor` (= {monitor!r}): the test images choose nothing; take a val/ metric.")
     if early_stopping is not None and not validates:
-        raise ConfigError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
+        raise UserError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
     switches: list[Callback] = []
     if gradient_clip is not None:
         switches.append(ClipGradients(check_positive("trainer.gradient_clip", gradient_clip)))
     if not isinstance(compile, bool) and compile not in COMPILE_MODES:
-        raise ConfigError(
-            f"`trainer.compile` (= {compile!r}) must be true, false or one of {', '.join(COMPILE_MODES)}."
-        )
+        raise ConfigError("trainer.compile", compile, f"must be true, false or one of {', '.join(COMPILE_MODES)}")
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         check_int("trainer.devices", devices)
     wanted = devices if isinstance(devices, int) else len(devices)
     if accelerator != "cpu" and 0 < torch.cuda.device_count() < wanted:
-        raise ConfigError(f"`trainer.devices` (= {devices}) are more than the {torch.cuda.device_count()} GPUs here.")
+        raise ConfigError("trainer.devices", devices, f"are more than the {torch.cuda.device_count()} GPUs here")
     if devices != 1 and strategy == "auto":
-        raise ConfigError(f"`trainer.devices` (= {devices}) above one needs trainer=ddp.")
+        raise ConfigError("trainer.devices", devices, "above one needs trainer=ddp")
     on_gpu = accelerator != "cpu" and torch.cuda.is_available()
     accelerator = "gpu" if on_gpu else "cpu"
     if not on_gpu:
@@ -85,7 +84,7 @@ def make_trainer(
     if str(precision) == "auto":
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
     if str(precision) == "16-mixed" and not on_gpu:
-        raise ConfigError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
+        raise UserError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
 
     if ema is not None:
         switches.append(EMA(ema))
@@ -128,13 +127,28 @@ def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint
     )
 
 
+class ModelCheckpoint(lightning_callbacks.ModelCheckpoint):
+    """A checkpoint that goes on where it lies now: Lightning writes absolute paths into it, and forgets which epoch was
+    the best when the folder has been moved since. (It finds a callback's state by the name of its class.)"""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved: dict[str, Any] = {
+            name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")
+        }
+        moved["best_k_models"] = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath})
+
+
 class EMA(WeightAveraging):
     """Exponential moving average of the weights with a warm-up: decay min(`decay`, (1 + t) / (10 + t)) at update t, so
     that short runs are not held at their initial weights (as in TensorFlow's `ExponentialMovingAverage`)."""
 
     def __init__(self, decay: float) -> None:
         if check_positive("trainer.ema", decay) >= 1:
-            raise ConfigError(f"`trainer.ema` (= {decay}) must lie between 0 and 1.")
+            raise ConfigError("trainer.ema", decay, "must lie between 0 and 1")
 
         def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
             if not current.is_floating_point():  # counts, and the grid of a finite code

@@ -60,7 +60,7 @@ class PoolLauncher(Launcher):
         """Runs the jobs and returns what became of each, in their order; a job whose process died has failed.
 
         Raises:
-            ConfigError: a number of workers, threads or GPUs that cannot be; none has been started.
+            UserError: a number of workers, threads or GPUs that cannot be; none has been started.
             SystemExit: SIGINT or SIGTERM; the workers have stopped.
         """
         from diabolo.sweeping.plan import label
@@ -98,12 +98,12 @@ class PoolLauncher(Launcher):
         return [returns[i] for i in range(len(job_overrides))]
 
     def refuse_several_gpus(self, job_overrides: Sequence[Sequence[str]]) -> None:
-        """Raises ConfigError where a job asks for more GPUs than the one that it gets."""
-        from diabolo.errors import ConfigError
+        """Raises UserError where a job asks for more GPUs than the one that it gets."""
+        from diabolo.errors import UserError
 
         for overrides in job_overrides:
             if takes_several_gpus(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))):
-                raise ConfigError(
+                raise UserError(
                     "a run with trainer=ddp takes several GPUs, but the pool gives each run one: take"
                     " hydra/launcher=basic, or trainer.accelerator=cpu."
                 )
@@ -117,7 +117,7 @@ class PoolLauncher(Launcher):
         gpus = [] if on_cpu and self.gpus is None else visible_gpus()
         if self.gpus is not None:
             if check_int("hydra.launcher.gpus", self.gpus, 0) > len(gpus):
-                raise ConfigError(f"`hydra.launcher.gpus` (= {self.gpus}) is more than the {len(gpus)} that are here.")
+                raise ConfigError("hydra.launcher.gpus", self.gpus, f"is more than the {len(gpus)} that are here")
             gpus = gpus[: self.gpus]
         per_gpu = check_int("hydra.launcher.runs_per_gpu", self.runs_per_gpu)
         default = len(gpus) * per_gpu or cores
@@ -189,6 +189,8 @@ class Work:
     def __call__(self, job: tuple[int, list[str]]) -> tuple[JobReturn, bool]:
         """Runs a job. After a failure that is not the config's the process may be broken (CUDA) and takes no other; so
         it is after a lack of memory, which the process may still hold."""
+        from diabolo.errors import UserError
+
         number, overrides = job
         setup_globals()
         Singleton.set_state(self.singletons)
@@ -208,7 +210,7 @@ class Work:
             job_subdir_key="hydra.sweep.subdir",
         )
         failure = ended._return_value
-        mere_mistake = isinstance(failure, ValueError) and not isinstance(failure, MemoryError)
+        mere_mistake = isinstance(failure, UserError | ValueError) and not isinstance(failure, MemoryError)
         return _sendable(ended), ended.status == JobStatus.COMPLETED or mere_mistake
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_int, check_ints
+from diabolo.errors import ConfigError, UserError, check_int, check_ints
 
 
 class Nested(nn.Module):
@@ -33,7 +33,7 @@ class Nested(nn.Module):
         hidden: width of the network that estimates what is lost.
 
     Raises:
-        ConfigError: a value out of range.
+        UserError: a value out of range.
     """
 
     k: Tensor
@@ -50,11 +50,11 @@ class Nested(nn.Module):
         super().__init__()
         self.size = self.in_features = check_int("size", size)
         if isinstance(power, bool) or not isinstance(power, int | float):
-            raise ConfigError(f"`power` (= {power!r}) must be a number, such as 0 for all k as frequent.")
+            raise ConfigError("power", power, "must be a number, such as 0 for all k as frequent")
         self.truncations = check_int("truncations", truncations)
         self.sizes = sorted(set(check_ints("sizes", range(1, size + 1) if sizes is None else sizes)))
         if self.sizes[-1] > size:
-            raise ConfigError(f"`sizes` names {self.sizes[-1]}, more than `size` (= {size}).")
+            raise UserError(f"`sizes` names {self.sizes[-1]}, more than `size` (= {size}).")
         k = torch.tensor(self.sizes)
         self.register_buffer("k", k, persistent=False)
         self.register_buffer("shares", (power * k.double().log()).softmax(0).cumsum(0).float(), persistent=False)

@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_int, check_ints, check_not_negative, check_positive
+from diabolo.errors import ConfigError, UserError, check_int, check_ints, check_not_negative, check_positive
 
 UNUSED, FILLED = 1e-30, 0.02  # vectors a step: of an entry that has never been used, of one that has been filled in
 MOST_ENTRIES = 2**24  # the library works their indices out in float32
@@ -24,9 +24,7 @@ class Quantised(nn.Module):
         super().__init__()
         self.size = self.in_features = check_int("size", size)
         if size % dim:
-            raise ConfigError(
-                f"`size` (= {size}) must be a multiple of {dim}, the numbers in an entry of the codebook."
-            )
+            raise ConfigError("size", size, f"must be a multiple of {dim}, the numbers in an entry of the codebook")
         self.dim, self.entries = dim, entries
 
     def indices(self, vectors: Tensor) -> Tensor:
@@ -71,7 +69,7 @@ class VectorQuantised(Quantised):
             the batch; with 0 only one that has been of no use from the beginning on, or for thousands of steps.
 
     Raises:
-        ConfigError: a value out of range, or the library is missing; when the training begins, in several processes.
+        UserError: a value out of range, or the library is missing; when the training begins, in several processes.
     """
 
     def __init__(
@@ -85,7 +83,7 @@ class VectorQuantised(Quantised):
     ) -> None:
         super().__init__(size, check_int("dim", dim), check_int("entries", entries, 2))
         if check_positive("decay", decay) >= 1:
-            raise ConfigError(f"`decay` (= {decay}) must lie between 0 and 1.")
+            raise ConfigError("decay", decay, "must lie between 0 and 1")
         self.quantiser = _library().VectorQuantize(
             dim,
             entries,
@@ -102,7 +100,7 @@ class VectorQuantised(Quantised):
 
     def start_epoch(self, epoch: int) -> None:
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            raise ConfigError("bottleneck=vq learns its codebook in one process: take trainer.devices=1.")
+            raise UserError("bottleneck=vq learns its codebook in one process: take trainer.devices=1.")
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         if not self.training:
@@ -129,13 +127,13 @@ class FiniteScalar(Quantised):
         levels: values that the 1st, 2nd, ... number of each entry can take, 3 or more.
 
     Raises:
-        ConfigError: a value out of range, or the library is missing.
+        UserError: a value out of range, or the library is missing.
     """
 
     def __init__(self, size: int, levels: Sequence[int] = (8, 5, 5, 5)) -> None:
         levels = [check_int(f"levels[{i}]", level, 3) for i, level in enumerate(check_ints("levels", levels))]
         if prod(levels) > MOST_ENTRIES:
-            raise ConfigError(f"`levels` (= {levels}) make {prod(levels):,} entries, more than {MOST_ENTRIES:,}.")
+            raise ConfigError("levels", levels, f"make {prod(levels):,} entries, more than {MOST_ENTRIES:,}")
         super().__init__(size, len(levels), prod(levels))
         self.quantiser = _library().FSQ(levels, return_indices=False)
 
@@ -157,5 +155,5 @@ def _library() -> ModuleType:
     try:
         import vector_quantize_pytorch
     except ImportError as missing:
-        raise ConfigError("vector-quantize-pytorch is not installed: uv sync --extra quantize.") from missing
+        raise UserError("vector-quantize-pytorch is not installed: uv sync --extra quantize.") from missing
     return vector_quantize_pytorch

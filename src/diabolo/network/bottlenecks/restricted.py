@@ -11,7 +11,7 @@ class TopK(nn.Module):
     2014). N x `size` -> N x `size`.
 
     Raises:
-        ConfigError: k is above the size.
+        UserError: k is above the size.
     """
 
     def __init__(self, size: int, k: int) -> None:
@@ -19,7 +19,7 @@ class TopK(nn.Module):
         self.size = self.in_features = check_int("size", size)
         self.k = check_int("k", k)
         if k > size:
-            raise ConfigError(f"`k` (= {k}) must not exceed `size` (= {size}): so many numbers there are to keep.")
+            raise ConfigError("k", k, f"must not exceed `size` (= {size}): so many numbers there are to keep")
 
     def forward(self, features: Tensor) -> tuple[Tensor, None]:
         return self.nearest(features), None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_int, check_not_negative
+from diabolo.errors import UserError, check_int, check_not_negative
 
 LOG_VARIANCE = 20.0  # its greatest magnitude: beyond, the exponential leaves float32 within a few layers
 ACTIVE = 0.01  # variance of a unit's mean over the images from which on it counts as active
@@ -27,7 +27,7 @@ class Variational(nn.Module):
             over so many epochs (Sønderby et al. 2016); in evaluation it is always the whole beta.
 
     Raises:
-        ConfigError: a negative weight, or a warm-up in steps and in epochs at once.
+        UserError: a negative weight, or a warm-up in steps and in epochs at once.
     """
 
     done: Tensor
@@ -48,7 +48,7 @@ class Variational(nn.Module):
         self.warmup_steps = check_int("warmup_steps", warmup_steps, 0)
         self.warmup_epochs = check_int("warmup_epochs", warmup_epochs, 0)
         if warmup_steps and warmup_epochs:
-            raise ConfigError(
+            raise UserError(
                 f"`warmup_steps` (= {warmup_steps}) and `warmup_epochs` (= {warmup_epochs}) are two ways to say one"
                 " thing: set one of them to 0."
             )

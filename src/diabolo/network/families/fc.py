@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, check_ints
+from diabolo.errors import UserError, check_ints
 from diabolo.network.layers import norm_act
 
 
@@ -78,14 +78,14 @@ class FCTiedDecoder(FCDecoder):
         """Takes the weights of the encoder's linear layers, the last of them for the first layer here.
 
         Raises:
-            ConfigError: the encoder has other layers.
+            UserError: the encoder has other layers.
         """
         ours = [layer for layer in self if isinstance(layer, TiedLinear)]
         theirs = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)][::-1]
         wanted = [(layer.out_features, layer.in_features) for layer in ours]
         found = [(layer.in_features, layer.out_features) for layer in theirs]
         if not isinstance(encoder, FCEncoder) or wanted != found:
-            raise ConfigError(
+            raise UserError(
                 f"`decoder` (fc_tied) uses the encoder's weights: it needs encoder=fc with linear layers of"
                 f" {wanted[::-1]} (inputs, outputs), but the encoder ({type(encoder).__name__}) has {found[::-1]}."
             )

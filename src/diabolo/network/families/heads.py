@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from diabolo.errors import ConfigError, check_choice, check_ints
+from diabolo.errors import UserError, check_choice, check_ints
 from diabolo.network.families.fc import FCDecoder, FCEncoder
 from diabolo.network.shapes import Size, descent
 
@@ -29,7 +29,7 @@ def plan(
     `features` divided by the map's pixels.
 
     Raises:
-        ConfigError: the image is too small for the stages, or `features` does not fill whole maps.
+        UserError: the image is too small for the stages, or `features` does not fill whole maps.
     """
     check_choice("head", head, HEADS)
     widths = [image_shape[0], *check_ints("channels", channels)]
@@ -41,7 +41,7 @@ def plan(
         if features % pixels:
             near = max(1, features // pixels)
             possible = ", ".join(str(pixels * n) for n in range(max(1, near - 1), near + 3))
-            raise ConfigError(
+            raise UserError(
                 f"`bottleneck.size` (= {features}) does not fill maps of {height}x{width}: with `model.head=spatial`"
                 f" it must be a multiple of {pixels}, for example {possible}."
             )

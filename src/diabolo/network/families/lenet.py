@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from diabolo.errors import ConfigError, check_choice, check_int, check_ints
+from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_ints
 from diabolo.network.families.pooled import POOLS
 from diabolo.network.layers import norm_act
 from diabolo.network.shapes import Size, conv_size, pooled_size
@@ -35,7 +35,7 @@ def _stages(image: Size, count: int, kernel: int | Sequence[Sequence[int]]) -> l
     size = image
     for stage, kernels in enumerate(_kernels(kernel, count)):
         if min(size) < 2:
-            raise ConfigError(
+            raise UserError(
                 f"an image of {image[0]}x{image[1]} is too small for {count} LeNet stages: it is down to"
                 f" {size[0]}x{size[1]} after {stage}; use at most {stage} `model.channels` or larger images."
             )
@@ -56,11 +56,11 @@ def _kernels(kernel: int | Sequence[Sequence[int]], stages: int) -> list[list[in
     """The sides of the kernels of each stage."""
     several = isinstance(kernel, Sequence) and not isinstance(kernel, str)
     if several and len(kernel) != stages:  # type: ignore[arg-type]
-        raise ConfigError(f"`kernel` (= {kernel}) must be one number or a list for each of the {stages} `channels`.")
+        raise ConfigError("kernel", kernel, f"must be one number or a list for each of the {stages} `channels`")
     sides = kernel if several else [[check_int("kernel", kernel)]] * stages
     kernels = [check_ints(f"kernel[{stage}]", of) for stage, of in enumerate(sides)]  # type: ignore[arg-type]
     if any(side % 2 == 0 for of in kernels for side in of):
-        raise ConfigError(f"`kernel` (= {kernel}) must be odd, so that a padded convolution keeps the size.")
+        raise ConfigError("kernel", kernel, "must be odd, so that a padded convolution keeps the size")
     return kernels
 
 

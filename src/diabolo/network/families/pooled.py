@@ -17,7 +17,7 @@ POOLS: dict[str, type[nn.Module]] = {"max": MaxPool, "average": nn.AvgPool2d}
 def _padding(kernel: int) -> int:
     """The padding that keeps the size under stride 1."""
     if check_int("kernel", kernel) % 2 == 0:
-        raise ConfigError(f"`kernel` (= {kernel}) must be odd, so that a padded convolution keeps the size.")
+        raise ConfigError("kernel", kernel, "must be odd, so that a padded convolution keeps the size")
     return kernel // 2
 
 
