@@ -119,7 +119,7 @@ def test_a_run_folder_that_cannot_be_written_is_one_sentence(diabolo, tiny, tmp_
     def denied(path, text):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("diabolo.runs.folder._write", denied)
+    monkeypatch.setattr("diabolo.runs.folder.write_whole", denied)
     said = sentence(diabolo("train", *tiny, "hydra.run.dir=denied"))
     assert f"the run folder '{tmp_path / 'denied'}' cannot be written (Permission denied)" in said
     assert "choose another place with hydra.run.dir=" in said

@@ -1,5 +1,17 @@
 """diabolo: config-driven experiments with autoencoders on images."""
 
-from diabolo.runs.folder import load
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diabolo.runs.folder import load
 
 __all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions, imported when they are asked for: `import diabolo` costs nothing (PEP 562)."""
+    if name == "load":
+        from diabolo.runs.folder import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

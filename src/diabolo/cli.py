@@ -1,102 +1,64 @@
-"""The console command `diabolo`."""
+"""The console command `diabolo`: one table of commands, each with its line of help and what it runs."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
-HELP = """\
-diabolo: config-driven experiments with autoencoders on images
+Arguments = list[str]
 
-  diabolo train [KEY=VALUE ...]      train; every config key can be overridden, e.g.
-                                     model=fc bottleneck.size=25 loss=mae data=mnist
-  diabolo train -m KEY=A,B,C ...     a sweep over all combinations
-  diabolo train RUN [KEY=VALUE ...]  continue the run in folder RUN
-  diabolo search [KEY=RANGE ...]     search for the best values, e.g. optimizer.lr=tag(log,interval(1e-4,1e-2))
-  diabolo inspect [KEY=VALUE ...]    print the walk of shapes of a model, without training
-  diabolo evaluate RUN               measure a run's test metrics again
-  diabolo probe RUN ...              what their codes know of the labels: linear probe and nearest neighbours
-  diabolo compare [FOLDER ...]       compare runs: words, table, losses on every metric, plots, page
-  diabolo runs ls|show|best|rm       list, show, choose and remove runs
 
-  diabolo train --help               the config groups and Hydra's own flags
-  diabolo train --cfg job            the whole config
-  eval "$(diabolo -sc install=bash)" tab completion (or zsh, fish)
-  diabolo --version
-"""
+class Command(NamedTuple):
+    """One subcommand."""
+
+    run: Callable[[Arguments], None]
+    usage: tuple[tuple[str, str], ...]  # pairs of arguments and what they do, for the help
+    takes_folders: bool = False  # then completion is the shell's own
 
 
 def main() -> None:
     """Dispatches to a subcommand; a mistake of the user's ends with one sentence and exit code 2."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return None
-    command, rest = arguments[0], arguments[1:]
-    if command == "--version":
+        print(help_text(), end="")
+        return
+    name, rest = arguments[0], arguments[1:]
+    if name == "--version":
         from importlib.metadata import version
 
         print(f"diabolo {version('diabolo')}")
-        return None
-    if command in ("-sc", "--shell-completion"):
-        return _complete(arguments)
-    commands = {
-        "train": _train,
-        "search": _search,
-        "inspect": _inspect,
-        "evaluate": _evaluate,
-        "probe": _probe,
-        "compare": _compare,
-        "runs": _runs,
-    }
-    if command not in commands:
-        _refuse(f"there is no command {command!r}; there are {', '.join(commands)} (see diabolo --help).")
+        return
+    if name in ("-sc", "--shell-completion"):
+        complete(arguments)
+        return
+    if name not in COMMANDS:
+        refuse(f"there is no command {name!r}; there are {', '.join(COMMANDS)} (see diabolo --help).")
     sys.path.insert(0, os.getcwd())  # a module beside the user's own yaml can be named in it
     from diabolo.errors import UserError
 
     try:
-        commands[command](rest)
+        COMMANDS[name].run(rest)
     except UserError as error:
-        _refuse(str(error))
+        refuse(str(error))
     except KeyboardInterrupt:  # while torch was loading; training itself stops with a checkpoint
         print("diabolo: stopped by SIGINT", file=sys.stderr)
         sys.exit(130)
 
 
-def _train(arguments: list[str]) -> None:
+def train(arguments: Arguments) -> None:
     if arguments and not arguments[0].startswith("-") and ("=" not in arguments[0] or Path(arguments[0]).is_dir()):
         from diabolo.runs.train import resume
 
         resume(arguments[0], arguments[1:])
     else:
-        _hydra(arguments)
+        run_hydra(arguments)
 
 
-def _hydra(arguments: list[str]) -> None:
-    """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
-    from diabolo.runs.config import concerns_overrides, explain, quoted_paths
-    from diabolo.runs.folder import unwritable
-    from diabolo.runs.train import main as run_hydra
-
-    wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = [sys.argv[0], *quoted_paths(arguments)]
-    try:
-        run_hydra()
-    except Exception as failure:
-        if wants_trace:
-            raise
-        if concerns_overrides(failure):
-            _refuse(explain(failure, arguments))
-        if isinstance(failure, OSError) and failure.filename is not None:
-            _refuse(str(unwritable(Path(failure.filename), failure)))
-        raise
-
-
-def _search(arguments: list[str]) -> None:
-    import argparse
-
+def search(arguments: Arguments) -> None:
     parser = argparse.ArgumentParser(
         "diabolo search",
         description="Search for the best values with Optuna. A key is searched when it has several values:"
@@ -104,7 +66,7 @@ def _search(arguments: list[str]) -> None:
         " optimizer.lr=interval(1e-4,1e-2), int(interval(2,64)) for whole numbers,"
         " and tag(log,...) around these for a logarithmic scale. The same command goes on with a stopped search.",
     )
-    parser.add_argument("overrides", nargs="*", help="as for diabolo train")
+    add_config_arguments(parser)
     parser.add_argument("--trials", type=int, default=20, help="how many the study is to have (20)")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="begin no trial after so many seconds")
     parser.add_argument("--objective", action="append", metavar="METRIC", help="of a run's final metrics (val/mse);"
@@ -112,8 +74,6 @@ def _search(arguments: list[str]) -> None:
     parser.add_argument("--study", type=Path, metavar="FOLDER", help="where it is kept (searches/<what is searched>)")
     parser.add_argument("--pruner", default="median", help="of trials that promise little: median, hyperband or none")
     parser.add_argument("--seed", type=int, default=0, help="of the points drawn, not of the runs (0)")
-    parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
-    parser.add_argument("-cn", "--config-name", default="train", help="the root config")
     given = parser.parse_intermixed_args(arguments)
     from diabolo.errors import UserError
 
@@ -121,22 +81,19 @@ def _search(arguments: list[str]) -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise UserError("diabolo search needs Optuna: uv sync --extra search.") from None
-    from diabolo.sweeping.search import Question, search
+    from diabolo.sweeping.search import Question
+    from diabolo.sweeping.search import search as run_search
 
     question = Question(given.overrides, given.objective or ["val/mse"], given.config_dir, given.config_name)
-    if not search(question, given.trials, given.timeout, given.study, given.pruner, given.seed):
+    if not run_search(question, given.trials, given.timeout, given.study, given.pruner, given.seed):
         sys.exit(1)
 
 
-def _inspect(arguments: list[str]) -> None:
-    import argparse
-
+def inspect(arguments: Arguments) -> None:
     from diabolo.runs.config import compose_config, concerns_overrides, explain
 
     parser = argparse.ArgumentParser("diabolo inspect", description="Print the walk of shapes of a model.")
-    parser.add_argument("overrides", nargs="*", help="as for diabolo train")
-    parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
-    parser.add_argument("-cn", "--config-name", default="train", help="the root config")
+    add_config_arguments(parser)
     parser.add_argument("--arithmetic", action="store_true", help="work out each layer's size and weights")
     parser.add_argument("--layer", action="append", metavar="LAYER", help="work out a layer alone instead:"
                         " conv, transposed, pool or upsample with its numbers, as conv:in=64,kernel=5 or, going on"
@@ -144,65 +101,144 @@ def _inspect(arguments: list[str]) -> None:
     given = parser.parse_intermixed_args(arguments)
     if given.layer:
         if given.overrides or given.arithmetic:
-            _refuse("--layer works layers out that stand alone: leave the overrides and --arithmetic out.")
+            refuse("--layer works layers out that stand alone: leave the overrides and --arithmetic out.")
         from diabolo.lessons.inspection import print_layers
 
-        return print_layers(given.layer)
+        print_layers(given.layer)
+        return
     try:
         config = compose_config(given.overrides, given.config_dir, given.config_name)
     except Exception as failure:
         if not concerns_overrides(failure):
             raise
-        _refuse(explain(failure, given.overrides))
+        refuse(explain(failure, given.overrides))
     from diabolo.lessons.inspection import print_arithmetic, print_walk
 
-    return print_arithmetic(config) if given.arithmetic else print_walk(config)
+    (print_arithmetic if given.arithmetic else print_walk)(config)
 
 
-def _evaluate(arguments: list[str]) -> None:
-    import argparse
-
+def evaluate(arguments: Arguments) -> None:
     parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="such as data.root=FOLDER where the data have moved")
     given = parser.parse_args(arguments)
-    from diabolo.runs.evaluation import evaluate, print_evaluation
+    from diabolo.runs import evaluation
 
-    print_evaluation(given.run, evaluate(given.run, given.overrides))
+    evaluation.print_evaluation(given.run, evaluation.evaluate(given.run, given.overrides))
 
 
-def _probe(arguments: list[str]) -> None:
+def probe(arguments: Arguments) -> None:
     from diabolo.report.probe import probe
 
     probe(arguments)
 
 
-def _compare(arguments: list[str]) -> None:
+def compare(arguments: Arguments) -> None:
     from diabolo.report.command import compare
 
     compare(arguments)
 
 
-def _runs(arguments: list[str]) -> None:
+def runs(arguments: Arguments) -> None:
     from diabolo.report.manage import manage
 
     manage(arguments)
 
 
-def _complete(arguments: list[str]) -> None:
+COMMANDS = {
+    "train": Command(
+        train,
+        (
+            (
+                "[KEY=VALUE ...]",
+                "train; every config key can be overridden, e.g.\nmodel=fc bottleneck.size=25 loss=mae data=mnist",
+            ),
+            ("-m KEY=A,B,C ...", "a sweep over all combinations"),
+            ("RUN [KEY=VALUE ...]", "continue the run in folder RUN"),
+        ),
+    ),
+    "search": Command(
+        search,
+        (("[KEY=RANGE ...]", "search for the best values, e.g. optimizer.lr=tag(log,interval(1e-4,1e-2))"),),
+    ),
+    "inspect": Command(inspect, (("[KEY=VALUE ...]", "print the walk of shapes of a model, without training"),)),
+    "evaluate": Command(evaluate, (("RUN", "measure a run's test metrics again"),), takes_folders=True),
+    "probe": Command(
+        probe,
+        (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),
+        takes_folders=True,
+    ),
+    "compare": Command(
+        compare,
+        (("[FOLDER ...]", "compare runs: words, table, losses on every metric, plots, page"),),
+        takes_folders=True,
+    ),
+    "runs": Command(runs, (("ls|show|best|rm", "list, show, choose and remove runs"),), takes_folders=True),
+}
+
+
+def help_text() -> str:
+    """What `diabolo --help` prints."""
+    width = 35
+    lines = [
+        f"  {f'diabolo {name} {usage}':<{width - 2}}" + f"\n{' ' * width}".join(does.splitlines())
+        for name, command in COMMANDS.items()
+        for usage, does in command.usage
+    ]
+    return "\n".join([
+        "diabolo: config-driven experiments with autoencoders on images",
+        "",
+        *lines,
+        "",
+        f"  {'diabolo train --help':<{width - 2}}the config groups and Hydra's own flags",
+        f"  {'diabolo train --cfg job':<{width - 2}}the whole config",
+        '  eval "$(diabolo -sc install=bash)" tab completion (or zsh, fish)',
+        "  diabolo --version",
+        "",
+    ])  # fmt: skip
+
+
+def run_hydra(arguments: Arguments) -> None:
+    """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
+    from diabolo.runs.config import concerns_overrides, explain, quoted_paths
+    from diabolo.runs.folder import unwritable
+    from diabolo.runs.train import main as hydra_main
+
+    wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [sys.argv[0], *quoted_paths(arguments)]
+    try:
+        hydra_main()
+    except Exception as failure:
+        if wants_trace:
+            raise
+        if concerns_overrides(failure):
+            refuse(explain(failure, arguments))
+        if isinstance(failure, OSError) and failure.filename is not None:
+            refuse(str(unwritable(Path(failure.filename), failure)))
+        raise
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """The overrides, and Hydra's flags for where the config lies."""
+    parser.add_argument("overrides", nargs="*", help="as for diabolo train")
+    parser.add_argument("-cd", "--config-dir", help="a folder of your own configs")
+    parser.add_argument("-cn", "--config-name", default="train", help="the root config")
+
+
+def complete(arguments: Arguments) -> None:
     """Hydra's completion, with the subcommand taken off the line first."""
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) > 1 and arguments[1:] and arguments[1].startswith("query"):
         if len(words) == 2:
-            names = ("train", "search", "inspect", "evaluate", "probe", "compare", "runs")
-            print(" ".join(name for name in names if name.startswith(words[1])))
+            print(" ".join(name for name in COMMANDS if name.startswith(words[1])))
             return
-        if words[1] in ("evaluate", "probe", "compare", "runs"):
-            return  # folders: the shell's own completion
+        if words[1] in COMMANDS and COMMANDS[words[1]].takes_folders:
+            return
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
-    _hydra(arguments)
+    run_hydra(arguments)
 
 
-def _refuse(sentence: str) -> None:
+def refuse(sentence: str) -> NoReturn:
     print(f"diabolo: {sentence}", file=sys.stderr)
     sys.exit(2)

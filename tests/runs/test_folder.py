@@ -86,7 +86,7 @@ def test_checkpoints_load_as_weights_only_and_hold_plain_names(run):
 
 def test_a_loaded_model_is_the_trained_one_in_the_scale_of_zero_to_one(run):
     """Against the layers applied by hand to the weights of the checkpoint."""
-    weights = torch.load(run.kept(), weights_only=True)["state_dict"]
+    weights = torch.load(run.best(), weights_only=True)["state_dict"]
     images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
     def linear(x, name):
@@ -117,9 +117,9 @@ def test_evaluate_measures_again_what_the_run_recorded(diabolo, run):
 
 def test_evaluate_measures_the_weights_and_does_not_repeat_the_record(trained, diabolo):
     run = trained(*TINY, "callbacks=none", "logger=none")
-    kept = torch.load(run.kept(), weights_only=True)
+    kept = torch.load(run.best(), weights_only=True)
     zeros = {key: torch.zeros_like(value) for key, value in kept["state_dict"].items()}
-    torch.save(kept | {"state_dict": zeros}, run.kept())
+    torch.save(kept | {"state_dict": zeros}, run.best())
     ended = diabolo("evaluate", str(run.path))
     seed_everything(0, verbose=False)
     data = build_data(compose_config(TINY))
@@ -134,7 +134,11 @@ def test_a_folder_with_a_run_takes_no_other_and_a_done_run_is_not_run_again(diab
     bare = ("train", *tiny, "callbacks=none", "logger=none", "hydra.run.dir='here=1'")
     assert diabolo(*bare).code == 0
     before = RunFolder("here=1").metrics()
-    for again, words in ((bare, "is done"), ((*bare, "seed=1"), "holds a run with another config")):
+    for again, words in (
+        (bare, "is done"),
+        ((*bare, "data.eval_batch_size=3"), "is done"),
+        ((*bare, "seed=1"), "another config: there `seed` is 0, here 1"),
+    ):
         ended = diabolo(*again)
         assert (ended.code, len(ended.err.splitlines())) == (2, 1)
         assert words in ended.err

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from diabolo.errors import UserError
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import resume
@@ -198,3 +199,12 @@ def test_the_clock_counts_all_sittings():
     assert 100 < clock.seconds < 101
     assert clock.images_per_second == 20  # without the first epoch, which warms up
     assert clock.state_dict()["loops"] == [[50, 50.0], [20, 1.0], [40, 2.0]]
+
+
+def test_a_run_goes_on_with_other_means(unbroken, monkeypatch, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    assert stop(monkeypatch, run, BARE, 4) == 143
+    with pytest.raises(UserError, match=r"`data\.block` is settled in a run that goes on"):
+        resume(run.path, ["data.block=2"])
+    resume(run.path, ["data.num_workers=0", "data.eval_batch_size=512"])
+    assert_same(run, unbroken["one_cycle"])

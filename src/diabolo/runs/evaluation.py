@@ -12,7 +12,7 @@ from diabolo.runs.resume import revised
 
 
 def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """The validation and test metrics of the run's kept weights, under the run's own trainer settings.
+    """The validation and test metrics of the run's best weights, under the run's own trainer settings.
 
     Args:
         overrides: of what may change in a finished run, such as `data.root=`.

@@ -5,7 +5,7 @@ state.json      running, done, stopped or failed, with the reason, the command's
                 and the versions
 metrics.json    the final metrics, flat, by TensorBoard's tags
 history.jsonl   the metrics of each epoch, a line each
-per_image.npz   the kept weights' MSE, MAE and SSIM of each test image
+per_image.npz   the best weights' MSE, MAE and SSIM of each test image
 checkpoints/    best.ckpt and last.ckpt
 pictures/       every picture as PNG
 run.log         the log
@@ -31,6 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diabolo.errors import UserError
 from diabolo.runs.old_names import with_current_names
+from diabolo.training.files import write_whole
 
 if TYPE_CHECKING:
     from diabolo.training.autoencoder_module import AutoencoderModule
@@ -83,7 +84,7 @@ class RunFolder:
         path = self.checkpoints / f"{name}.ckpt"
         return path if path.is_file() else None
 
-    def kept(self) -> Path:
+    def best(self) -> Path:
         """The checkpoint that stands for the run: the best on validation, or the last where none was chosen.
 
         Raises:
@@ -148,7 +149,7 @@ class RunFolder:
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            _write(self.path / "config.yaml", OmegaConf.to_yaml(config))
+            write_whole(self.path / "config.yaml", OmegaConf.to_yaml(config))
             self.mark(
                 "running",
                 overrides=overrides,
@@ -168,13 +169,13 @@ class RunFolder:
     def restore(self, record: Mapping[str, str]) -> None:
         """Undoes `begin`."""
         for name, text in record.items():
-            _write(self.path / name, text)
+            write_whole(self.path / name, text)
 
     def mark(self, state: str, **more: Any) -> None:
         """Sets the state, keeping what else is known."""
         known = self.state() if (self.path / "state.json").is_file() else {}
         known = {name: value for name, value in known.items() if name not in ("reason", "refused")}
-        _write(
+        write_whole(
             self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n"
         )
 
@@ -190,7 +191,7 @@ class RunFolder:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        _write(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
+        write_whole(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
 
 
 def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderModule | ClassifierModule:
@@ -209,7 +210,7 @@ def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderMo
     from diabolo.runs.build import build_module
 
     run = RunFolder.find(run_folder)
-    path = run.checkpoint(checkpoint) if checkpoint else run.kept()
+    path = run.checkpoint(checkpoint) if checkpoint else run.best()
     if path is None:
         raise UserError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
     module = build_module(run.config())
@@ -234,10 +235,3 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as failure:
         raise UserError(f"{path} cannot be read ({failure}).") from failure
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, whenever the process may be killed."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 from diabolo.errors import ConfigError, UserError
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.identity import KINDS, Kind, kind
+from diabolo.runs.identity import KINDS, Kind, flat, kind, plain, same
 
 MAY_CHANGE = (Kind.COMPUTING, Kind.PLACE, Kind.DRAWING)
 LONGER = ("trainer.max_epochs", "trainer.early_stopping")
+COUNTED = ("data.block", "data.source.memory_limit")  # a checkpoint within an epoch counts its blocks
 """What a continued run may change: how long, where, and what is drawn. All else is in the weights, in the optimiser's
 state or in the order of the images, and would be ignored or break the run."""
 
@@ -28,12 +29,36 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = ()) 
     config = override(run.config(), overrides)
     for pair in overrides:
         key = pair.partition("=")[0]
-        if kind(key) not in MAY_CHANGE and key not in (*LONGER, *also):
+        if not (may_change(key) or key in also):
             raise UserError(
                 f"`{key}` is settled in a run that goes on, by its weights and its optimiser: start a new run. It takes"
-                f" {', '.join((*LONGER, *also, *(name for name in KINDS if KINDS[name] in MAY_CHANGE)))}."
+                f" {', '.join((*LONGER, *also, *filter(may_change, KINDS)))}."
             )
     return config
+
+
+def may_change(key: str) -> bool:
+    """Whether a run that goes on may have another value of the key."""
+    return key in LONGER or (kind(key) in MAY_CHANGE and key not in COUNTED)
+
+
+def refuse_another(config: DictConfig, run: RunFolder) -> None:
+    """Refuses to train `config` in a folder that holds another run.
+
+    Raises:
+        UserError: the folder holds a run in whose config a key has another value that makes it another run, or that a
+            run which goes on cannot change.
+    """
+    if not run.is_run():
+        return
+    here, there = flat(config), flat(run.config())
+    for key in here | there:
+        makes_another = kind(key, here) in (Kind.MODEL, Kind.IMAGES) or key in COUNTED
+        if makes_another and here.get(key) != there.get(key):
+            raise UserError(
+                f"{str(run.path)!r} holds a run with another config: there `{key}` is {plain(there.get(key))}, here"
+                f" {plain(here.get(key))}; choose another hydra.run.dir."
+            )
 
 
 def refuse_done(config: DictConfig, run: RunFolder) -> None:
@@ -52,7 +77,7 @@ def refuse_done(config: DictConfig, run: RunFolder) -> None:
             f"{str(run.path)!r} is done, and its learning rates were scheduled to end there: start a new run with more"
             " trainer.max_epochs, or with scheduler=none if it is to be trained on later."
         )
-    if run.config() == config:
+    if same(run.config(), config):
         raise UserError(
             f"{str(run.path)!r} is done; to train it longer: diabolo train {run.path} trainer.max_epochs=N with N above"
             f" {trained}."

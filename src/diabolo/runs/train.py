@@ -22,7 +22,7 @@ from diabolo.runs.config import chosen, explain, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.folder import RunFolder, unwritable
 from diabolo.runs.place import done, place, wait_for
-from diabolo.runs.resume import refuse_done, revised
+from diabolo.runs.resume import refuse_another, refuse_done, revised
 from diabolo.training.machine import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def main(config: DictConfig) -> float:
         if swept:
             run = place(run.path, config)
             wait_for(run)
-        elif run.is_run() and run.config() != config:
-            raise UserError(f"{str(run.path)!r} holds a run with another config: choose another hydra.run.dir.")
+        else:
+            refuse_another(config, run)
         if rerun:
             run.clear()
         if swept and done(run):
@@ -187,7 +187,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     seconds = clock.seconds
-    kept = torch.load(run.kept(), map_location="cpu", weights_only=True)
+    kept = torch.load(run.best(), map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
     metrics = measure(trainer, module, data)
     metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": kept["epoch"] + 1}

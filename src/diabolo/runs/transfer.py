@@ -5,25 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import UserError
+from diabolo.errors import ConfigError
 from diabolo.runs.folder import RunFolder
 
 
 def start_from(encoder: nn.Module, folder: str) -> None:
-    """Copies the kept weights of the encoder of the run in `folder`, be it an autoencoder or a classifier, in place.
+    """Copies the best weights of the encoder of the run in `folder`, be it an autoencoder or a classifier, in place.
 
     Raises:
         UserError: no run there, it has no checkpoint, or its encoder has other layers; the first is named.
     """
-    kept = torch.load(RunFolder.find(folder).kept(), map_location="cpu", weights_only=True)["state_dict"]
-    theirs = {name.split(".", 2)[2]: weight for name, weight in kept.items() if name.split(".")[1:2] == ["encoder"]}
+    best = torch.load(RunFolder.find(folder).best(), map_location="cpu", weights_only=True)["state_dict"]
+    theirs = {name.split(".", 2)[2]: weight for name, weight in best.items() if name.split(".")[1:2] == ["encoder"]}
     ours = encoder.state_dict()
     for name in dict.fromkeys([*ours, *theirs]):
         here, there = (_shape(weights.get(name)) for weights in (ours, theirs))
         if here != there:
-            raise UserError(
-                f"`encoder.init_from` (= {folder!r}) holds another encoder: `encoder.{name}` is {there} there and"
-                f" {here} here; choose the same encoder, model.* and bottleneck.size."
+            raise ConfigError(
+                "encoder.init_from",
+                folder,
+                f"holds another encoder: `encoder.{name}` is {there} there and {here} here; choose the same encoder,"
+                " model.* and bottleneck.size",
             )
     encoder.load_state_dict(theirs)
 
