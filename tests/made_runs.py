@@ -49,7 +49,7 @@ def write_run(
         node[last] = value
     chosen = {"data": "digits", "model": "fc", "encoder": "fc", "decoder": "fc", "loss": loss, "trainer": "cpu"}
     about = {"state": state, "started": started, "overrides": [f"bottleneck.size={size}", f"loss={loss}"]}
-    about |= {"choices": chosen | dict(choices or {}), "versions": {"torch": "2.15.0"}} | (
+    about |= {"choices": chosen | dict(choices or {}), "versions": {"diabolo": "0.1.0", "torch": "2.15.0"}} | (
         {"reason": reason} if reason else {}
     )
     (path / "config.yaml").write_text(yaml.safe_dump(nested))

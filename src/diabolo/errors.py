@@ -69,6 +69,13 @@ def _readable(size: float, unit: str) -> str:
     return f"{size:.4g} {UNITS[exponent]}"
 
 
+def check_bool(name: str, value: Any) -> bool:
+    """`value` if it is true or false, else a `ConfigError`: Hydra reads yes and no as texts."""
+    if not isinstance(value, bool):
+        raise ConfigError(name, value, "must be true or false")
+    return value
+
+
 def check_int(name: str, value: Any, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:

@@ -46,6 +46,7 @@ def launch(
     """
     if run.is_held():
         raise UserError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
+    run.refuse_foreign()
     record = run.record()
     run.begin(config, list(overrides), choices)
     environment = {
@@ -75,5 +76,7 @@ def launch(
         state = run.state()
         if record and state.get("refused"):  # a run that could not go on is what it was
             run.restore(record)
+        elif state.get("refused"):
+            run.remove()
         raise LaunchFailed(state.get("reason") or f"its processes ended with exit code {code}", code)
     return run.metrics()

@@ -17,10 +17,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,26 +30,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from diabolo.errors import UserError
 from diabolo.runs.old_names import with_current_names
+from diabolo.runs.reading import Unreadable, read_checkpoint, read_metrics, read_state, read_yaml
+from diabolo.runs.trust import check
+from diabolo.runs.written import is_free, is_ours, remove_written
 from diabolo.training.files import write_whole
 
 if TYPE_CHECKING:
     from diabolo.training.autoencoder_module import AutoencoderModule
     from diabolo.training.classifier_module import ClassifierModule
+    from diabolo.training.learner import Learner
 
-WRITTEN = (
-    *(
-        "state.json",
-        "config.yaml",
-        "metrics.json",
-        "history.jsonl",
-        "per_image.npz",
-        "checkpoints",
-        "pictures",
-        "run.log",
-        "run.*.log",
-    ),
-    *("events.out.tfevents.*", "hparams.yaml", "projector_config.pbtxt", "[0-9][0-9][0-9][0-9][0-9]"),
-)
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
@@ -96,18 +85,42 @@ class RunFolder:
         return path
 
     def config(self) -> DictConfig:
-        """The resolved config, its `_target_`s by their current names."""
-        loaded = OmegaConf.load(self.path / "config.yaml")
-        assert isinstance(loaded, DictConfig)
-        return OmegaConf.create(with_current_names(OmegaConf.to_container(loaded)))
+        """The resolved config, its `_target_`s by their current names, to be looked at; see `trusted_config`."""
+        return OmegaConf.create(with_current_names(read_yaml(self.path / "config.yaml")))
+
+    def trusted_config(self, trust: bool = False) -> DictConfig:
+        """The config, to be made objects of.
+
+        Args:
+            trust: whether the reader answers for whoever made the run.
+
+        Raises:
+            Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trust`.
+        """
+        plain = with_current_names(read_yaml(self.path / "config.yaml"))
+        if not trust:
+            check(plain, self.path)
+        return OmegaConf.create(plain)
 
     def state(self) -> dict[str, Any]:
-        return _read(self.path / "state.json")
+        return read_state(self.path / "state.json")
 
     def metrics(self) -> dict[str, Any]:
         """The final metrics; empty before the run is done."""
         path = self.path / "metrics.json"
-        return _read(path) if path.is_file() else {}
+        return read_metrics(path) if path.is_file() else {}
+
+    def refuse_foreign(self) -> None:
+        """Refuses a folder in which something else lies than a run, or what may lie there before one begins.
+
+        Raises:
+            UserError: so it is.
+        """
+        if not is_free(self.path) and not is_ours(self.path):
+            raise UserError(
+                f"{str(self.path)!r} is a folder that is not empty and holds no run of diabolo's: nothing in it was"
+                " touched; choose another hydra.run.dir."
+            )
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -148,9 +161,8 @@ class RunFolder:
             UserError: the folder cannot be written.
         """
         try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path / "config.yaml", OmegaConf.to_yaml(config))
-            self.mark(
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.mark(  # first, since it says whose the folder is
                 "running",
                 overrides=overrides,
                 **({"choices": dict(choices)} if choices else {}),
@@ -159,6 +171,8 @@ class RunFolder:
                 started=_now(),
                 versions={"python": platform.python_version()} | {name: version(name) for name in RECORDED_VERSIONS},
             )
+            write_whole(self.path / "config.yaml", OmegaConf.to_yaml(config))
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as failure:
             raise unwritable(self.path, failure) from failure
 
@@ -180,42 +194,79 @@ class RunFolder:
         )
 
     def clear(self) -> None:
-        """Removes what a run writes, and nothing else that may lie there.
+        """Removes what a run writes, and nothing else, so that it can start afresh; the state stays, since it says
+        whose the folder is.
 
         Raises:
-            UserError: another process is training in the folder.
+            UserError: another process is training in the folder, or it holds something that is no run.
+        """
+        self.refuse_foreign()
+        with self.held():
+            if is_ours(self.path):
+                remove_written(self.path, keep=["state.json"])
+                self.mark("stopped", reason="cleared, to start afresh")
+
+    def remove(self) -> list[Path]:
+        """Removes what a run writes and, where nothing else lies there, the folder; returns what is left.
+
+        Raises:
+            UserError: another process is training in the folder, or it holds no run.
         """
         with self.held():
-            for pattern in WRITTEN:
-                for path in self.path.glob(pattern):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            left = [path for path in remove_written(self.path) if path.name != ".lock"]
+        self.take_away()
+        return left
+
+    def take_away(self) -> None:
+        """Removes the folder if nothing but its lock is in it."""
+        if self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {".lock"}:
+            with suppress(OSError):  # another process has begun there meanwhile, or it is not ours to remove
+                (self.path / ".lock").unlink(missing_ok=True)
+                self.path.rmdir()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_whole(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
 
 
-def load(run_folder: str | Path, checkpoint: str | None = None) -> AutoencoderModule | ClassifierModule:
+def load(
+    run_folder: str | Path, checkpoint: str | None = None, trust: bool = False
+) -> AutoencoderModule | ClassifierModule:
     """The trained model of a run, in evaluation mode on the CPU: `encode`, `decode`, `reconstruct`; of a classifier
     `encode` and `classify`.
 
     Args:
         run_folder: the folder that `diabolo train` left.
         checkpoint: "best" or "last"; by default the best on validation where there is one.
+        trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trust`.
 
     Raises:
-        UserError: no run folder, or no such checkpoint.
+        UserError: no run folder, no such checkpoint, one that is damaged or of another network, or a config that names
+            code which is not trusted.
     """
-    import torch
-
     from diabolo.runs.build import build_module
 
     run = RunFolder.find(run_folder)
     path = run.checkpoint(checkpoint) if checkpoint else run.best()
     if path is None:
         raise UserError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
-    module = build_module(run.config())
-    module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    module = build_module(run.trusted_config(trust))
+    load_weights(module, path)
     return module.eval()  # type: ignore[return-value]
+
+
+def load_weights(module: Learner, path: Path) -> dict[str, Any]:
+    """Gives the module the weights of the checkpoint at `path`, and returns the checkpoint.
+
+    Raises:
+        UserError: it is damaged, or of another network.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as failure:
+        said = str(failure).splitlines()[1:2] or [str(failure)]
+        raise Unreadable(path, f"its weights are not those of the run's network ({said[0].strip()[:120]})") from failure
+    return checkpoint
 
 
 def unwritable(path: Path, failure: OSError) -> UserError:
@@ -228,10 +279,3 @@ def unwritable(path: Path, failure: OSError) -> UserError:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as failure:
-        raise UserError(f"{path} cannot be read ({failure}).") from failure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 from omegaconf import DictConfig
@@ -11,6 +10,7 @@ from diabolo.errors import ConfigError, UserError
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import KINDS, Kind, flat, kind, plain, same
+from diabolo.runs.reading import read_checkpoint, read_rows
 
 MAY_CHANGE = (Kind.COMPUTING, Kind.PLACE, Kind.DRAWING)
 LONGER = ("trainer.max_epochs", "trainer.early_stopping")
@@ -19,14 +19,14 @@ COUNTED = ("data.block", "data.source.memory_limit")  # a checkpoint within an e
 state or in the order of the images, and would be ignored or break the run."""
 
 
-def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = ()) -> DictConfig:
+def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = (), trust: bool = False) -> DictConfig:
     """The run's config with changes that a run which goes on may have, and those of `also`.
 
     Raises:
-        UserError: an unknown key, or one that is settled.
+        UserError: an unknown key, one that is settled, or a config that names code which is not trusted.
     """
     overrides = list(overrides)
-    config = override(run.config(), overrides)
+    config = override(run.trusted_config(trust), overrides)
     for pair in overrides:
         key = pair.partition("=")[0]
         if not (may_change(key) or key in also):
@@ -85,13 +85,11 @@ def refuse_done(config: DictConfig, run: RunFolder) -> None:
 
 
 def _epochs(run: RunFolder) -> int:
-    rows = run.history.read_text().splitlines() if run.history.is_file() else []
-    return int(json.loads(rows[-1])["epoch"]) if rows else 0
+    rows = read_rows(run.history) if run.history.is_file() else []
+    return max((row["epoch"] for row in rows if isinstance(row.get("epoch"), int)), default=0)
 
 
 def _is_scheduled(run: RunFolder) -> bool:
     """Whether the learning rates were planned for a number of steps."""
-    import torch
-
     last = run.checkpoint("last")
-    return last is not None and torch.load(last, map_location="cpu", weights_only=True)["scheduled_steps"] is not None
+    return last is not None and read_checkpoint(last).get("scheduled_steps") is not None

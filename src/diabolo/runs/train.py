@@ -17,12 +17,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import UserError, out_of_memory
+from diabolo.errors import ConfigError, UserError, check_bool
 from diabolo.runs.config import chosen, explain, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
-from diabolo.runs.folder import RunFolder, unwritable
+from diabolo.runs.folder import RunFolder, load_weights
 from diabolo.runs.place import done, place, wait_for
 from diabolo.runs.resume import refuse_another, refuse_done, revised
+from diabolo.runs.trust import note_own_parts
 from diabolo.training.machine import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def main(config: DictConfig) -> float:
     swept = job.mode == RunMode.MULTIRUN
     run = RunFolder(job.runtime.output_dir)
     try:
-        rerun = config.get("rerun", False)
+        rerun = check_bool("rerun", config.get("rerun", False))
+        if not str(job.sweep.dir if swept else job.run.dir).strip():
+            where = "hydra.sweep.dir" if swept else "hydra.run.dir"
+            raise ConfigError(where, "", "is empty: name a folder for the run, or leave the key out")
         config = resolved(config)
         if swept:
             run = place(run.path, config)
@@ -60,9 +64,11 @@ def main(config: DictConfig) -> float:
         else:
             refuse_done(config, run)
             start = launch if is_needed(config) else train
+            note_own_parts(OmegaConf.to_container(config))  # they stand on the command line of who runs this
             metrics = start(config, run, list(job.overrides.task), chosen())
     except (UserError, OmegaConfBaseException) as failure:
         error = failure if isinstance(failure, UserError) else UserError(explain(failure, ()))
+        run.take_away()  # the empty folder that Hydra has made for it
         if swept:
             raise error from None  # a sweep goes on with its other jobs
         print(f"diabolo: {error}", file=sys.stderr)
@@ -74,14 +80,14 @@ def main(config: DictConfig) -> float:
     return metrics.get("val/mse", metrics.get("val/loss", metrics["train/loss"]))
 
 
-def resume(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def resume(folder: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> dict[str, Any]:
     """Continues the run in `folder` from its last checkpoint, with e.g. `trainer.max_epochs=50` to go on longer.
 
     Raises:
         UserError: no run there, nothing left to do, or an override of what is settled.
     """
     run = RunFolder.find(folder)
-    config = revised(run, overrides)
+    config = revised(run, overrides, trust=trust or LAUNCHED in os.environ)  # whose config `launch` has written
     refuse_done(config, run)
     start = launch if is_needed(config) else train
     return start(config, run, [*run.state().get("overrides", []), *overrides])
@@ -103,60 +109,26 @@ def train(
         callbacks: called beside those of the config.
 
     Raises:
-        UserError: something that the user can mend, a lack of memory included; the state is then "failed" with the
-            reason.
+        UserError: something that the user can mend, a lack of memory included; once training has begun the state is
+            then "failed" with the reason, before that a new run leaves nothing behind.
         GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
         SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
             lies there if training had begun.
     """
-    from diabolo.runs.terminal import logging_to, short
-    from diabolo.training.recording import GivenUp, SignalStop, Stopped
+    from diabolo.runs.sitting import helping, sitting
 
     keep_freed_memory()
-    rank = int(os.environ.get("LOCAL_RANK", "0"))
-    if rank:  # a helper of another process, which keeps the run folder
-        with (
-            SignalStop(run.checkpoints / "last.ckpt") as stop,
-            logging_to(run.path / f"run.{rank}.log", terminal=False),
-        ):
+    if rank := int(os.environ.get("LOCAL_RANK", "0")):
+        with helping(run, rank) as stop:
             return _train(config, run, stop, callbacks)
-    with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
-        before = {} if LAUNCHED in os.environ else run.record()  # else `launch` has begun it
-        run.begin(config, list(overrides), choices)
-        try:
-            metrics = _train(config, run, stop, callbacks)
-            run.write_metrics(metrics)
-            run.mark("done")
-        except Stopped as stopped:
-            run.mark("stopped", reason=str(stopped))
-            log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
-            stop.hand_on(stopped.signum)
-            sys.exit(stopped.exit_code)
-        except GivenUp as reason:
-            run.mark("stopped", reason=str(reason))
-            raise
-        except UserError as error:
-            log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
-            if before and not stop.began:  # a run that could not go on is what it was
-                run.restore(before)
-            else:
-                _fail(run, str(error), refused=not stop.began)
-            raise
-        except OSError as error:
-            _fail(run, str(error))
-            raise unwritable(run.path, error) from error
-        except BaseException as error:
-            log.exception("failed", extra={"file_only": True})
-            short_of_memory = out_of_memory(error)
-            _fail(run, str(short_of_memory or f"{type(error).__name__}: {error}"))
-            if short_of_memory:
-                raise short_of_memory from error
-            raise
+    with sitting(config, run, overrides, choices) as stop:
+        metrics = _train(config, run, stop, callbacks)
+        run.write_metrics(metrics)
+        run.mark("done")
     return metrics
 
 
 def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequence[Callback]) -> dict[str, Any]:
-    import torch
     from lightning import seed_everything
 
     from diabolo.errors import check_int
@@ -187,10 +159,9 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     seconds = clock.seconds
-    kept = torch.load(run.best(), map_location="cpu", weights_only=True)
-    module.load_state_dict(kept["state_dict"])
+    best = load_weights(module, run.best())
     metrics = measure(trainer, module, data)
-    metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": kept["epoch"] + 1}
+    metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": best["epoch"] + 1}
     if trainer.is_global_zero:
         say_closing(metrics, run.path)
     return metrics
@@ -240,13 +211,6 @@ def _headline(module: Learner, data: ImageData, run: RunFolder) -> str:
         f"{shape} images ({counts}), a code of {size} ({prod(data.image_shape) / size:.4g}:1),"
         f" {parameters:,} parameters -> {short(run.path)}"
     )
-
-
-def _fail(run: RunFolder, reason: str, **more: Any) -> None:
-    try:
-        run.mark("failed", reason=reason, **more)
-    except OSError:
-        log.exception("the state of the run could not be written", extra={"file_only": True})
 
 
 if __name__ == "__main__":

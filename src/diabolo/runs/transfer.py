@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from diabolo.errors import ConfigError
 from diabolo.runs.folder import RunFolder
+from diabolo.runs.reading import read_checkpoint
 
 
 def start_from(encoder: nn.Module, folder: str) -> None:
@@ -15,7 +15,7 @@ def start_from(encoder: nn.Module, folder: str) -> None:
     Raises:
         UserError: no run there, it has no checkpoint, or its encoder has other layers; the first is named.
     """
-    best = torch.load(RunFolder.find(folder).best(), map_location="cpu", weights_only=True)["state_dict"]
+    best = read_checkpoint(RunFolder.find(folder).best())["state_dict"]
     theirs = {name.split(".", 2)[2]: weight for name, weight in best.items() if name.split(".")[1:2] == ["encoder"]}
     ours = encoder.state_dict()
     for name in dict.fromkeys([*ours, *theirs]):

@@ -1,0 +1,83 @@
+"""One sitting of a run: the time in which a process trains in its folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig
+
+from diabolo.errors import UserError, out_of_memory
+from diabolo.runs.ddp import LAUNCHED
+from diabolo.runs.folder import RunFolder, unwritable
+from diabolo.runs.terminal import logging_to, short
+from diabolo.training.recording import GivenUp, SignalStop, Stopped
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def sitting(
+    config: DictConfig, run: RunFolder, overrides: Sequence[str], choices: Mapping[str, str] | None
+) -> Iterator[SignalStop]:
+    """Holds the folder while this process trains there. Whatever ends the sitting, the run's state says so.
+
+    What is refused before training has begun leaves nothing: a new run no folder, a run that goes on what it was.
+    """
+    launched = LAUNCHED in os.environ  # then `launch` has begun the run, and undoes it
+    leave_nothing = False
+    run.refuse_foreign()
+    try:
+        with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
+            before = {} if launched else run.record()
+            run.begin(config, list(overrides), choices)
+            try:
+                yield stop
+            except Stopped as stopped:
+                run.mark("stopped", reason=str(stopped))
+                log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+                stop.hand_on(stopped.signum)
+                sys.exit(stopped.exit_code)
+            except GivenUp as reason:
+                run.mark("stopped", reason=str(reason))
+                raise
+            except UserError as error:
+                log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
+                if stop.began or launched:
+                    _fail(run, str(error), refused=not stop.began)
+                elif before:
+                    run.restore(before)
+                else:
+                    leave_nothing = True
+                raise
+            except OSError as error:
+                _fail(run, str(error))
+                raise unwritable(run.path, error) from error
+            except BaseException as error:
+                log.exception("failed", extra={"file_only": True})
+                short_of_memory = out_of_memory(error)
+                _fail(run, str(short_of_memory or f"{type(error).__name__}: {error}"))
+                if short_of_memory:
+                    raise short_of_memory from error
+                raise
+    finally:
+        if leave_nothing:
+            run.remove()
+
+
+@contextmanager
+def helping(run: RunFolder, rank: int) -> Iterator[SignalStop]:
+    """The sitting of a process that helps another one, which keeps the run folder (DistributedDataParallel)."""
+    with SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.path / f"run.{rank}.log", terminal=False):
+        yield stop
+
+
+def _fail(run: RunFolder, reason: str, **more: Any) -> None:
+    try:
+        run.mark("failed", reason=reason, **more)
+    except OSError:
+        log.exception("the state of the run could not be written", extra={"file_only": True})
