@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 Arguments = list[str]
+TRUST = "--trust"  # of commands that make objects of what a run folder's config names
 
 
 class Command(NamedTuple):
@@ -18,6 +19,7 @@ class Command(NamedTuple):
     run: Callable[[Arguments], None]
     usage: tuple[tuple[str, str], ...]  # pairs of arguments and what they do, for the help
     takes_folders: bool = False  # then completion is the shell's own
+    runs_own_parts: bool = True  # whether modules in the current folder may be named
 
 
 def main() -> None:
@@ -37,7 +39,8 @@ def main() -> None:
         return
     if name not in COMMANDS:
         refuse(f"there is no command {name!r}; there are {', '.join(COMMANDS)} (see diabolo --help).")
-    sys.path.insert(0, os.getcwd())  # a module beside the user's own yaml can be named in it
+    if COMMANDS[name].runs_own_parts:  # a module beside the user's own yaml can be named in it; libraries come first
+        sys.path.append(os.getcwd())
     from diabolo.errors import UserError
 
     try:
@@ -53,7 +56,7 @@ def train(arguments: Arguments) -> None:
     if arguments and not arguments[0].startswith("-") and ("=" not in arguments[0] or Path(arguments[0]).is_dir()):
         from diabolo.runs.train import resume
 
-        resume(arguments[0], arguments[1:])
+        resume(arguments[0], [one for one in arguments[1:] if one != TRUST], trust=TRUST in arguments)
     else:
         run_hydra(arguments)
 
@@ -121,10 +124,11 @@ def evaluate(arguments: Arguments) -> None:
     parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="such as data.root=FOLDER where the data have moved")
-    given = parser.parse_args(arguments)
+    parser.add_argument(TRUST, action="store_true", help="run what the folder names, whoever made it")
+    given = parser.parse_intermixed_args(arguments)
     from diabolo.runs import evaluation
 
-    evaluation.print_evaluation(given.run, evaluation.evaluate(given.run, given.overrides))
+    evaluation.print_evaluation(given.run, evaluation.evaluate(given.run, given.overrides, given.trust))
 
 
 def probe(arguments: Arguments) -> None:
@@ -172,8 +176,11 @@ COMMANDS = {
         compare,
         (("[FOLDER ...]", "compare runs: words, table, losses on every metric, plots, page"),),
         takes_folders=True,
+        runs_own_parts=False,
     ),
-    "runs": Command(runs, (("ls|show|best|rm", "list, show, choose and remove runs"),), takes_folders=True),
+    "runs": Command(
+        runs, (("ls|show|best|rm", "list, show, choose and remove runs"),), takes_folders=True, runs_own_parts=False
+    ),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from diabolo.report.select import check_key, ranked
 from diabolo.report.words import figure
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import plain
+from diabolo.runs.written import behind_link, is_ours
 
 HELP = """\
 diabolo runs: what lies in a folder of runs
@@ -150,20 +150,21 @@ def _rm(arguments: Sequence[str]) -> None:
 
 
 def _remove(run: Run) -> str | None:
-    """Removes a run's folder, or says why it is left."""
+    """Removes what the run has written into its folder, or says why something is left."""
     folder = RunFolder(run.path)
-    if run.path.is_symlink():
-        return f"{run.path} (a link)"
-    if not folder.is_run():
-        return f"{run.path} (no run any more)"
+    if link := behind_link(run.path):
+        return f"{run.path} ({link} is a link)"
+    if Path.cwd().is_relative_to(run.path.resolve()):
+        return f"{run.path} (it is the current folder or one above it)"
+    if not is_ours(run.path):
+        return f"{run.path} (no run any more, or none of diabolo's)"
     try:
-        with folder.held():  # so that nobody continues it meanwhile
-            shutil.rmtree(run.path)
+        left = folder.remove()
     except UserError as busy:
         return str(busy).rstrip(".")
     except OSError as failure:
         return f"{run.path} ({failure.strerror or failure})"
-    return None
+    return f"{run.path} (what no run writes: {', '.join(path.name for path in left)})" if left else None
 
 
 def _size(folder: Path) -> int:

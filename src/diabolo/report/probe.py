@@ -27,17 +27,18 @@ def probe(arguments: Sequence[str]) -> None:
     parser.add_argument("--codes", type=count, default=10_000, metavar="N", help="fit on N training codes at most")
     parser.add_argument("--neighbours", type=count, default=5, metavar="K", help="of the nearest neighbours (5)")
     parser.add_argument("--data-root", metavar="FOLDER", help="where the data have moved")
+    parser.add_argument("--trust", action="store_true", help="run what the folders name, whoever made them")
     given = parser.parse_args(arguments)
     moved = [f"data.root={given.data_root}"] if given.data_root else []
-    configs = {folder: revised(RunFolder.find(folder), moved) for folder in given.runs}
+    configs = {folder: revised(RunFolder.find(folder), moved, trust=given.trust) for folder in given.runs}
     sets: dict[Hashable, list[str]] = {}
     for folder, config in configs.items():
         sets.setdefault(seen(flat(config)), []).append(folder)
     for alike in sets.values():
-        _print_set({folder: configs[folder] for folder in alike}, given.codes, given.neighbours)
+        _print_set({folder: configs[folder] for folder in alike}, given.codes, given.neighbours, given.trust)
 
 
-def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int) -> None:
+def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int, trust: bool) -> None:
     """A table for runs on the same images."""
     from diabolo.measures.probes import Probe
     from diabolo.runs.build import build_data
@@ -46,7 +47,7 @@ def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int)
     data.setup()
     probe = Probe(data, most_codes, neighbours)
     sizes = {folder: config.bottleneck.size for folder, config in configs.items()}
-    lines = [_line(folder, sizes[folder], probe.measure(*probe.codes(load(folder)))) for folder in configs]
+    lines = [_line(folder, sizes[folder], probe.measure(*probe.codes(load(folder, trust=trust)))) for folder in configs]
     lines += [_line("PCA", size, probe.measure(*probe.pca(size))) for size in sorted(set(sizes.values()))]
     lines += [_line("pixels", prod(data.image_shape), probe.measure(*probe.pixels()))]
     out = console()

@@ -216,7 +216,7 @@ def _data(run: Run) -> ImageData:
     from diabolo.runs.build import build_data
     from diabolo.runs.folder import RunFolder
 
-    config = RunFolder(run.path).config()
+    config = RunFolder(run.path).trusted_config()
     if "download" in config.data.source:
         config.data.source.download = False
     data = build_data(config)

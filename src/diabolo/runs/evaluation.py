@@ -11,11 +11,12 @@ from diabolo.runs.folder import RunFolder, load
 from diabolo.runs.resume import revised
 
 
-def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, float]:
+def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> dict[str, float]:
     """The validation and test metrics of the run's best weights, under the run's own trainer settings.
 
     Args:
         overrides: of what may change in a finished run, such as `data.root=`.
+        trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trust`.
 
     Raises:
         UserError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
@@ -27,10 +28,10 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = ()) -> dict[str, flo
 
     run = RunFolder.find(folder)
     config = override(
-        revised(run, overrides, also=["trainer.precision"]), ["trainer.devices=1", "trainer.strategy=auto"]
+        revised(run, overrides, also=["trainer.precision"], trust=trust), ["trainer.devices=1", "trainer.strategy=auto"]
     )  # one process says it once
     with logging_to(run.log):
-        module, data = load(folder), build_data(config)
+        module, data = load(folder, trust=trust), build_data(config)
         callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
         trainer = build_trainer(
             config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val

@@ -214,6 +214,8 @@ class RunFolder:
         """
         with self.held():
             left = [path for path in remove_written(self.path) if path.name != ".lock"]
+        with suppress(OSError):
+            (self.path / ".lock").unlink()
         self.take_away()
         return left
 

@@ -72,7 +72,7 @@ def own_targets() -> frozenset[str]:
 
 
 def note_own_parts(config: Any) -> None:
-    """Notes the parts of a plain config from one's own command line that are neither diabolo's nor an installed library's,
+    """Notes the parts of a config from one's own command line that are neither diabolo's nor an installed library's,
     each with the file that it comes from. Where there is no place to note them, as without a home, nothing is."""
     installed = {Path(path) for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
     installed |= {Path(os.__file__).parent}

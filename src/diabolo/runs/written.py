@@ -62,6 +62,18 @@ def remove_written(folder: Path, keep: Collection[str] = ()) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
+def behind_link(folder: Path) -> Path | None:
+    """The link through which the path leads to `folder`, itself or above it, up to what lies above the current folder;
+    None where there is none."""
+    here = Path.cwd()
+    for place in (folder, *folder.parents):
+        if here.is_relative_to(place.absolute()):
+            return None
+        if place.is_symlink():
+            return place
+    return None
+
+
 def _without_draft(name: str) -> str:
     """The name of the file that a draft, ".metrics.json.4711", was to become; any other name as it is."""
     draft, _, process = name.rpartition(".")
