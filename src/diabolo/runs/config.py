@@ -23,6 +23,9 @@ from diabolo.runs.identity import Kind, kind
 ROOT = "train"
 MODULE = "diabolo.conf"
 FOLDERS = ("data.root", "encoder.init_from")
+PATHS = (*FOLDERS, "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+AS_IT_IS = re.compile(r"|null|\?\?\?|'.*'|\".*\"|(choice|glob|shuffle|sort)\(.*\)", re.DOTALL)
+"""Values of a key that names a folder which are no bare path: empty, null, missing, quoted, or several for a sweep."""
 LONGEST_NAME = 120
 
 
@@ -52,12 +55,17 @@ def quoted(value: str) -> str:
 
 
 def quoted_paths(overrides: Sequence[str]) -> list[str]:
-    """The overrides, with quotes round folders that have a = in their name, as those of runs do."""
+    """The overrides, with quotes round the value of each key that names a folder, so that a path is written as in any
+    other command: with spaces, umlauts, brackets, commas, = or #. In a sweep (-m) a comma parts several folders."""
+    swept = bool({"-m", "--multirun"} & set(overrides))
     found = []
     for pair in overrides:
-        key, _, value = pair.partition("=")
-        bare = key in FOLDERS and "=" in value and not {"'", '"'} & set(value)
-        found.append(f"{key}={','.join(map(quoted, value.split(',')))}" if bare else pair)
+        key, equals, value = pair.partition("=")
+        if equals and key.lstrip("+") in PATHS and not AS_IT_IS.fullmatch(value):
+            values = value.split(",") if swept else [value]
+            found.append(f"{key}={','.join(map(quoted, values))}")
+        else:
+            found.append(pair)
     return found
 
 

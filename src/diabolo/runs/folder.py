@@ -221,6 +221,8 @@ class RunFolder:
 
     def take_away(self) -> None:
         """Removes the folder if nothing but its lock is in it."""
+        if Path.cwd().is_relative_to(self.path.resolve()):
+            return
         if self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {".lock"}:
             with suppress(OSError):  # another process has begun there meanwhile, or it is not ours to remove
                 (self.path / ".lock").unlink(missing_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -10,7 +12,9 @@ from diabolo.errors import ConfigError, UserError
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import KINDS, Kind, flat, kind, plain, same
-from diabolo.runs.reading import read_checkpoint, read_rows
+from diabolo.runs.reading import Unreadable, read_checkpoint, read_rows
+
+log = logging.getLogger(__name__)
 
 MAY_CHANGE = (Kind.COMPUTING, Kind.PLACE, Kind.DRAWING)
 LONGER = ("trainer.max_epochs", "trainer.early_stopping")
@@ -84,6 +88,19 @@ def refuse_done(config: DictConfig, run: RunFolder) -> None:
         )
 
 
+def going_on_from(run: RunFolder) -> Path | None:
+    """The checkpoint from which a run goes on: its last one, or the best where the last is damaged, which is said; None
+    where it has none that can be read, and begins afresh."""
+    for name in ("last", "best"):
+        if (path := run.checkpoint(name)) is not None:
+            try:
+                read_checkpoint(path)
+                return path
+            except Unreadable as damaged:
+                log.warning("%s The run goes on from what there is before it.", damaged)
+    return None
+
+
 def _epochs(run: RunFolder) -> int:
     rows = read_rows(run.history) if run.history.is_file() else []
     return max((row["epoch"] for row in rows if isinstance(row.get("epoch"), int)), default=0)
@@ -92,4 +109,7 @@ def _epochs(run: RunFolder) -> int:
 def _is_scheduled(run: RunFolder) -> bool:
     """Whether the learning rates were planned for a number of steps."""
     last = run.checkpoint("last")
-    return last is not None and read_checkpoint(last).get("scheduled_steps") is not None
+    try:
+        return last is not None and read_checkpoint(last).get("scheduled_steps") is not None
+    except Unreadable:  # which is said when the run goes on
+        return False

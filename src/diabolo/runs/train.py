@@ -22,7 +22,8 @@ from diabolo.runs.config import chosen, explain, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.folder import RunFolder, load_weights
 from diabolo.runs.place import done, place, wait_for
-from diabolo.runs.resume import refuse_another, refuse_done, revised
+from diabolo.runs.reading import read_rows
+from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
 from diabolo.runs.trust import note_own_parts
 from diabolo.training.machine import keep_freed_memory
 
@@ -141,7 +142,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     seed_everything(check_int("seed", config.seed, 0), workers=True, verbose=False)
     data = build_data(config)
     module = build_module(config, data)
-    last = run.checkpoint("last")
+    last = going_on_from(run)
     if last is None and (source := OmegaConf.select(config, "encoder.init_from")):
         start_from(module.trained().encoder, source)  # type: ignore[arg-type]
     clock = Clock()
@@ -179,10 +180,7 @@ def measure(trainer: Trainer, module: Learner, data: ImageData) -> dict[str, Any
 
 def _figures(run: RunFolder, module: Learner, data: ImageData, clock: Clock) -> dict[str, Any]:
     """What is known of a run beside its yardstick: the last epoch's training figures, sizes, speed, versions."""
-    import json
-
-    rows = run.history.read_text().splitlines()
-    last = json.loads(rows[-1])
+    last = read_rows(run.history)[-1]
     network = module.trained()
     size: int = network.code_size  # type: ignore[assignment]
     return {
