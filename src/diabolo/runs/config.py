@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,11 +20,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from diabolo.errors import UserError, did_you_mean
+from diabolo.errors import ConfigError, UserError, did_you_mean
 from diabolo.runs.identity import Kind, kind
 
 ROOT = "train"
 MODULE = "diabolo.conf"
+CONF = files(MODULE)
 FOLDERS = ("data.root", "encoder.init_from")
 PATHS = (*FOLDERS, "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 AS_IT_IS = re.compile(r"|null|\?\?\?|'.*'|\".*\"|(choice|glob|shuffle|sort)\(.*\)", re.DOTALL)
@@ -83,6 +87,7 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
 
     Raises:
         HydraException, OmegaConfBaseException: the overrides do not compose; see `explain`.
+        UserError: a key that nothing reads.
     """
     register_resolvers()
     searched = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
@@ -90,6 +95,7 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
     with initialize_config_module(MODULE, version_base="1.3"):
         config = compose(name, [*searched, *quoted_paths(overrides)], return_hydra_config=True)
     HydraConfig.instance().set_config(config)
+    refuse_unread(config)
     return resolved(config)
 
 
@@ -102,6 +108,57 @@ def resolved(config: DictConfig) -> DictConfig:
         if isinstance(place := OmegaConf.select(plain, key), str):
             OmegaConf.update(plain, key, os.path.abspath(os.path.expanduser(place)))
     return plain  # type: ignore[return-value]
+
+
+def refuse_unread(config: DictConfig) -> None:
+    """Refuses keys that nothing reads, which a run would carry along as if they meant something.
+
+    Read are the groups of diabolo's own, the keys of `model` that it has, callbacks with a class, and whatever another
+    key refers to (`${mine.size}`), so that a group of one's own is read by the part of one's own that it is for.
+
+    Args:
+        config: not yet resolved.
+
+    Raises:
+        UserError: the first such key.
+    """
+    own = own_keys()
+    referred = set(_references(OmegaConf.to_container(config, resolve=False)))
+    for key in [*map(str, config), *(f"model.{key}" for key in config.get("model") or ())]:
+        if key not in own and not _is_referred(key, referred):
+            raise UserError(f"nothing reads the key `{key}`{did_you_mean(key, own)}: leave it out.")
+    for name, node in (config.get("callbacks") or {}).items():
+        is_callback = isinstance(node, DictConfig) and ("_target_" in node or f"callbacks.{name}" in own)
+        if node is not None and not is_callback:  # an experiment may set something of one that is left out
+            raise ConfigError(f"callbacks.{name}", node, "must be a callback, with a class as its _target_, or null")
+
+
+@cache
+def own_keys() -> frozenset[str]:
+    """The keys of diabolo's own at the root and below `model`, and its callbacks, as "callbacks.NAME"."""
+    root = yaml.safe_load((CONF / f"{ROOT}.yaml").read_text(encoding="utf-8"))
+    groups = {group.rpartition("/")[2] for entry in root["defaults"] if isinstance(entry, dict) for group in entry}
+    callbacks = {
+        f"callbacks.{name}"
+        for path in CONF.joinpath("callbacks").iterdir()
+        if path.name.endswith(".yaml")
+        for name in yaml.safe_load(path.read_text(encoding="utf-8")) or ()
+    }
+    return frozenset(
+        groups | set(root) - {"defaults"} | {f"model.{key}" for key in root["model"]} | callbacks | {"hydra"}
+    )
+
+
+def _references(node: Any) -> Iterator[str]:
+    """The dotted keys that interpolations in a plain config refer to."""
+    if isinstance(node, str):
+        yield from re.findall(r"\$\{\.*([\w.]+)[}\[]", node)
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _references(inner)
+
+
+def _is_referred(key: str, references: Iterable[str]) -> bool:
+    return any(f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.") for other in references)
 
 
 def chosen() -> dict[str, str]:

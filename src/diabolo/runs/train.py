@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, check_bool
-from diabolo.runs.config import chosen, explain, register_resolvers, resolved
+from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.folder import RunFolder, load_weights
 from diabolo.runs.place import done, place, wait_for
@@ -52,6 +52,7 @@ def main(config: DictConfig) -> float:
         if not str(job.sweep.dir if swept else job.run.dir).strip():
             where = "hydra.sweep.dir" if swept else "hydra.run.dir"
             raise ConfigError(where, "", "is empty: name a folder for the run, or leave the key out")
+        refuse_unread(config)
         config = resolved(config)
         if swept:
             run = place(run.path, config)
