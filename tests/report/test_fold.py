@@ -117,7 +117,7 @@ def test_a_name_is_what_tells_a_run_from_the_others(tmp_path):
 
 
 def test_what_goes_along_with_the_rest_is_a_column_and_in_no_name(tmp_path):
-    """The width goes with the size, and the learning rate tells the third run apart already, not its number of epochs."""
+    """The width goes with the size, and the third run is told apart by its learning rate already."""
     runs = [
         {"size": 2, "config": {"model.hidden": [20], "trainer.max_epochs": 5}},
         {"size": 4, "config": {"model.hidden": [40], "trainer.max_epochs": 5}},

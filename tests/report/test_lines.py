@@ -25,7 +25,9 @@ def test_seeds_are_folded_and_other_differences_make_lines_of_their_own():
 
 
 def test_a_line_is_a_runs_name_without_the_code_size():
-    runs = [made(family, loss, size) for family in ("fc", "conv_transpose") for loss in ("MSE", "MAE") for size in (2, 4)]
+    runs = [
+        made(family, loss, size) for family in ("fc", "conv_transpose") for loss in ("MSE", "MAE") for size in (2, 4)
+    ]
     assert names(runs) == [
         "model=conv_transpose loss=mae", "model=conv_transpose loss=mse", "model=fc loss=mae", "model=fc loss=mse"
     ]  # fmt: skip

@@ -36,10 +36,12 @@ def test_the_best_run_of_each_metric_is_named_with_its_figures(words):
     )
     assert said[0] == "3 runs, 2 settings: 3 done."
     assert said[1] == (  # (.1 + .3) / 2 and sqrt(.01 + .01); PSNR 10 and 5.2288
-        "Best MSE, MAE and PSNR (chosen on validation images, measured on test images): bottleneck.size=2, with MSE 0.2 ± 0.14, MAE"
-        " 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds."
+        "Best MSE, MAE and PSNR (chosen on validation images, measured on test images): bottleneck.size=2, with MSE"
+        " 0.2 ± 0.14, MAE 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds."
     )
-    assert said[2] == "Best SSIM (chosen on validation images, measured on test images): bottleneck.size=4, with SSIM 0.9."
+    assert (
+        said[2] == "Best SSIM (chosen on validation images, measured on test images): bottleneck.size=4, with SSIM 0.9."
+    )
 
 
 def test_the_best_is_chosen_on_validation_and_in_test_only_where_there_is_none(words):
@@ -114,8 +116,8 @@ def test_runs_that_failed_or_look_broken_are_named(words):
     assert said[0] == "9 runs: 1 cut off, 6 done, 1 failed, 1 stopped."
     assert "Failed: bottleneck.size=4 (the loss is not a finite number at step 7: the training diverged)." in said
     assert (
-        "Cut off or stopped: bottleneck.size=4 (in cut) and bottleneck.size=4 (in stopped). To continue a run, type diabolo"
-        " train and its folder."
+        "Cut off or stopped: bottleneck.size=4 (in cut) and bottleneck.size=4 (in stopped). To continue a run, type"
+        " diabolo train and its folder."
     ) in said
     assert "bottleneck.size=8 (3 of 8) has dead code units." in said
     assert "bottleneck.size=9 has no metrics although it is done." in said
@@ -144,8 +146,8 @@ def test_a_run_that_uses_switches_is_said_to_have_more_than_its_code(words):
         b={"size": 4, "metrics": measured(0.2)},
     )
     assert [one for one in said if "maxima" in one] == [
-        "bottleneck.size=2 decodes more than its code: also the positions of 5,728 maxima in the encoder's pooling layers."
-        " From the code alone its test MSE is 0.4, not 0.1."
+        "bottleneck.size=2 decodes more than its code: also the positions of 5,728 maxima in the encoder's pooling"
+        " layers. From the code alone its test MSE is 0.4, not 0.1."
     ]
 
 
@@ -156,6 +158,6 @@ def test_accuracies_are_in_percent(words):
         c={"size": 4, "metrics": {"test/accuracy": 0.9875, "val/accuracy": 0.1}},
     )
     assert said[1] == (  # (34 - 32) / sqrt 2
-        "Best accuracy (chosen on validation images, measured on test images): bottleneck.size=2, with accuracy 33 ± 1.4 %"
-        " over 2 seeds."
+        "Best accuracy (chosen on validation images, measured on test images): bottleneck.size=2, with accuracy"
+        " 33 ± 1.4 % over 2 seeds."
     )
