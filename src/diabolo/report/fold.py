@@ -105,7 +105,7 @@ class Names:
 
     def line(self, run: Run | Folded) -> str:
         """The name that runs share which differ in code size and seed alone: a line of the plots."""
-        return self._named(run, [key for key in self._line if key != SIZE], WHO[:2])
+        return self._named(run, self._line, WHO[:2])
 
     def data(self, run: Run | Folded) -> str:
         """The words of a name that choose the data; "" where all runs have the same."""

@@ -48,7 +48,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of the page: a header and rows of text and numbers, which are shown short and kept whole."""
+    """A table of the page: a header and rows of text and numbers: shown short, with all digits in the data."""
 
     title: str
     header: Sequence[str]

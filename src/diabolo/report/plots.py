@@ -259,7 +259,7 @@ def _curve(run: Run) -> tuple[bool, list[tuple[float, float]]]:
 
 
 def _class_means(run: Run) -> dict[int, float]:
-    """The mean squared error of each class, where the run kept its errors and its images have labels."""
+    """The mean squared error of each class, where the run recorded those of single images and they have labels."""
     if (read := per_image(run.path)) is None:
         return {}
     errors, labels = read[1]["mse"], read[1]["labels"]

@@ -236,8 +236,11 @@ def _data(run: Run) -> ImageData:
 def _model(run: Run, data: ImageData) -> AutoencoderModule:
     """The run's model, tried on one image."""
     from diabolo.runs.folder import load
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
-    model: AutoencoderModule = load(run.path)  # type: ignore[assignment]  # what is drawn has a reconstruction error
+    model = load(run.path)
+    if not isinstance(model, AutoencoderModule):
+        raise TypeError("it reconstructs no images")
     _reconstructed(model, [data.images("test", [0])])
     return model
 
