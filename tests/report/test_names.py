@@ -110,7 +110,9 @@ def said_of(folder: Path, tmp_path: Path) -> tuple[list[Run], dict[str, set[str]
         }
         | {sentence.partition(" (in ")[0] for sentence in missing},
         "page table": set(
-            re.findall(r"<tr><td>(.*?)</td>", page[page.index("<h2>All runs") : page.index("Not finished")])
+            re.findall(
+                r"<td>([^<]*)</td><td>[^<]*</td></tr>", page[page.index("<h2>All runs") : page.index("<h2>Not fin")]
+            )
         ),
         "page captions": {
             text

@@ -165,9 +165,9 @@ def test_further_tables_are_shown_with_whole_numbers(tmp_path):
 def test_columns_are_what_differs_and_was_measured():
     runs = [made(size=2, model__hidden=[8], trainer__precision="32"), made(size=2, model__hidden=[9], mse=None)]
     table = run_table(runs)
-    assert table.header == ["run", "model.hidden", "trainer.precision", "bottleneck.size", "seed",
-                            "test/mse", "test/pca_mse", "state", "folder"]  # fmt: skip
-    assert [row[1] for row in table.rows] == [[8], [9]]
+    assert table.header == ["model.hidden", "trainer.precision", "bottleneck.size", "seed",
+                            "test/mse", "test/pca_mse", "state", "run", "folder"]  # fmt: skip
+    assert [row[0] for row in table.rows] == [[8], [9]]
 
 
 @pytest.mark.parametrize(

@@ -96,14 +96,14 @@ def write_page(
 
 
 def run_table(runs: Sequence[Run]) -> Grid:
-    """A row a run, by error: its name, the settings that differ, the metrics that any run has."""
+    """A row a run, by error: the settings that differ, the metrics that any run has, its name and its folder."""
     names = Names(runs)
     keys = list(dict.fromkeys([*names.columns, "bottleneck.size", "seed"]))
     keys = [key for key in keys if any(run.get(key) is not None for run in runs)]
     keys += [key for key in METRICS if any(run.number(key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := run.number(ERROR)) is None else error, run.name))
-    rows = [[names.run(run), *(run.get(key) for key in keys), run.state, run.name] for run in ordered]
-    return Grid("All runs", ["run", *keys, "state", "folder"], rows, "Click on the head of a column to sort by it.")
+    rows = [[*(run.get(key) for key in keys), run.state, names.run(run), run.name] for run in ordered]
+    return Grid("All runs", [*keys, "state", "run", "folder"], rows, "Click on the head of a column to sort by it.")
 
 
 def short(value: Any, key: str = "") -> str:
