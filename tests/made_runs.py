@@ -83,7 +83,8 @@ def made(family="fc", loss="MSE", size=8, seed=0, mse=0.01, metrics=None, **conf
         "data.limit": None,
         **{key.replace("__", "."): value for key, value in config.items()},
     }
-    measured = {} if mse is None else {"test/mse": mse, "test/pca_mse": 0.08 / size, "code_size": size}
+    pca = {"test/pca_mse": 0.08 / size, "code_size": size} if size else {}
+    measured = {} if mse is None else {"test/mse": mse, **pca}
     name = f"{family}_{loss}_{size}_{seed}_{mse}"
     return Run(Path("/nowhere") / name, name, "done", "", values, measured | (metrics or {}))
 

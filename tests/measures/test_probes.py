@@ -101,10 +101,10 @@ def test_the_command_prints_runs_beside_pca_and_pixels(run, data, diabolo):
     cells = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line}
     metrics, probe = run.metrics(), Probe(data, most_codes=60)
     nearest = probe.measure(*probe.codes(load(run.path)))["knn_accuracy"]
-    assert cells[str(run.path)] == ["4", f"{metrics['test/linear_probe_accuracy']:.4f}", f"{nearest:.4f}"]
+    assert cells[str(run.path)] == ["4", f"{100 * metrics['test/linear_probe_accuracy']:.2f}", f"{100 * nearest:.2f}"]
     for name, size in (("PCA", "4"), ("pixels", "64")):
         known = [metrics[f"test/{name.lower()}_{figure}"] for figure in ("linear_probe_accuracy", "knn_accuracy")]
-        assert cells[name] == [size, *(f"{value:.4f}" for value in known)]
+        assert cells[name] == [size, *(f"{100 * value:.2f}" for value in known)]
     assert "fitted on 60 training images, measured on 32 test images" in ended.out
     ended = diabolo("probe", "nowhere")
     assert (ended.code, ended.err.startswith("diabolo: 'nowhere' is not a run folder")) == (2, True)

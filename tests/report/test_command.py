@@ -28,7 +28,7 @@ def test_500_runs_are_compared(diabolo, tmp_path):
     ended = diabolo("compare", "all", "--csv", "table.csv", "--markdown", "all.md")
     assert ended.code == 0, ended.err
     assert "500 runs, 10 settings: 500 done." in ended.out
-    assert "Best MSE (chosen and measured in test): loss=mse bottleneck.size=32, with MSE 0.0337" in ended.out
+    assert "Best MSE (chosen and measured on test images): loss=mse bottleneck.size=32, with MSE 0.0337" in ended.out
     assert ended.err == "skipped all/broken: it has no config.yaml\nskipped all/empty: it is empty\n"
     with open("table.csv", newline="") as file:
         rows = {(row["loss"], int(row["bottleneck.size"])): row for row in csv.DictReader(file)}
@@ -131,7 +131,7 @@ def test_a_real_sweep_is_compared_with_the_figures_of_its_folders(diabolo, tiny,
     ended = diabolo("compare", "sweeps", "--csv", "table.csv")
     assert ended.code == 0, ended.err
     assert "8 runs, 4 settings: 8 done." in ended.out
-    assert "Measured by SSIM, mae against mse:" in ended.out
+    assert "Measured by SSIM, mae is better in" in ended.out
     assert "kNN accuracy" in ended.out
     found = {}
     for path in (tmp_path / "sweeps" / "a").glob("*/metrics.json"):

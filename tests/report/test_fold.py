@@ -1,10 +1,15 @@
-"""Seeds folded together, and the settings that tell runs apart."""
+"""Seeds folded together, the settings that tell runs apart, and the names made of them."""
+
+import json
+import shlex
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 
 from diabolo.report.collect import collect
-from diabolo.report.fold import differing, fold, label
-from made_runs import write_run
+from diabolo.report.fold import Names, differing, fold, word
+from made_runs import made, write_run
 
 
 def test_seeds_are_folded_into_mean_and_sample_deviation(tmp_path):
@@ -79,10 +84,117 @@ def test_a_part_that_is_not_the_models_own_is_a_column(tmp_path):
     assert found == ["model", "encoder"]
 
 
-def test_a_label_is_in_the_words_of_the_command_line(tmp_path):
-    write_run(tmp_path / "a", 25, "mae", config={"model.hidden": [32, 16]})
-    (run,) = collect([tmp_path])[0]
-    assert label(run, ["loss", "bottleneck.size", "model.hidden", "unknown"]) == (
-        "loss=mae bottleneck.size=25 model.hidden=[32,16]"
+def test_a_choice_that_only_some_runs_made_decides_nothing_for_the_others(tmp_path):
+    """The first has no encoder of a known name: what it has in its place tells it from the others."""
+    found = columns(
+        tmp_path,
+        {"choices": {"encoder": ""}, "config": {"encoder._target_": "mine.Encoder"}},
+        {"choices": {"encoder": "fc"}},
+        {"choices": {"encoder": "lenet"}, "config": {"encoder._target_": "diabolo.network.LeNetEncoder"}},
     )
-    assert label(run, []) == "a"
+    assert found == ["encoder", "encoder._target_"]
+
+
+def names_of(tmp_path, *runs: dict) -> list[str]:
+    """The name of each run, in their order."""
+    for i, run in enumerate(runs):
+        write_run(tmp_path / f"{i}", **run)
+    read = collect([tmp_path])[0]
+    names = Names(read)
+    return [names.run(run) for run in read]
+
+
+def test_a_name_is_what_tells_a_run_from_the_others(tmp_path):
+    conv = {"model": "conv_transpose", "encoder": "conv", "decoder": "conv_transpose"}
+    runs = [{"choices": {"model": "fc"}}, {"loss": "mae"}, {"size": 8}, {"seed": 1}, {"choices": conv}]
+    assert names_of(tmp_path, *runs) == [
+        "model=fc loss=mse bottleneck.size=4 seed=0",
+        "model=fc loss=mae bottleneck.size=4 seed=0",
+        "model=fc loss=mse bottleneck.size=8 seed=0",
+        "model=fc loss=mse bottleneck.size=4 seed=1",
+        "model=conv_transpose loss=mse bottleneck.size=4 seed=0",
+    ]
+
+
+def test_what_goes_along_with_the_rest_is_a_column_and_in_no_name(tmp_path):
+    """The width goes with the size, and the third run is told apart by its learning rate already."""
+    runs = [
+        {"size": 2, "config": {"model.hidden": [20], "trainer.max_epochs": 5}},
+        {"size": 4, "config": {"model.hidden": [40], "trainer.max_epochs": 5}},
+        {"size": 4, "config": {"model.hidden": [40], "trainer.max_epochs": 9, "optimizer.lr": None}},
+    ]
+    assert names_of(tmp_path, *runs) == [
+        "bottleneck.size=2 optimizer.lr=0.005",
+        "bottleneck.size=4 optimizer.lr=0.005",
+        "bottleneck.size=4 optimizer.lr=null",
+    ]
+    assert Names(collect([tmp_path])[0]).columns == [
+        "model.hidden",
+        "bottleneck.size",
+        "optimizer.lr",
+        "trainer.max_epochs",
+    ]
+
+
+def test_where_nothing_differs_a_name_says_family_loss_and_size(tmp_path):
+    assert names_of(tmp_path, {"loss": "mae"}, {"loss": "mae"}) == ["model=fc loss=mae bottleneck.size=4"] * 2
+    bare = made(size=None)
+    bare.config.clear()
+    bare.metrics.clear()
+    assert Names([bare]).run(bare) == bare.name, "its folder, where even these are not known"
+
+
+def test_runs_of_the_same_settings_share_a_name_whatever_became_of_them(tmp_path):
+    runs = [{"state": "failed"}, {"metrics": {"test/mse": 1}}, {"started": "2026-12-01", "metrics": {}}]
+    assert len(set(names_of(tmp_path, *runs))) == 1
+
+
+def test_runs_that_recorded_no_choices_are_named_like_those_that_did(tmp_path):
+    config = {"decoder._target_": "diabolo.network.FCDecoder"}
+    for loss in ("mse", "mae"):
+        write_run(tmp_path / f"cli_{loss}", loss=loss, config=config, choices={"data": "mnist"})
+        python = write_run(tmp_path / f"python_{loss}", loss=loss, seed=1, config=config)
+        state = json.loads((python / "state.json").read_text())
+        (python / "state.json").write_text(json.dumps({key: state[key] for key in state if key != "choices"}))
+    runs = collect([tmp_path])[0]
+    names = Names(runs)
+    assert {run.name: names.setting(run) for run in runs} == {
+        "cli_mae": "loss=mae", "python_mae": "loss=mae", "cli_mse": "loss=mse", "python_mse": "loss=mse"
+    }  # fmt: skip
+    assert [row.n for row in fold(runs)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        ("fc", "key=fc"),
+        (25, "key=25"),
+        (0.005, "key=0.005"),
+        (1e-5, "key=1e-05"),
+        (True, "key=true"),
+        (None, "key=null"),
+        ([32, 16], "key=[32,16]"),
+        (["relu", "tanh"], "key=[relu,tanh]"),
+        ("/my data", "'key=\"/my data\"'"),
+        ("[relu]", "'key=\"[relu]\"'"),
+        ("/a/seed=0", "'key=\"/a/seed=0\"'"),
+        ('say "a"', None),
+        ("ends in \\", None),
+        ("", None),
+        ([["a b"], "it's"], None),
+    ],
+)
+def test_a_word_typed_in_a_shell_gives_the_value_again(value, typed):
+    """Read by Hydra's own parser."""
+    said = word("key", value)
+    assert typed in (None, said)
+    (argument,) = shlex.split(said)
+    (override,) = OverridesParser.create().parse_overrides([argument])
+    assert (override.key_or_group, plain_of(override.value())) == ("key", value)
+
+
+def plain_of(value):
+    """A parsed value without Hydra's record of its quotes."""
+    if isinstance(value, list):
+        return [plain_of(one) for one in value]
+    return value.text if isinstance(value, QuotedString) else value

@@ -39,10 +39,10 @@ def test_the_paired_difference_is_that_of_each_image_with_its_interval(tmp_path)
     said = summary([comparison])
     interval = f"{difference.mean():+.3g}, 95 % interval {low:+.3g} to {high:+.3g}"
     assert said[0] == (
-        f"Measured by MSE, mae against mse: mse is better than mae ({interval}, 400 images, better on"
-        f" {(difference >= 0).mean():.0%} of them)."
+        f"Measured by MSE, mse is better than mae (mae - mse: {interval}, 400 images, better on"
+        f" {100 * (difference >= 0).mean():.0f} % of them)."
     )
-    assert said[1].startswith("Measured by MAE, mae against mse: no difference that is certain (")
+    assert said[1].startswith("Measured by MAE, neither mae nor mse is surely better (mae - mse: +0, 95 %")
 
 
 def test_images_are_averaged_over_seeds_first(tmp_path):
@@ -102,7 +102,7 @@ def test_a_loss_of_several_arguments_is_told_apart_by_them(tmp_path):
     for delta in (0.1, 0.5):
         write_run(tmp_path / str(delta), 4, "huber", metrics={"test/mse": delta}, config={"loss.delta": delta})
     (comparison,) = compare_losses(collect([tmp_path])[0])
-    assert list(comparison.rows) == ["huber delta=0.1", "huber delta=0.5"]
+    assert list(comparison.rows) == ["huber loss.delta=0.1", "huber loss.delta=0.5"]
 
 
 def test_the_matrix_stars_the_best_of_each_setting(tmp_path):
@@ -123,5 +123,5 @@ def test_the_matrix_stars_the_best_of_each_setting(tmp_path):
         ["16", "mae - mse", "MSE", "mae"],
     ]
     assert summary(compared)[0].startswith(
-        "Measured by MSE, mae against mse: mae is better at 2 and mse at 0 of 2 settings ("
+        "Measured by MSE, mae is better in 2 and mse in 0 of 2 settings (mean mae - mse: "
     )

@@ -84,12 +84,13 @@ def test_every_number_of_the_table_is_that_of_the_run_folder(page):
     assert len(rows) == len(runs) == 3
     for row in rows:
         cells = dict(zip(head, row, strict=True))
-        folder = next(run.path for run in runs if run.name == cells["name"][0])
+        folder = next(run.path for run in runs if run.name == cells["folder"][0])
         metrics = json.loads((folder / "metrics.json").read_text())
         for key, (shown, value) in cells.items():
             if key in metrics:
                 assert float(value) == metrics[key], key
-                assert float(shown.replace(",", "")) == pytest.approx(metrics[key], rel=1e-3)
+                scale = 100 if key.endswith("accuracy") else 1  # shown in %
+                assert float(shown.replace(",", "")) == pytest.approx(scale * metrics[key], rel=1e-3)
         assert float(cells["bottleneck.size"][1]) == metrics["code_size"]
     errors = [float(row[head.index("test/mse")][1]) for row in rows]
     assert errors == sorted(errors)
@@ -164,9 +165,9 @@ def test_further_tables_are_shown_with_whole_numbers(tmp_path):
 def test_columns_are_what_differs_and_was_measured():
     runs = [made(size=2, model__hidden=[8], trainer__precision="32"), made(size=2, model__hidden=[9], mse=None)]
     table = run_table(runs)
-    assert table.header == ["family", "loss", "seed", "bottleneck.size", "model.hidden", "trainer.precision",
-                            "test/mse", "test/pca_mse", "state", "name"]  # fmt: skip
-    assert [row[4] for row in table.rows] == [[8], [9]]
+    assert table.header == ["model.hidden", "trainer.precision", "bottleneck.size", "seed",
+                            "test/mse", "test/pca_mse", "state", "run", "folder"]  # fmt: skip
+    assert [row[0] for row in table.rows] == [[8], [9]]
 
 
 @pytest.mark.parametrize(

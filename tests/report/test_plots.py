@@ -30,8 +30,8 @@ def test_error_against_size_has_means_bands_and_pca_and_marks_where_it_wins():
     plot = drawn(sweep())["error_by_size"]
     (axes,) = plot.figure.axes
     found = lines(plot)
-    assert found["fc · mse"][0] == [2, 8, 32]
-    assert found["fc · mse"][1] == pytest.approx([0.045, 0.0135, 0.006])
+    assert found["loss=mse"][0] == [2, 8, 32]
+    assert found["loss=mse"][1] == pytest.approx([0.045, 0.0135, 0.006])
     assert found["PCA"][1] == pytest.approx([0.04, 0.01, 0.0025])  # .08 / size
     assert found["PCA is better"] == ([2, 8, 32], pytest.approx([0.04, 0.01, 0.0025]))
     assert "PCA is better at size 2, 8, 32" in plot.note
@@ -44,13 +44,13 @@ def test_error_against_size_has_means_bands_and_pca_and_marks_where_it_wins():
 
 def test_error_against_costs():
     found = drawn(sweep())
-    assert lines(found["error_by_compression"])["fc · mse"][0] == pytest.approx([392, 98, 24.5])
+    assert lines(found["error_by_compression"])["loss=mse"][0] == pytest.approx([392, 98, 24.5])
     assert lines(found["error_by_compression"])["PCA"] == (
         pytest.approx([392, 98, 24.5]),
         pytest.approx([0.04, 0.01, 0.0025]),
     )
-    assert lines(found["error_by_parameters"])["fc · mae"][0] == [2000, 8000, 32000]
-    assert lines(found["error_by_seconds"])["fc · mae"] == ([11.0] * 3, pytest.approx([0.075, 0.03, 0.0075]))
+    assert lines(found["error_by_parameters"])["loss=mae"][0] == [2000, 8000, 32000]
+    assert lines(found["error_by_seconds"])["loss=mae"] == ([11.0] * 3, pytest.approx([0.075, 0.03, 0.0075]))
 
 
 def test_pca_that_is_exact_does_not_stretch_the_axis():
@@ -81,11 +81,12 @@ def test_error_by_class_is_the_mean_over_the_images_of_a_class(tmp_path):
     for run, factor in zip(runs[:2], (1, 2), strict=True):
         run.path = tmp_path / run.name
         run.path.mkdir()
-        np.savez(run.path / "per_image.npz", mse=errors * factor, labels=labels)
+        zeros = np.zeros(4)
+        np.savez(run.path / "per_image.npz", images="", labels=labels, mse=errors * factor, mae=zeros, ssim=zeros)
     plot = drawn(runs)["error_by_class"]
     (axes,) = plot.figure.axes
     assert (10 ** axes.images[0].get_array()).tolist() == [pytest.approx([0.2, 0.45]), pytest.approx([0.4, 0.9])]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["fc · mse · 8", "fc · mae · 8"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["loss=mse", "loss=mae"]
     assert [text.get_text() for text in axes.texts] == ["200", "450", "400", "900"]
 
 
@@ -93,15 +94,15 @@ def test_one_run_none_and_runs_without_metrics():
     assert plots([]) == [] == plots([made(mse=None), made(mse=math.inf)])
     found = drawn([made(size=8, mse=0.02)])
     assert list(found) == ["error_by_size"]  # no cost was measured, no history kept
-    assert lines(found["error_by_size"])["fc · mse"] == ([8], [0.02])
+    assert lines(found["error_by_size"])["model=fc loss=mse"] == ([8], [0.02])
 
 
-def test_of_many_series_the_best_are_named_and_the_others_grey():
+def test_of_many_lines_the_best_are_named_and_the_others_grey():
     runs = [made(mse=0.01 * (1 + rate), optimizer__lr=rate) for rate in range(20)]
     runs += [made(mse=0.5, seed=1, optimizer__lr=rate) for rate in range(20)]
     labels = list(lines(drawn(runs)["error_by_size"]))
     assert len([label for label in labels if "lr=" in label]) == MOST_NAMED
-    assert {f"fc · mse · lr={rate}" for rate in range(MOST_NAMED)} <= set(labels)
+    assert {f"optimizer.lr={rate}" for rate in range(MOST_NAMED)} <= set(labels)
     assert labels.count("12 others") == 1
 
 

@@ -43,7 +43,8 @@ def test_the_contact_sheet_holds_originals_pca_and_each_run(compared):
     errors = {run.name: run.metrics["test/mse"] for run in runs}
     first, second = sorted(("mse_4", "mae_4"), key=errors.__getitem__)
     assert [row.caption for row in sheet.rows] == [
-        "originals", "PCA · 2", "fc · mse · 2", "PCA · 4", f"fc · {first[:3]} · 4", f"fc · {second[:3]} · 4"
+        "originals", "PCA of size 2", "loss=mse bottleneck.size=2", "PCA of size 4",
+        f"loss={first[:3]} bottleneck.size=4", f"loss={second[:3]} bottleneck.size=4",
     ]  # fmt: skip
     data = build_data(config_of(compared / "mse_4"))
     data.setup()
@@ -99,12 +100,14 @@ def test_runs_whose_weights_or_data_are_gone_show_what_they_drew_or_are_named(co
     made, missing = sheets(runs)
     names = [sheet.name for sheet in made]
     assert names == ["contact_sheet_2", "best_and_worst_2", "kept_reconstructions", "interpolations"]
-    assert [row.caption for row in made[0].rows] == ["originals", "PCA · 4", "fc · mse · source=digit_images · 4"]
+    assert [row.caption for row in made[0].rows] == [
+        "originals", "PCA of size 4", "data=digits loss=mse bottleneck.size=4"
+    ]  # fmt: skip
     kept = np.asarray(Image.open(copied / "mae_4" / "pictures" / "reconstructions" / "final.png"))
     np.testing.assert_array_equal(made[2].rows[0].picture, np.asarray(kept))
-    assert [sentence.split(",")[0] for sentence in sorted(missing)] == [
-        "mae_4: shown as it drew itself",
-        "mse_2: no picture",
+    assert [sentence.partition(" (in ")[2].partition(",")[0] for sentence in sorted(missing)] == [
+        "mae_4): as it was drawn in training",
+        "mse_2): no picture",
     ]
 
 
@@ -114,12 +117,12 @@ def test_runs_on_other_images_get_a_sheet_of_their_own(copied):
     made, missing = sheets(collect([copied])[0])
     assert not missing
     contact = [sheet for sheet in made if sheet.name.startswith("contact_sheet")]
-    assert [[row.caption.split(" · ")[-1] for row in sheet.rows] for sheet in contact] == [
-        ["originals", "2", "2"],
-        ["originals", "4", "4", "4"],
+    assert [[row.caption.split("size")[-1] for row in sheet.rows] for sheet in contact] == [
+        ["originals", " 2", "=2"],
+        ["originals", " 4", "=4", "=4"],
     ]
     assert (contact[0].rows[0].picture != contact[1].rows[0].picture).any()
-    assert contact[0].title.endswith("digit 1x8x8")
+    assert contact[0].title.endswith("digits 1x8x8")
 
 
 def test_nothing_is_downloaded(copied, monkeypatch):

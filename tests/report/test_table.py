@@ -42,7 +42,10 @@ def test_states_are_shown_where_not_all_is_done(tmp_path):
     write_run(tmp_path / "b", state="failed")
     table = tabulate(collect([tmp_path])[0])
     assert table.heads() == ["run", "state", "test/mse"]
-    assert [table.cells(row) for row in table.rows] == [["a", "done", "0.5"], ["b", "failed", ""]]
+    assert [table.cells(row) for row in table.rows] == [
+        ["model=fc loss=mse bottleneck.size=4", "done", "0.5"],
+        ["model=fc loss=mse bottleneck.size=4", "failed", ""],
+    ]
 
 
 def test_csv_is_in_full_precision_with_the_folders_behind_each_row(runs, tmp_path):

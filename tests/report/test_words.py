@@ -36,10 +36,12 @@ def test_the_best_run_of_each_metric_is_named_with_its_figures(words):
     )
     assert said[0] == "3 runs, 2 settings: 3 done."
     assert said[1] == (  # (.1 + .3) / 2 and sqrt(.01 + .01); PSNR 10 and 5.2288
-        "Best MSE, MAE and PSNR (chosen on validation, measured in test): bottleneck.size=2, with MSE 0.2 ± 0.14, MAE"
-        " 0.1 ± 0.071 and PSNR 7.614 ± 3.4 over 2 seeds."
+        "Best MSE, MAE and PSNR (chosen on validation images, measured on test images): bottleneck.size=2, with MSE"
+        " 0.2 ± 0.14, MAE 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds."
     )
-    assert said[2] == "Best SSIM (chosen on validation, measured in test): bottleneck.size=4, with SSIM 0.9."
+    assert (
+        said[2] == "Best SSIM (chosen on validation images, measured on test images): bottleneck.size=4, with SSIM 0.9."
+    )
 
 
 def test_the_best_is_chosen_on_validation_and_in_test_only_where_there_is_none(words):
@@ -52,14 +54,14 @@ def test_the_best_is_chosen_on_validation_and_in_test_only_where_there_is_none(w
 
 def test_without_validation_the_test_chooses_and_that_is_said(words):
     said = words(a={"size": 2, "metrics": {"test/mse": 0.1}}, b={"size": 4, "metrics": {"test/mse": 0.2}})
-    assert "Best MSE (chosen and measured in test): bottleneck.size=2, with MSE 0.1." in said
+    assert "Best MSE (chosen and measured on test images): bottleneck.size=2, with MSE 0.1." in said
 
 
 @pytest.mark.parametrize(
     ("errors", "sentence"),
     [
         ((0.2, 0.104, 0.1), "The smallest bottleneck within 5 % of the lowest test MSE (0.1) is 4 (0.104)."),
-        ((0.2, 0.106, 0.1), "is 8 (0.1), the largest that was tried: larger ones may still gain."),
+        ((0.2, 0.106, 0.1), "is 8 (0.1), the largest that was tried: larger ones may still be better."),
         ((0.1, 0.2, 0.3), "The smallest bottleneck within 5 % of the lowest test MSE (0.1) is 2 (0.1)."),
     ],
 )
@@ -76,7 +78,7 @@ def test_where_pca_is_better(words):
         d={"size": 8, "metrics": measured(0.2, pca=0.05)},
         e={"size": 16, "metrics": measured(0.2, pca=0.01)},
     )
-    assert "At a bottleneck of 8 and 16, PCA has a lower test MSE than every run." in said
+    assert "At bottleneck sizes 8 and 16, PCA has a lower test MSE than every run." in said
     assert "PCA of the same size has a lower test MSE than loss=mse bottleneck.size=4 (0.2, PCA 0.15)." in said
 
 
@@ -113,7 +115,10 @@ def test_runs_that_failed_or_look_broken_are_named(words):
     )
     assert said[0] == "9 runs: 1 cut off, 6 done, 1 failed, 1 stopped."
     assert "Failed: bottleneck.size=4 (the loss is not a finite number at step 7: the training diverged)." in said
-    assert "Cut off or stopped, to be continued by diabolo train RUN: cut and stopped." in said
+    assert (
+        "Cut off or stopped: bottleneck.size=4 (in cut) and bottleneck.size=4 (in stopped). To continue a run, type"
+        " diabolo train and its folder."
+    ) in said
     assert "bottleneck.size=8 (3 of 8) has dead code units." in said
     assert "bottleneck.size=9 has no metrics although it is done." in said
     assert "bottleneck.size=10 gives the same output for every image." in said
@@ -123,8 +128,8 @@ def test_runs_that_failed_or_look_broken_are_named(words):
 
 def test_many_failures_are_counted_not_listed(words):
     said = words(**{f"r{i}": {"state": "failed", "seed": i} for i in range(8)})
-    assert said[0] == "8 runs, 1 settings: 8 failed."
-    assert sum(one.startswith("Failed: seed=") for one in said) == 5
+    assert said[0] == "8 runs, 1 setting: 8 failed."
+    assert sum(one.startswith("Failed: model=fc loss=mse bottleneck.size=4 seed=") for one in said) == 5
     assert "3 more failed." in said
 
 
@@ -132,7 +137,7 @@ def test_a_repeated_run_is_said_not_to_count(words):
     said = words(
         a={"metrics": measured(0.2), "started": "2026-01-01"}, b={"metrics": measured(0.1), "started": "2026-01-02"}
     )
-    assert "1 run is of the same settings and seed as a later one, which counts in its place." in said
+    assert "1 run was repeated later with the same settings and seed; only the latest counts." in said
 
 
 def test_a_run_that_uses_switches_is_said_to_have_more_than_its_code(words):
@@ -141,6 +146,18 @@ def test_a_run_that_uses_switches_is_said_to_have_more_than_its_code(words):
         b={"size": 4, "metrics": measured(0.2)},
     )
     assert [one for one in said if "maxima" in one] == [
-        "bottleneck.size=2 is decoded from its code and from the places of 5,728 maxima in the encoder's poolings,"
-        " which carry information too; of the code alone its test MSE is 0.4 instead of 0.1."
+        "bottleneck.size=2 decodes more than its code: also the positions of 5,728 maxima in the encoder's pooling"
+        " layers. From the code alone its test MSE is 0.4, not 0.1."
     ]
+
+
+def test_accuracies_are_in_percent(words):
+    said = words(
+        a={"size": 2, "seed": 0, "metrics": {"test/accuracy": 0.32, "val/accuracy": 0.5}},
+        b={"size": 2, "seed": 1, "metrics": {"test/accuracy": 0.34, "val/accuracy": 0.5}},
+        c={"size": 4, "metrics": {"test/accuracy": 0.9875, "val/accuracy": 0.1}},
+    )
+    assert said[1] == (  # (34 - 32) / sqrt 2
+        "Best accuracy (chosen on validation images, measured on test images): bottleneck.size=2, with accuracy"
+        " 33 ± 1.4 % over 2 seeds."
+    )

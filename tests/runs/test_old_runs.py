@@ -81,7 +81,7 @@ def test_it_is_compared_with_a_run_of_today_which_is_the_same_run(old, diabolo, 
     shutil.copytree(old, tmp_path / "runs" / "old")
     ended = diabolo("compare", str(tmp_path / "runs"), "--csv", "table.csv")
     assert ended.code == 0, ended.err
-    assert "2 runs, 1 settings" in " ".join(ended.out.split()), "they differ in their seed alone"
+    assert "2 runs, 1 setting:" in " ".join(ended.out.split()), "they differ in their seed alone"
     today = RunFolder(again).config()
     today.seed = today.callbacks.hparams.params.seed = 0
     assert same(config, today)
@@ -91,5 +91,5 @@ def test_it_is_probed(old, diabolo):
     ended = diabolo("probe", str(old))
     assert ended.code == 0, ended.err
     (line,) = (line for line in ended.out.splitlines() if line.startswith(str(old)[:20]))
-    assert all(0 <= float(accuracy) <= 1 for accuracy in line.split()[-2:])
+    assert all(0 <= float(accuracy) <= 100 for accuracy in line.split()[-2:])
     assert np.load(old / "per_image.npz")["mse"].shape == (32,)

@@ -72,27 +72,15 @@ def walk(network: Autoencoder | Classifier) -> list[Step]:
 
 def print_walk(config: DictConfig) -> None:
     """Prints the walk, the code size, the compression ratio and the parameters of each part."""
-    from rich.table import Table
-
     from diabolo.runs.build import build_module
-    from diabolo.runs.terminal import console
+    from diabolo.runs.terminal import console, text_table
 
     network: Any = build_module(config).trained()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title, justify in (
-        ("layer", "left"),
-        ("", "left"),
-        ("output", "left"),
-        ("parameters", "right"),
-        ("size", "left"),
-    ):
-        table.add_column(title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_row("image", "", _times(network.image_shape), "", "")
+    lines = [["image", "", _times(network.image_shape), "", ""]]
     for step in walk(network):
-        table.add_row(
-            step.path, step.layer, _times(step.shape), f"{step.parameters:,}" if step.parameters else "", step.formula
-        )
-    console.print(table)
+        parameters = f"{step.parameters:,}" if step.parameters else ""
+        lines.append([step.path, step.layer, _times(step.shape), parameters, step.formula])
+    console.print(text_table(["layer", "", "output", "parameters", "size"], lines, right=["parameters"]))
     pixels, size = prod(network.image_shape), network.code_size
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
     counted = ", ".join(f"{name} {count:,}" for name, count in parts.items() if count)

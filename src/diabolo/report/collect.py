@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from diabolo.errors import UserError
-from diabolo.report.settings import Words, settings
+from diabolo.report.settings import LOADER, Words, all_choices, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
 from diabolo.runs.old_names import with_current_names
@@ -36,7 +36,12 @@ class Run:
     metrics: Flat
     started: str = ""
     versions: dict[str, str] = field(default_factory=dict)
-    choices: dict[str, str] = field(default_factory=dict)  # what was chosen of each config group
+    choices: Words = field(default_factory=dict)  # what was chosen of each config group, as the run recorded it
+
+    @cached_property
+    def groups(self) -> Words:
+        """What was chosen of each config group: as recorded, and else as the config tells."""
+        return all_choices(self.choices, self.config)
 
     @cached_property
     def history(self) -> list[Flat]:
@@ -54,13 +59,20 @@ class Run:
     @cached_property
     def settings(self) -> Words:
         """What makes the run what it is, without its seed; see `diabolo.report.settings`."""
-        return settings(self.choices, self.config)
+        return settings(self.groups, self.config)
+
+    @cached_property
+    def code_size(self) -> int | None:
+        """How many numbers the code has, as measured or else as configured; None where neither is known."""
+        measured = self.number("code_size")
+        size = self.number("bottleneck.size") if measured is None else measured
+        return None if size is None else int(size)
 
     def get(self, key: str) -> Any:
         """A metric, a config value or the name chosen of a config group; None where the run has none of them."""
         if key in FIELDS:
             return getattr(self, key)
-        return self.choices.get(key, self.metrics.get(key, self.config.get(key)))
+        return self.groups.get(key, self.metrics.get(key, self.config.get(key)))
 
     def number(self, key: str) -> float | None:
         """What `get` gives, if it is a finite number."""
@@ -70,11 +82,11 @@ class Run:
 
     def keys(self) -> set[str]:
         """All that `get` knows."""
-        return {*FIELDS, *self.metrics, *self.config, *self.choices}
+        return {*FIELDS, *self.metrics, *self.config, *self.groups}
 
     def knows(self, key: str) -> bool:
         """Whether the run has the key, be its value null."""
-        return key in FIELDS or any(key in mapping for mapping in (self.metrics, self.config, self.choices))
+        return key in FIELDS or any(key in mapping for mapping in (self.metrics, self.config, self.groups))
 
 
 @dataclass
@@ -176,4 +188,3 @@ def _why(path: Path, failure: Exception) -> str:
 
 NO_RUN, EMPTY, SEEN = "there is no run in it", "it is empty", "it was searched already"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError)
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run, Skipped, collect
-from diabolo.report.fold import differing
+from diabolo.report.fold import Names
 from diabolo.report.losses import compare_losses, matrix, pairs, summary
 from diabolo.report.select import where
-from diabolo.report.table import for_terminal, tabulate, to_markdown, write_csv, write_text
+from diabolo.report.table import Table, for_terminal, tabulate, to_markdown, write_csv, write_text
 from diabolo.report.words import say
+from diabolo.runs.terminal import text_table
 
 if TYPE_CHECKING:
     from diabolo.report.sheets import Sheet
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_FOLDERS = ("runs", "sweeps")
 MOST_LINES = 40  # of a table of losses in the terminal
 MOST_SKIPPED = 20  # skipped folders that are named
+Block = tuple[str, list[str], list[list[str]]]  # a further table: title, heads, rows
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -47,36 +47,19 @@ def compare(arguments: Sequence[str]) -> None:
 
     runs, skipped = selected(given.folders, given.where)
     table = tabulate(runs, given.sort, given.top)
-    losses = compare_losses(runs)
-    columns = differing(runs)
+    losses, columns = compare_losses(runs), Names(runs).columns
     words = [*say(runs), *summary(losses)]
     blocks = [
         ("Losses on every metric (* the best of its setting)", *matrix(losses, columns)),
         ("Losses image by image", *pairs(losses, columns)),
     ]
-
-    out = console()
-    for sentence in words:
-        out.print(f"- {sentence}", markup=False, soft_wrap=True)
-    out.print()
-    out.print(for_terminal(table))
-    for title, heads, lines in blocks:
-        if lines:
-            out.print(f"\n{title}", style="bold")
-            out.print(plain_table(heads, lines[:MOST_LINES]))
-            if len(lines) > MOST_LINES:
-                out.print(f"... and {len(lines) - MOST_LINES} rows more: --where chooses, --markdown FILE has all")
+    blocks = [block for block in blocks if block[2]]
+    _print(words, table, blocks)
     say_skipped(skipped)
-
     if given.csv:
         write_csv(table, given.csv)
     if given.markdown:
-        parts = [
-            "".join(f"- {sentence}\n" for sentence in words),
-            to_markdown(table.heads(), map(table.cells, table.rows)),
-        ]
-        parts += [f"**{title}**\n\n{to_markdown(heads, lines)}" for title, heads, lines in blocks if lines]
-        write_text(given.markdown, "\n".join(parts))
+        write_text(given.markdown, _markdown(words, table, blocks))
     pictures: tuple[list[Sheet], list[str]] = ([], [])
     if given.html or given.tensorboard:
         from diabolo.report.sheets import sheets
@@ -85,7 +68,7 @@ def compare(arguments: Sequence[str]) -> None:
     if given.html:
         from diabolo.report.page import write_page
 
-        write_page(runs, skipped, Path(given.html), words, [block for block in blocks if block[2]], *pictures)
+        write_page(runs, skipped, Path(given.html), words, blocks, *pictures)
     if given.plots:
         from diabolo.report.plots import write_plots
 
@@ -94,6 +77,31 @@ def compare(arguments: Sequence[str]) -> None:
         from diabolo.report.board import write_board
 
         write_board(runs, Path(given.tensorboard), pictures[0])
+
+
+def _print(words: Sequence[str], table: Table, blocks: Sequence[Block]) -> None:
+    """Prints words and tables; of long tables the first rows."""
+    out = console()
+    for sentence in words:
+        out.print(f"- {sentence}", markup=False, soft_wrap=True)
+    out.print()
+    out.print(for_terminal(table))
+    for title, heads, lines in blocks:
+        out.print(f"\n{title}", style="bold")
+        out.print(text_table(heads, lines[:MOST_LINES]))
+        if len(lines) > MOST_LINES:
+            out.print(
+                f"... and {len(lines) - MOST_LINES} more rows: choose with --where, or see all in --markdown FILE"
+            )
+
+
+def _markdown(words: Sequence[str], table: Table, blocks: Sequence[Block]) -> str:
+    parts = [
+        "".join(f"- {sentence}\n" for sentence in words),
+        to_markdown(table.titles(), map(table.cells, table.rows)),
+        *(f"**{title}**\n\n{to_markdown(heads, lines)}" for title, heads, lines in blocks),
+    ]
+    return "\n".join(parts)
 
 
 def add_selection(parser: argparse.ArgumentParser, folders: str = "*") -> None:
@@ -139,14 +147,6 @@ def say_skipped(skipped: Sequence[Skipped]) -> None:
 def console() -> Console:
     """stdout: as wide as the terminal, or as the longest line where it goes to a file."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
-
-
-def plain_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> RichTable:
-    """A table as rich prints it."""
-    table = RichTable(*heads, box=None, pad_edge=False, header_style="bold")
-    for line in lines:
-        table.add_row(*map(Text, line))
-    return table
 
 
 def count(text: str) -> int:

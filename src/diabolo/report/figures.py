@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,13 +84,16 @@ def decades(axis: Any, low: float, high: float) -> None:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """Below the axes, where it covers nothing."""
+    """Below the axes, where it covers nothing; the figure grows with it."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        columns = max(1, min(3, 78 // (6 + max(map(len, labels)))))
+        longest = max(len(line) for label in labels for line in label.splitlines())
+        columns = max(1, min(3, 78 // (6 + longest)))
+        written = -(-sum(label.count("\n") + 1 for label in labels) // columns)
+        figure.set_figheight(figure.get_figheight() + 0.18 * max(0, written - 4))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def brief(label: str, most: int = 44) -> str:
-    """A label cut to what a legend holds."""
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+def wrapped(name: str, width: int = 70) -> str:
+    """A name in lines of at most `width` letters, broken between words: none is cut, so that all stay different."""
+    return textwrap.fill(name, width, break_long_words=False, break_on_hyphens=False)

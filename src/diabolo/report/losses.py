@@ -13,9 +13,9 @@ import numpy as np
 
 from diabolo.measures.yardstick import direction
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, differing, fold, grouped, order_key
+from diabolo.report.fold import Folded, Names, fold, grouped
+from diabolo.report.numbers import head, in_unit
 from diabolo.report.settings import Words
-from diabolo.report.words import figure
 from diabolo.runs.identity import plain
 
 MEASURED_BY = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/knn_accuracy")
@@ -52,14 +52,17 @@ class Difference:
 
     def verdict(self) -> str:
         """One sentence without the setting."""
-        pair = f"measured by {self.metric.upper()}, {self.first} against {self.second}"
         interval = f"{self.mean:+.3g}, 95 % interval {self.low:+.3g} to {self.high:+.3g}, {self.images:,} images"
+        pair = f"{self.first} - {self.second}: {interval}"
         if self.better is None:
-            return f"{pair}: no difference that is certain ({interval})"
+            return (
+                f"Measured by {self.metric.upper()}, neither {self.first} nor {self.second} is surely better ({pair})."
+            )
         other = self.second if self.better == self.first else self.first
-        share = self.share if self.better == self.first else 1 - self.share
+        share = 100 * (self.share if self.better == self.first else 1 - self.share)
         seeds = f", in {self.agreeing} of {self.seeds} seeds" if self.seeds > 1 else ""
-        return f"{pair}: {self.better} is better than {other} ({interval}, better on {share:.0%} of them{seeds})"
+        shares = f"better on {share:.0f} % of them{seeds}"
+        return f"Measured by {self.metric.upper()}, {self.better} is better than {other} ({pair}, {shares})."
 
 
 @dataclass
@@ -73,43 +76,36 @@ class Comparison:
 
 def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
     """A comparison for each setting in which at least two losses were trained, in the order of the settings."""
-    done = [run for run in runs if run.state == "done"]
+    names = Names(runs)
+    done = sorted((run for run in runs if run.state == "done"), key=names.place)
     found = []
     for alike in grouped(done, lambda run: frozenset(_without_loss(run).items())):
-        rows = _by_loss(fold(alike))
+        rows = dict(sorted((names.loss(row), row) for row in fold(alike)))
         if len(rows) > 1:
-            rows = dict(sorted(rows.items()))
             found.append(Comparison(_without_loss(alike[0]), rows, _differences(rows)))
-    columns = differing(done)
-    return sorted(found, key=lambda one: [order_key(next(iter(one.rows.values())).get(key)) for key in columns])
-
-
-def loss_name(run: Run) -> str:
-    """The name of the loss: as chosen on the command line, or that of its class."""
-    return run.choices.get("loss") or str(run.config.get("loss._target_", "?")).rpartition(".")[2]
+    return sorted(found, key=lambda one: names.place(next(iter(one.rows.values()))))
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """One sentence a pair of losses and metric, over all settings."""
-    found: dict[tuple[str, str, str], list[Difference]] = {}
-    for comparison in comparisons:
-        for one in comparison.differences:
-            found.setdefault((one.first, one.second, one.metric), []).append(one)
-    said = []
-    for (first, second, metric), differences in found.items():
-        if len(differences) == 1:
-            said.append(f"{_capital(differences[0].verdict())}.")
-            continue
-        pair = f"Measured by {metric.upper()}, {first} against {second}"
-        wins = {name: sum(one.better == name for one in differences) for name in (first, second)}
-        means = [one.mean for one in differences]
-        undecided = len(differences) - sum(wins.values())
-        said.append(
-            f"{pair}: {first} is better at {wins[first]} and {second} at {wins[second]} of {len(differences)} settings"
-            f"{f', {undecided} undecided' if undecided else ''} (mean differences {min(means):+.3g} to"
-            f" {max(means):+.3g}; 95 % intervals over the images)."
-        )
-    return said
+    alike = grouped(
+        (one for comparison in comparisons for one in comparison.differences),
+        lambda one: (one.first, one.second, one.metric),
+    )
+    return [_over_settings(differences) if len(differences) > 1 else differences[0].verdict() for differences in alike]
+
+
+def _over_settings(differences: Sequence[Difference]) -> str:
+    first, second = differences[0].first, differences[0].second
+    wins = {name: sum(one.better == name for one in differences) for name in (first, second)}
+    means = [one.mean for one in differences]
+    undecided = len(differences) - sum(wins.values())
+    left = f", {undecided} undecided" if undecided else ""
+    return (
+        f"Measured by {differences[0].metric.upper()}, {first} is better in {wins[first]} and {second} in"
+        f" {wins[second]} of {len(differences)} settings{left} (mean {first} - {second}: {min(means):+.3g} to"
+        f" {max(means):+.3g}; decided by 95 % intervals over the images)."
+    )
 
 
 def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -150,26 +146,13 @@ def _without_loss(run: Run) -> Words:
     return {key: value for key, value in run.settings.items() if key.partition(".")[0] != "loss"}
 
 
-def _by_loss(rows: Sequence[Folded]) -> dict[str, Folded]:
-    """Rows by the name of their loss; where a loss was trained with several arguments, those stand behind it."""
-    names = [loss_name(row.first) for row in rows]
-    arguments = [{key: v for key, v in row.first.config.items() if key.startswith("loss.")} for row in rows]
-    by_name = {}
-    for name, mine, row in zip(names, arguments, rows, strict=True):
-        others = [theirs for other, theirs in zip(names, arguments, strict=True) if other == name]
-        differing = [key for key in mine if any(theirs.get(key) != mine[key] for theirs in others)]
-        by_name[" ".join([name, *(f"{key[5:]}={plain(mine[key])}" for key in differing)])] = row
-    return by_name
-
-
 def _differences(rows: dict[str, Folded]) -> list[Difference]:
     figures = {name: _of_seeds(row) for name, row in rows.items()}
     found = []
     for first, second in combinations(rows, 2):
-        mine, theirs = figures[first], figures[second]
-        if mine is None or theirs is None or mine[0] != theirs[0]:
-            continue
-        found += [_difference(metric, first, second, mine[1], theirs[1]) for metric in PAIRED]
+        one, other = figures[first], figures[second]
+        if one is not None and other is not None and one[0] == other[0]:
+            found += [_difference(metric, first, second, one[1], other[1]) for metric in PAIRED]
     return found
 
 
@@ -201,26 +184,25 @@ def per_image(folder: Path) -> tuple[str, dict[str, np.ndarray]] | None:
     return (images, figures) if len(shapes) == 1 and len(shapes.pop()) == 1 and len(figures["labels"]) else None
 
 
-def _difference(metric: str, first: str, second: str, mine: Seeds, theirs: Seeds) -> Difference:
-    ours, others = (np.stack([seed[metric] for seed in seeds.values()]).mean(0, np.float64) for seeds in (mine, theirs))
-    difference: np.ndarray = ours - others
+def _difference(metric: str, first: str, second: str, one: Seeds, other: Seeds) -> Difference:
+    """`one` and `other` are the figures of `first` and `second`, of the same images."""
+    averaged = [np.stack([seed[metric] for seed in seeds.values()]).mean(0, np.float64) for seeds in (one, other)]
+    difference: np.ndarray = averaged[0] - averaged[1]
     mean, count = float(difference.mean()), len(difference)
     half = NORMAL_95 * float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
     sign = 1 if direction(metric) == "max" else -1
-    common = [
-        float((mine[seed][metric] - theirs[seed][metric]).mean(dtype=np.float64)) for seed in mine if seed in theirs
-    ]
+    common = [float((one[seed][metric] - other[seed][metric]).mean(dtype=np.float64)) for seed in one if seed in other]
     return Difference(
         metric,
         first,
         second,
         mean,
-        mean - half,
-        mean + half,
-        count,
-        float((sign * difference > 0).mean()),
-        len(common),
-        sum((one > 0) == (mean > 0) for one in common),
+        low=mean - half,
+        high=mean + half,
+        images=count,
+        share=float((sign * difference > 0).mean()),
+        seeds=len(common),
+        agreeing=sum((each > 0) == (mean > 0) for each in common),
     )
 
 
@@ -233,13 +215,9 @@ def _best(rows: dict[str, Folded], key: str) -> str | None:
 
 def _marked(row: Folded, key: str, best: bool) -> str:
     mean = row.mean(key)
-    return "" if mean is None else figure(mean, row.deviation(key)) + (" *" if best else "")
+    return "" if mean is None else in_unit(key, mean, row.deviation(key)) + (" *" if best else "")
 
 
 def _title(key: str) -> str:
     name = key.rpartition("/")[2]
-    return "kNN accuracy" if name == "knn_accuracy" else name.upper()
-
-
-def _capital(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]
+    return head(key, "kNN accuracy" if name == "knn_accuracy" else name.upper())

@@ -8,16 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from diabolo.errors import UserError
 from diabolo.report.collect import UNREADABLE, Run, read
-from diabolo.report.command import add_selection, console, count, plain_table, say_skipped, selected
-from diabolo.report.fold import differing, order_key
+from diabolo.report.command import add_selection, console, count, say_skipped, selected
+from diabolo.report.fold import Names, order_key
+from diabolo.report.numbers import head, in_unit, with_unit
 from diabolo.report.select import check_key, ranked
-from diabolo.report.words import figure
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import plain
+from diabolo.runs.terminal import text_table
 from diabolo.runs.written import behind_link, is_ours
 
 HELP = """\
@@ -55,7 +54,7 @@ def _ls(arguments: Sequence[str]) -> None:
     parser.add_argument("--top", type=count, metavar="N", help="the first N only")
     given = parser.parse_intermixed_args(arguments)
     runs, skipped = selected(given.folders, given.where)
-    settings = differing(runs)
+    settings = Names(runs).columns[:]
     if any(run.get("seed") != runs[0].get("seed") for run in runs):
         settings.append("seed")
     metrics = [key for key in LISTED if any(run.number(key) is not None for run in runs)]
@@ -70,12 +69,11 @@ def _ls(arguments: Sequence[str]) -> None:
             str(run.path),
             run.state,
             *("" if run.get(key) is None else plain(run.get(key)) for key in settings),
-            *(figure(number) if (number := run.number(key)) is not None else _word(run, key) for key in metrics),
+            *(_cell(run, key) for key in metrics),
         ]
         for run in runs[: given.top]
     ]
-    out = console()
-    out.print(plain_table(["run", "state", *settings, *metrics], lines))
+    console().print(text_table(["run", "state", *settings, *map(head, metrics)], lines))
     say_skipped(skipped)
 
 
@@ -97,10 +95,11 @@ def _show(arguments: Sequence[str]) -> None:
         lines += [["choices", " ".join(f"{group}={name}" for group, name in run.choices.items())]]
     lines += [["config", str(folder.path / "config.yaml")]]
     lines += [["versions", " ".join(f"{name} {version}" for name, version in run.versions.items())]]
-    out.print(_pairs(lines))
+    out.print(text_table(["", ""], lines, header=False))
     if run.metrics:
         out.print("\nmetrics", style="bold")
-        out.print(_pairs([[k, plain(v)] for k, v in sorted(run.metrics.items()) if not k.startswith("versions/")]))
+        metrics = [[k, plain(v)] for k, v in sorted(run.metrics.items()) if not k.startswith("versions/")]
+        out.print(text_table(["", ""], metrics, header=False))
     pictures = sorted(folder.pictures.rglob("*.png"))
     if pictures:
         out.print("\npictures", style="bold")
@@ -121,7 +120,8 @@ def _best(arguments: Sequence[str]) -> None:
         raise UserError(f"none of the {len(runs)} runs is done with a number as `{given.by}`.")
     best = ranked(measured, given.by, measured)[0]
     print(best.path)
-    print(f"{given.by} {figure(best.number(given.by) or 0.0)}, the best of {len(measured)} runs", file=sys.stderr)
+    shown = with_unit(given.by, best.number(given.by) or 0.0)
+    print(f"{Names(runs).run(best)}: {given.by} {shown}, the best of {len(measured)} runs", file=sys.stderr)
     say_skipped(skipped)
 
 
@@ -135,7 +135,7 @@ def _rm(arguments: Sequence[str]) -> None:
     sizes = [_size(run.path) for run in runs]
     out = console()
     lines = [[str(run.path), run.state, _mb(size)] for run, size in zip(runs, sizes, strict=True)]
-    out.print(plain_table(["run", "state", "size"], lines))
+    out.print(text_table(["run", "state", "size"], lines, right=["size"]))
     what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, {_mb(sum(sizes))}"
     if not given.yes:
         if not sys.stdin.isatty():
@@ -177,15 +177,11 @@ def _mb(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _word(run: Run, key: str) -> str:
-    value = run.get(key)
-    return "" if value is None else plain(value)
-
-
-def _pairs(lines: Sequence[Sequence[str]]) -> Table:
-    table = plain_table(["", ""], lines)
-    table.show_header = False
-    return table
+def _cell(run: Run, key: str) -> str:
+    """A metric in its unit, or what else the run has under the key."""
+    if (number := run.number(key)) is not None:
+        return in_unit(key, number)
+    return "" if run.get(key) is None else plain(run.get(key))
 
 
 PARTS = {"ls": _ls, "show": _show, "best": _best, "rm": _rm}

@@ -15,8 +15,9 @@ from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
@@ -24,10 +25,12 @@ from PIL import Image
 from diabolo.plotting import COLOURS, ON_BLACK
 from diabolo.report.collect import Run, Skipped
 from diabolo.report.figures import inline_svg
+from diabolo.report.fold import Names
+from diabolo.report.lines import ERROR
+from diabolo.report.numbers import head, unit
 from diabolo.report.plots import plots
-from diabolo.report.series import ERROR, chosen, family, telling, varying
+from diabolo.report.sheets import Row, Sheet, png
 
-CONFIG = ("seed", "bottleneck.size")
 METRICS = (
     ERROR,
     "test/mae",
@@ -42,13 +45,10 @@ METRICS = (
     "epochs",
 )
 
-if TYPE_CHECKING:
-    from diabolo.report.sheets import Row, Sheet
-
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of the page: a header and rows of text and numbers, which are shown short and kept whole."""
+    """A table of the page: a header and rows of text and numbers: shown short, with all digits in the data."""
 
     title: str
     header: Sequence[str]
@@ -73,7 +73,7 @@ def write_page(
         sheets, missing: what `diabolo.report.sheets.sheets` gives.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"short": short, "whole": whole, "image": image}
+    environment.filters |= {"short": short, "whole": whole, "image": image, "head": head}
     template = environment.from_string((files("diabolo.report") / "page.html").read_text("utf-8"))
     states = Counter(run.state for run in runs)
     page = template.render(
@@ -96,21 +96,24 @@ def write_page(
 
 
 def run_table(runs: Sequence[Run]) -> Grid:
-    """A row a run, by error: what was chosen, the config keys that differ, the metrics that any run has."""
-    differing = dict.fromkeys([*CONFIG, *telling(runs), *(key for key in varying(runs) if key.startswith("data."))])
-    keys = [key for key in differing if any(run.get(key) is not None for run in runs)]
+    """A row a run, by error: the settings that differ, the metrics that any run has, its name and its folder."""
+    names = Names(runs)
+    keys = list(dict.fromkeys([*names.columns, "bottleneck.size", "seed"]))
+    keys = [key for key in keys if any(run.get(key) is not None for run in runs)]
     keys += [key for key in METRICS if any(run.number(key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := run.number(ERROR)) is None else error, run.name))
-    rows = [[family(run), chosen(run, "loss"), *(run.get(key) for key in keys), run.state, run.name] for run in ordered]
-    return Grid("All runs", ["family", "loss", *keys, "state", "name"], rows, "A click on a column's head sorts by it.")
+    rows = [[*(run.get(key) for key in keys), run.state, names.run(run), run.name] for run in ordered]
+    return Grid("All runs", [*keys, "state", "run", "folder"], rows, "Click on the head of a column to sort by it.")
 
 
-def short(value: Any) -> str:
-    """A cell as it is shown: four digits of a float, thousands of an int apart."""
+def short(value: Any, key: str = "") -> str:
+    """A cell as it is shown in the column of `key`: four digits of a float, thousands of an int apart."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
+    if unit(key) == "%":
+        value = 100 * value
     if isinstance(value, int) or (math.isfinite(value) and value == round(value) and abs(value) >= 1000):
         return f"{int(value):,}" if abs(value) >= 10_000 else f"{int(value)}"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
@@ -124,18 +127,22 @@ def whole(value: Any) -> str | None:
 def image(row: Row) -> Markup:
     """A row of a sheet as an <img> that carries its own file: grey ones exactly, colour ones, which would take
     megabytes, as good as the eye sees."""
-    picture = Image.fromarray(row.picture)
-    grey = picture.mode == "L"
-    picture.save(file := io.BytesIO(), "PNG" if grey else "WEBP", **({"optimize": True} if grey else {"quality": 85}))
+    height, width, grey = *row.picture.shape[:2], row.picture.ndim == 2
+    content = png(row.picture) if grey else _webp(row.picture)
     tag = '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/{};base64,{}">'
     return Markup(tag).format(
         "pixels" if row.scale > 1 else "",
         row.caption,
-        picture.width * row.scale,
-        picture.height * row.scale,
+        width * row.scale,
+        height * row.scale,
         "png" if grey else "webp",
-        base64.b64encode(file.getvalue()).decode(),
+        base64.b64encode(content).decode(),
     )
+
+
+def _webp(picture: np.ndarray) -> bytes:
+    Image.fromarray(picture).save(file := io.BytesIO(), "WEBP", quality=85)
+    return file.getvalue()
 
 
 def _versions(runs: Sequence[Run]) -> list[tuple[str, str]]:

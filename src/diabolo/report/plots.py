@@ -12,23 +12,25 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
 
 from diabolo.plotting import COLOURS, INK, STYLE
 from diabolo.report.collect import Run
-from diabolo.report.figures import Plot, brief, decades, empty_axes, legend, png, svg
-from diabolo.report.series import ERROR, PCA_ERROR, Point, Series, best_by_size, folded, series, size
+from diabolo.report.figures import Plot, decades, empty_axes, legend, png, svg, wrapped
+from diabolo.report.fold import Names
+from diabolo.report.lines import ERROR, PCA_ERROR, Line, Point, best_by_size, lines, points
+from diabolo.report.losses import per_image
 
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"
-MOST_NAMED = len(COLOURS)  # series with a colour and a name of their own; beyond, the worse ones are grey
+MOST_NAMED = len(COLOURS)  # lines with a colour and a name of their own; beyond, the worse ones are grey
 MOST_POINTS = 12_000  # of all learning curves together
 MOST_CLASS_ROWS = 12
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a series is drawn."""
+    """How a line is drawn."""
 
     colour: str
     marker: str
@@ -36,16 +38,19 @@ class Look:
     front: bool
 
 
+Looks = dict[Line, Look]
+
+
 def plots(runs: Sequence[Run]) -> list[Plot]:
     """All plots for which the runs have numbers."""
-    lines = series(runs)
-    looks = dict(zip(lines, _looks(lines), strict=True))
+    found = lines(runs)
+    looks = dict(zip(found, _looks(found), strict=True))
     with rc_context(STYLE):
         drawn = [
             _error_by_size(looks),
             _error_by(looks, "error_by_compression", "Error against compression", "compression_ratio", "pixels : code"),
             _error_by(looks, "error_by_parameters", "Error against parameters", "parameters", "parameters"),
-            _error_by(looks, "error_by_seconds", "Error against training time", "seconds", "seconds of training"),
+            _error_by(looks, "error_by_seconds", "Error against training time", "seconds", "training time (s)"),
             _learning_curves(looks),
             _error_by_class(runs),
         ]
@@ -63,16 +68,16 @@ def write_plots(runs: Sequence[Run], folder: Path) -> list[Path]:
     return written
 
 
-def pca_points(lines: Sequence[Series], x_key: str | None = None) -> list[Point]:
+def pca_points(found: Sequence[Line], x_key: str | None = None) -> list[Point]:
     """PCA's error by code size, from what the runs measured."""
-    return folded(Series("PCA", "", tuple(run for one in lines for run in one.runs)), x_key, PCA_ERROR)
+    return points(Line("PCA", "", tuple(row for line in found for row in line.rows)), x_key, PCA_ERROR)
 
 
-def pca_wins(lines: Sequence[Series]) -> list[float]:
-    """The sizes at which PCA's error is below the mean error of every series that was trained at that size."""
+def pca_wins(found: Sequence[Line]) -> list[int]:
+    """The sizes at which PCA's error is below the mean error of every line that has that size."""
     wins = []
-    for baseline in pca_points(lines):
-        there = [point.mean for one in lines for point in folded(one) if point.size == baseline.size]
+    for baseline in pca_points(found):
+        there = [point.mean for line in found for point in points(line) if point.size == baseline.size]
         if there and baseline.mean < min(there):
             wins.append(baseline.size)
     return wins
@@ -81,201 +86,199 @@ def pca_wins(lines: Sequence[Series]) -> list[float]:
 # ---- the plots ----
 
 
-def _error_by_size(looks: dict[Series, Look]) -> Plot | None:
+def _error_by_size(looks: Looks) -> Plot | None:
     with empty_axes() as (figure, axes):
-        if not _draw_series(axes, looks, None):
+        if not _draw_lines(axes, looks, None):
             return None
-        sizes = sorted({point.size for one in looks for point in folded(one)})
-        verdicts = []
-        for data in sorted({one.data for one in looks}):
-            lines = [one for one in looks if one.data == data]
-            wins = pca_wins(lines)
-            _draw_pca(axes, pca_points(lines), wins, data)
+        sizes = sorted({point.size for line in looks for point in points(line)})
+        verdicts, measured = [], False
+        for data, alike in _by_data(looks).items():
+            baseline, wins = pca_points(alike), pca_wins(alike)
+            measured |= bool(baseline)
+            _draw_pca(axes, baseline, wins, data)
             if wins:
-                verdicts.append(f"PCA is better at size {', '.join(f'{win:g}' for win in wins)}{data and f' ({data})'}")
+                verdicts.append(f"PCA is better at size {', '.join(map(str, wins))}{data and f' ({data})'}")
         axes.set(xlabel="code size", ylabel="test MSE per pixel")
         if len(sizes) <= 12:
             axes.xaxis.set_major_locator(FixedLocator(sizes))
             axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
             axes.xaxis.set_minor_locator(NullLocator())
         legend(figure, axes)
-    note = "Lines are means over seeds, bands reach from the best to the worst seed."
-    verdict = "; ".join(verdicts) if verdicts else "PCA is better at no size"
-    return Plot("error_by_size", "Error against code size", f"{note} {verdict}.", figure)
+    note = "A line is the mean over seeds, a band reaches from the best to the worst seed."
+    verdict = "; ".join(verdicts) or ("PCA is better at no size" if measured else "")
+    return Plot("error_by_size", "Error against code size", f"{note} {verdict}.".replace(" .", ""), figure)
 
 
-def _error_by(looks: dict[Series, Look], name: str, title: str, key: str, label: str) -> Plot | None:
+def _error_by(looks: Looks, name: str, title: str, key: str, label: str) -> Plot | None:
     with empty_axes() as (figure, axes):
-        if not _draw_series(axes, looks, key):
+        if not _draw_lines(axes, looks, key):
             return None
         if key == "compression_ratio":
-            for data in sorted({one.data for one in looks}):
-                _draw_pca(axes, pca_points([one for one in looks if one.data == data], key), [], data)
+            for data, alike in _by_data(looks).items():
+                _draw_pca(axes, pca_points(alike, key), [], data)
         axes.set(xlabel=label, ylabel="test MSE per pixel")
         legend(figure, axes)
-    joined = "" if key == "seconds" else "; a line joins the sizes of a series"
-    return Plot(name, title, f"A point a code size, the mean over seeds{joined}.", figure)
+    joined = "" if key == "seconds" else " A line joins the code sizes."
+    return Plot(name, title, f"Each point is a code size, the mean over seeds.{joined}", figure)
 
 
-def _learning_curves(looks: dict[Series, Look]) -> Plot | None:
-    curves: list[tuple[Look, bool, list[tuple[float, float]]]] = []
-    for one, look in looks.items():
-        for run in one.runs:
-            validated = any("val/mse" in row for row in run.history)
-            key = "val/mse" if validated else "train/loss"
-            pairs = [(row.get("epoch"), row.get(key)) for row in run.history]
-            kept = [(x, y) for x, y in pairs if _positive(x) and _positive(y)]
-            if kept:
-                curves.append((look, validated, kept))
+def _learning_curves(looks: Looks) -> Plot | None:
+    curves = [(look, *curve) for line, look in looks.items() for run in line.runs if (curve := _curve(run))[1]]
     if not curves:
         return None
     most = max(16, MOST_POINTS // len(curves))
     opacity = max(0.35, min(0.9, 20 / len(curves)))
     with empty_axes() as (figure, axes):
-        for look, validated, points in curves:
-            xs, ys = zip(*_thinned(points, most), strict=True)
-            dashes = "-" if validated else "--"
-            marker = "." if len(xs) == 1 else ""
-            axes.plot(
-                xs,
-                ys,
-                color=look.colour,
-                alpha=opacity,
-                lw=1.2,
-                ls=dashes,
-                marker=marker,
-                zorder=3 if look.front else 2,
-            )
+        for look, validated, measured in curves:
+            xs, ys = zip(*_thinned(measured, most), strict=True)
+            dashes, marker, depth = "-" if validated else "--", "." if len(xs) == 1 else "", 3 if look.front else 2
+            axes.plot(xs, ys, color=look.colour, alpha=opacity, lw=1.2, ls=dashes, marker=marker, zorder=depth)
         for look in dict.fromkeys(look for look, *_ in curves if look.label):
             axes.plot([], [], color=look.colour, label=look.label)
-        everything = sorted(y for *_, points in curves for _, y in points)
+        everything = sorted(y for *_, measured in curves for _, y in measured)
         middle = everything[len(everything) // 2]
         axes.set_yscale("log")
         axes.set_ylim(top=min(everything[-1] * 1.2, middle * 100))  # a diverged run must not flatten the others
         axes.set(xlabel="epoch", ylabel="validation MSE per pixel")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         decades(axes.yaxis, everything[0], min(everything[-1], middle * 100))
         legend(figure, axes)
     without = sum(not validated for _, validated, _ in curves)
-    note = f"A curve a run, {len(curves)} in all." + (
-        f" Dashed: the training loss of {without} without validation." if without else ""
-    )
+    note = f"A curve for each of {len(curves)} runs." if len(curves) > 1 else "One run."
+    note += f" Dashed: the training loss of {without} without validation." if without else ""
     return Plot("learning_curves", "Learning curves", note, figure)
 
 
 def _error_by_class(runs: Sequence[Run]) -> Plot | None:
     """A row a run, a column a class, the mean error in colour and number."""
     having = [run for run in runs if (run.path / "per_image.npz").is_file()]
-    rows: list[tuple[str, dict[int, float]]] = []
-    names = {run.path: one.label for one in series(runs) for run in one.runs}
-    for run in sorted(best_by_size(having, MOST_CLASS_ROWS), key=lambda run: run.number(ERROR) or 0):
-        means = _class_means(run)
-        if means:
-            rows.append((brief(f"{names[run.path]} · {size(run):g}"), means))
+    best = sorted(best_by_size(having, MOST_CLASS_ROWS), key=lambda run: run.number(ERROR) or 0)
+    names = Names(runs)
+    rows = [(wrapped(names.run(run), 40), means) for run in best if (means := _class_means(run))]
     if not rows:
         return None
     classes = sorted({label for _, means in rows for label in means})
     table = np.array([[means.get(label, math.nan) for label in classes] for _, means in rows])
-    figure = Figure(figsize=(6.4, 1.2 + 0.34 * len(rows)), layout="constrained")
+    height = 0.12 + 0.13 * max(name.count("\n") + 1 for name, _ in rows)  # inches
+    figure = Figure(figsize=(6.4, 1.2 + height * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(False)
     axes.imshow(np.log10(table), cmap="cividis", aspect="auto")
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8)
     every = max(1, len(classes) // 15)
     axes.set_xticks(range(0, len(classes), every), [str(label) for label in classes[::every]])
     axes.set(xlabel="class")
     axes.spines[:].set_visible(False)
     if len(classes) <= 12:
-        low, high = np.nanmin(np.log10(table)), np.nanmax(np.log10(table))
-        for (row, column), value in np.ndenumerate(table):
-            dark = math.log10(value) < (low + high) / 2
-            text = f"{1000 * value:.3g}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#010101")
-    note = "Test MSE per pixel times 1,000, the mean over the images of a class; the brighter, the worse."
+        _write_values(axes, table)
+    note = "Test MSE per pixel times 1,000, the mean over the images of a class. Brighter is worse."
     return Plot("error_by_class", "Error by class", note, figure)
 
 
 # ---- what they share ----
 
 
-def _looks(lines: Sequence[Series]) -> list[Look]:
-    """Colours for the series; where there are too many, for the best."""
-    named = sorted(sorted(lines, key=lambda one: one.best)[:MOST_NAMED], key=lines.index)
-    others = f"{len(lines) - len(named)} others"
+def _looks(found: Sequence[Line]) -> list[Look]:
+    """Colours for the lines; where there are too many, for the best."""
+    named = sorted(sorted(found, key=lambda line: line.best)[:MOST_NAMED], key=found.index)
+    others = f"{len(found) - len(named)} others"
     return [
-        Look(COLOURS[named.index(one)], MARKERS[named.index(one)], brief(one.label), True)
-        if one in named
+        Look(COLOURS[named.index(line)], MARKERS[named.index(line)], wrapped(line.name), True)
+        if line in named
         else Look(OTHER, ".", others, False)
-        for one in lines
+        for line in found
     ]
 
 
-def _draw_series(axes: Axes, looks: dict[Series, Look], x_key: str | None) -> bool:
-    """Draws the series on log axes; says whether there was any. What is measured anew in each run, as seconds are,
-    gives no line."""
-    joined = "" if x_key == "seconds" else "-"
+def _by_data(looks: Looks) -> dict[str, list[Line]]:
+    """The lines of each choice of data, which have PCA's line in common."""
+    return {data: [line for line in looks if line.data == data] for data in sorted({line.data for line in looks})}
+
+
+def _draw_lines(axes: Axes, looks: Looks, x_key: str | None) -> bool:
+    """Draws the lines on log axes; says whether there was any."""
+    drawn = {line: found for line in looks if (found := points(line, x_key))}
     said: set[str] = set()
-    low, high, everything = math.inf, 0.0, []
-    for one, look in looks.items():
-        points = folded(one, x_key)
-        if not points:
-            continue
-        everything += [point.x for point in points]
-        low, high = min(low, *(p.low for p in points)), max(high, *(p.high for p in points))
-        xs, means = [p.x for p in points], [p.mean for p in points]
-        named = look.label if look.label not in said else "_"
-        said.add(look.label)
-        depth, width = (3, 1.8) if look.front else (2, 0.8)
-        axes.plot(
-            xs, means, color=look.colour, marker=look.marker, ms=5, lw=width, ls=joined, label=named, zorder=depth
-        )
-        if x_key is None and any(p.count > 1 for p in points):
-            lows, highs = [p.low for p in points], [p.high for p in points]
-            axes.fill_between(xs, lows, highs, color=look.colour, alpha=0.2, lw=0)
-            if len(points) == 1:
-                axes.vlines(xs, lows, highs, color=look.colour, alpha=0.5)
+    for line, found in drawn.items():
+        _draw_line(axes, looks[line], found, x_key, labelled=looks[line].label not in said)
+        said.add(looks[line].label)
+    everything = [point for found in drawn.values() for point in found]
     if not everything:
         return False
+    left, right = min(point.x for point in everything), max(point.x for point in everything)
+    low, high = min(point.low for point in everything), max(point.high for point in everything)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(min(everything) / 1.25, max(everything) * 1.25)
+    axes.set_xlim(left / 1.25, right * 1.25)
     axes.set_ylim(low / 1.5, high * 1.3)  # the range of the runs: PCA may reach zero
-    decades(axes.xaxis, min(everything), max(everything))
+    decades(axes.xaxis, left, right)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     decades(axes.yaxis, low, high)
     return True
 
 
-def _draw_pca(axes: Axes, points: list[Point], wins: list[float], data: str) -> None:
-    if not points:
+def _draw_line(axes: Axes, look: Look, found: Sequence[Point], x_key: str | None, labelled: bool) -> None:
+    """A line with its band. What is measured anew in each run, as seconds are, gives points and no line."""
+    xs, lows, highs = [p.x for p in found], [p.low for p in found], [p.high for p in found]
+    axes.plot(
+        xs,
+        [p.mean for p in found],
+        color=look.colour,
+        marker=look.marker,
+        ms=5,
+        lw=1.8 if look.front else 0.8,
+        ls="" if x_key == "seconds" else "-",
+        label=look.label if labelled else "_",
+        zorder=3 if look.front else 2,
+    )
+    if x_key is None and any(p.count > 1 for p in found):
+        axes.fill_between(xs, lows, highs, color=look.colour, alpha=0.2, lw=0)
+        if len(found) == 1:
+            axes.vlines(xs, lows, highs, color=look.colour, alpha=0.5)
+
+
+def _draw_pca(axes: Axes, found: Sequence[Point], wins: Sequence[int], data: str) -> None:
+    if not found:
         return
-    name = f"PCA{data and f' · {data}'}"
-    axes.plot([p.x for p in points], [p.mean for p in points], color=INK, ls="--", lw=1.5, label=brief(name), zorder=4)
-    won = [p for p in points if p.size in wins]
-    if won:
+    name = wrapped(f"PCA {data}".strip())
+    axes.plot([p.x for p in found], [p.mean for p in found], color=INK, ls="--", lw=1.5, label=name, zorder=4)
+    if won := [p for p in found if p.size in wins]:
         xs, ys = [p.x for p in won], [p.mean for p in won]
         axes.plot(xs, ys, ls="", marker="o", ms=11, mfc="none", mec=INK, label="PCA is better", zorder=5)
     floor = axes.get_ylim()[0]
-    seen = [p.mean for p in points if p.mean > floor / 20]
-    if seen:
+    if seen := [p.mean for p in found if p.mean > floor / 20]:
         axes.set_ylim(min(floor, min(seen) / 1.3), max(axes.get_ylim()[1], max(seen) * 1.3))
         decades(axes.yaxis, *axes.get_ylim())
 
 
+def _curve(run: Run) -> tuple[bool, list[tuple[float, float]]]:
+    """Whether a run was validated, and its validation error, or else its training loss, by epoch."""
+    validated = any("val/mse" in row for row in run.history)
+    pairs = [(row.get("epoch"), row.get("val/mse" if validated else "train/loss")) for row in run.history]
+    return validated, [(x, y) for x, y in pairs if _positive(x) and _positive(y)]
+
+
 def _class_means(run: Run) -> dict[int, float]:
-    """The mean squared error of each class, where the run kept its errors and its images have labels."""
-    try:
-        with np.load(run.path / "per_image.npz") as kept:
-            errors, labels = kept["mse"], kept["labels"]
-            return {int(label): float(errors[labels == label].mean()) for label in np.unique(labels) if label >= 0}
-    except (OSError, ValueError, KeyError):
+    """The mean squared error of each class, where the run recorded those of single images and they have labels."""
+    if (read := per_image(run.path)) is None:
         return {}
+    errors, labels = read[1]["mse"], read[1]["labels"]
+    return {int(label): float(errors[labels == label].mean()) for label in np.unique(labels) if label >= 0}
 
 
-def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+def _write_values(axes: Axes, table: np.ndarray) -> None:
+    """The values times 1,000 on the fields of a table, white on dark ones."""
+    low, high = np.nanmin(np.log10(table)), np.nanmax(np.log10(table))
+    for (row, column), value in np.ndenumerate(table):
+        colour = "#ffffff" if math.log10(value) < (low + high) / 2 else "#010101"
+        axes.text(column, row, f"{1000 * value:.3g}", ha="center", va="center", fontsize=8, color=colour)
+
+
+def _thinned(measured: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
     """At most `most` of the points, evenly spread, first and last among them."""
-    if len(points) <= most:
-        return points
-    return [points[round(place)] for place in np.linspace(0, len(points) - 1, most)]
+    if len(measured) <= most:
+        return measured
+    return [measured[round(place)] for place in np.linspace(0, len(measured) - 1, most)]
 
 
 def _positive(value: Any) -> TypeGuard[float]:

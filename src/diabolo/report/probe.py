@@ -8,10 +8,11 @@ from math import prod
 
 from omegaconf import DictConfig
 
-from diabolo.report.command import console, count, plain_table
+from diabolo.report.command import console, count
 from diabolo.runs.folder import RunFolder, load
 from diabolo.runs.identity import flat, seen
 from diabolo.runs.resume import revised
+from diabolo.runs.terminal import text_table
 
 
 def probe(arguments: Sequence[str]) -> None:
@@ -51,10 +52,11 @@ def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int,
     lines += [_line("PCA", size, probe.measure(*probe.pca(size))) for size in sorted(set(sizes.values()))]
     lines += [_line("pixels", prod(data.image_shape), probe.measure(*probe.pixels()))]
     out = console()
-    out.print(plain_table(["test accuracy of", "numbers", "linear probe", f"{neighbours} nearest"], lines))
+    heads = ["test accuracy of", "numbers", "linear probe (%)", f"{neighbours} nearest (%)"]
+    out.print(text_table(heads, lines, right=heads[1:]))
     fitted, measured = (len(probe.chosen[split]) for split in ("train", "test"))
     out.print(f"fitted on {fitted:,} training images, measured on {measured:,} test images\n")
 
 
 def _line(name: str, size: int, measured: dict[str, float]) -> list[str]:
-    return [name, str(size), *(f"{value:.4f}" for value in measured.values())]
+    return [name, str(size), *(f"{100 * value:.2f}" for value in measured.values())]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from diabolo.report.collect import Run
-from diabolo.report.series import ERROR, PCA_ERROR, best_by_size, chosen, series, size
+from diabolo.report.fold import Names, grouped
+from diabolo.report.lines import ERROR, PCA_ERROR, best_by_size
 from diabolo.runs.identity import seen
 
 if TYPE_CHECKING:
@@ -56,47 +56,52 @@ class Sheet:
     side_by_side: bool = False
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Runs on the same images, with their models, by the path of the run."""
+
+    data: ImageData
+    models: dict[Path, AutoencoderModule]
+    runs: list[Run]
+    names: Names
+
+    def reconstruct(self, run: Run, parts: Iterable[Tensor]) -> list[Tensor]:
+        """N x C x H x W in about [0, 1] of each part, N x C x H x W bytes."""
+        return _reconstructed(self.models[run.path], parts)
+
+
 def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
-    """All sheets of the best runs of each family, loss and size, at most 12, and a sentence for each that is missing.
+    """All sheets of the best runs of each line and size, at most 12, and a sentence for each that is missing.
 
     Runs on other images get a sheet of their own. A run whose data or checkpoint is gone shows what it drew itself.
     """
-    picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (size(run) or 0, run.number(ERROR) or 0))
-    labels = {run.path: one.label for one in series(runs) for run in one.runs}
-    captions = {run.path: f"{labels[run.path]} · {size(run):g}" for run in picked}
-    groups: dict[Hashable, list[Run]] = defaultdict(list)
-    for run in picked:
-        groups[seen(run.config)].append(run)
+    names = Names(runs)
+    picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (run.code_size or 0, run.number(ERROR) or 0))
     made: list[Sheet] = []
     drawn: list[Row] = []
     missing: list[str] = []
-    for place, same in enumerate(groups.values()):
-        suffix = ("", "") if len(groups) == 1 else (f"_{place + 1}", f" · {chosen(same[0], 'data')} {_shape(same[0])}")
-        try:
-            data = _data(same[0])
-        except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
-            _fall_back(same, captions, failure, drawn, missing)
-            continue
-        models: dict[Path, AutoencoderModule] = {}
-        for run in same:
-            try:
-                models[run.path] = _model(run, data)
-            except Exception as failure:  # a checkpoint that is gone, cut short or of another version
-                _fall_back([run], captions, failure, drawn, missing)
-        loaded = [run for run in same if run.path in models]
-        if loaded:
-            made.append(_contact(loaded, models, data, captions, suffix))
-            made.append(_extremes(min(loaded, key=lambda run: run.number(ERROR) or 0), models, data, captions, suffix))
+    groups = grouped(picked, lambda run: seen(run.config))
+    for place, alike in enumerate(groups):
+        loaded, failed = _load(alike, names)
+        for run, failure in failed:
+            row, sentence = _drawn_itself(run, names, failure)
+            drawn += [row] if row else []
+            missing.append(sentence)
+        if loaded is not None:
+            several = len(groups) > 1
+            suffix = f"_{place + 1}" if several else ""
+            images = f": {alike[0].groups.get('data', 'images')} {_shape(alike[0])}" if several else ""
+            made += [_contact(loaded, suffix, images), _extremes(loaded, suffix, images)]
     if drawn:
         note = "As these runs drew them: images, reconstructions, error. Their data or checkpoints are no longer there."
-        made.append(Sheet("kept_reconstructions", "Reconstructions kept by the runs", note, tuple(drawn), True))
+        made.append(Sheet("kept_reconstructions", "Reconstructions drawn by the runs", note, tuple(drawn), True))
     lines = [
-        Row(captions[run.path], picture, 1, run.number(ERROR))
+        Row(names.run(run), picture, 1, run.number(ERROR))
         for run in picked
-        if (picture := _kept(run, "interpolation")) is not None
+        if (picture := _last_drawn(run, "interpolation")) is not None
     ]
     if lines:
-        note = "From one test image to another: blended in pixels (upper row of a pair), in codes (lower row)."
+        note = "From one test image to another. In a pair of rows, the upper one blends pixels, the lower one codes."
         made.append(Sheet("interpolations", "Interpolations", note, tuple(lines), True))
     return made, missing
 
@@ -139,69 +144,55 @@ def _said(row: Row) -> str:
 # ---- the sheets ----
 
 
-def _contact(
-    runs: Sequence[Run],
-    models: dict[Path, AutoencoderModule],
-    data: ImageData,
-    captions: dict[Path, str],
-    suffix: tuple[str, str],
-) -> Sheet:
+def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     """Originals; then of each size PCA and the runs."""
     from diabolo.measures.pca import LinearCode, fitting_images
 
+    data = loaded.data
     images = data.images("test", list(range(min(IMAGES, data.count("test")))))
     fitting = data.images("train", fitting_images(data.count("train"), data.image_shape))
     scale = _scale(images)
     rows = [Row("originals", strip(images.numpy()), scale)]
-    before = None
-    for run in runs:
-        if (width := int(size(run) or 0)) != before:
-            theirs = LinearCode(fitting, width).reconstruct(models[run.path].given(images))
-            rows.append(Row(f"PCA · {width}", strip(_bytes(theirs)), scale, run.number(PCA_ERROR)))
-            before = width
-        ours = _reconstructed(models[run.path], [images])[0]
-        rows.append(Row(captions[run.path], strip(_bytes(ours)), scale, run.number(ERROR)))
-    note = "The first test images through PCA and the runs; the error is that over the whole test split."
-    return Sheet(f"contact_sheet{suffix[0]}", f"The same test images{suffix[1]}", note, tuple(rows))
+    for alike in grouped(loaded.runs, lambda run: run.code_size):
+        first, size = alike[0], alike[0].code_size or 0
+        linear = LinearCode(fitting, size).reconstruct(loaded.models[first.path].given(images))
+        rows.append(Row(f"PCA of size {size}", strip(_bytes(linear)), scale, first.number(PCA_ERROR)))
+        for run in alike:
+            (reconstructions,) = loaded.reconstruct(run, [images])
+            rows.append(Row(loaded.names.run(run), strip(_bytes(reconstructions)), scale, run.number(ERROR)))
+    note = "The first test images through PCA and the runs. The error is that of the whole test split."
+    return Sheet(f"contact_sheet{suffix}", f"The same test images{images_of}", note, tuple(rows))
 
 
-def _extremes(
-    run: Run,
-    models: dict[Path, AutoencoderModule],
-    data: ImageData,
-    captions: dict[Path, str],
-    suffix: tuple[str, str],
-) -> Sheet:
+def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     """The test images that the best run reconstructs best and worst."""
     import torch
 
-    parts = zip(data.parts("test"), _reconstructed(models[run.path], data.parts("test")), strict=True)
-    errors = torch.cat([(ours - part.float() / 255).square().flatten(1).mean(1) for part, ours in parts])
+    run = min(loaded.runs, key=lambda run: run.number(ERROR) or 0)
+    parts = zip(loaded.data.parts("test"), loaded.reconstruct(run, loaded.data.parts("test")), strict=True)
+    errors = torch.cat([(made - part.float() / 255).square().flatten(1).mean(1) for part, made in parts])
     order = errors.argsort(stable=True)
     rows = []
     for name, places in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
-        images = data.images("test", places)
-        ours = _reconstructed(models[run.path], [images])[0]
+        images = loaded.data.images("test", places)
+        (reconstructions,) = loaded.reconstruct(run, [images])
         low, high = float(errors[places].min()), float(errors[places].max())
         scale = _scale(images)
         rows.append(Row(f"{name}: originals", strip(images.numpy()), scale))
-        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(ours)), scale))
-    note = f"Of {captions[run.path]}, the best run here, by the error of each of {len(errors):,} test images."
-    return Sheet(f"best_and_worst{suffix[0]}", f"Best and worst reconstructions{suffix[1]}", note, tuple(rows))
+        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(reconstructions)), scale))
+    note = f"Of {loaded.names.run(run)}, the best run here, by the error of each of {len(errors):,} test images."
+    return Sheet(f"best_and_worst{suffix}", f"Best and worst reconstructions{images_of}", note, tuple(rows))
 
 
-def _fall_back(
-    runs: Iterable[Run], captions: dict[Path, str], failure: Exception, drawn: list[Row], missing: list[str]
-) -> None:
+def _drawn_itself(run: Run, names: Names, failure: Exception) -> tuple[Row | None, str]:
+    """The reconstructions that a run drew in training, if they are there, and why its model is not used."""
     why = " ".join(str(failure).split())[:160] or type(failure).__name__
     log.debug("no model or data", exc_info=failure)
-    for run in runs:
-        picture = _kept(run, "reconstructions")
-        if picture is None:
-            missing.append(f"{run.name}: no picture, since {why}")
-        else:
-            drawn.append(Row(captions[run.path], picture, 1, run.number(ERROR)))
-            missing.append(f"{run.name}: shown as it drew itself, since {why}")
+    picture = _last_drawn(run, "reconstructions")
+    if picture is None:
+        return None, f"{names.run(run)} (in {run.name}): no picture, since {why}"
+    row = Row(names.run(run), picture, 1, run.number(ERROR))
+    return row, f"{names.run(run)} (in {run.name}): as it was drawn in training, since {why}"
 
 
 # ---- models, data, pixels ----
@@ -209,6 +200,24 @@ def _fall_back(
 
 def _shape(run: Run) -> str:
     return "x".join(map(str, run.config.get("data.image_shape") or ()))
+
+
+def _load(runs: Sequence[Run], names: Names) -> tuple[Loaded | None, list[tuple[Run, Exception]]]:
+    """The data of runs on the same images with the models that can be loaded, None where there is none; and the other
+    runs, each with what it failed by."""
+    try:
+        data = _data(runs[0])
+    except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
+        return None, [(run, failure) for run in runs]
+    models: dict[Path, AutoencoderModule] = {}
+    failed: list[tuple[Run, Exception]] = []
+    for run in runs:
+        try:
+            models[run.path] = _model(run, data)
+        except Exception as failure:  # a checkpoint that is gone, cut short or of another version
+            failed.append((run, failure))
+    loaded = [run for run in runs if run.path in models]
+    return Loaded(data, models, loaded, names) if loaded else None, failed
 
 
 def _data(run: Run) -> ImageData:
@@ -227,8 +236,11 @@ def _data(run: Run) -> ImageData:
 def _model(run: Run, data: ImageData) -> AutoencoderModule:
     """The run's model, tried on one image."""
     from diabolo.runs.folder import load
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
-    model: AutoencoderModule = load(run.path)  # type: ignore[assignment]  # what is drawn has a reconstruction error
+    model = load(run.path)
+    if not isinstance(model, AutoencoderModule):
+        raise TypeError("it reconstructs no images")
     _reconstructed(model, [data.images("test", [0])])
     return model
 
@@ -240,7 +252,7 @@ def _reconstructed(model: AutoencoderModule, parts: Iterable[Tensor]) -> list[Te
         return [model.reconstruct(model.given(part)) for part in parts]
 
 
-def _kept(run: Run, name: str) -> np.ndarray | None:
+def _last_drawn(run: Run, name: str) -> np.ndarray | None:
     """The last picture that a run drew under a name, if it can be read."""
     path = run.path / "pictures" / name / "final.png"
     try:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, differing, fold, order_key
+from diabolo.report.fold import Folded, Names, fold
+from diabolo.report.numbers import head, in_unit
 from diabolo.report.select import check_key, ranked
-from diabolo.report.words import figure
 from diabolo.runs.identity import plain
+from diabolo.runs.terminal import text_table
 
 MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse", "test/accuracy")
 
@@ -29,20 +29,31 @@ class Table:
     rows: list[Folded]
     states: bool  # whether the runs are in different states
     seeds: bool  # whether any row stands for several runs
+    names: Names
 
     def heads(self) -> list[str]:
-        return [*(self.settings or ["run"]), *["state"] * self.states, *["n"] * self.seeds, *self.metrics]
+        """Keys as `--sort` and `--where` take them."""
+        return [*self._left(), *self.metrics]
+
+    def titles(self) -> list[str]:
+        """The heads for people, with units."""
+        return [*self._left(), *map(head, self.metrics)]
 
     def words(self, row: Folded) -> list[str]:
         """The cells left of the metrics."""
-        missing = {key for key in self.settings if row.get(key) is None and not row.first.knows(key)}
-        cells = ["" if key in missing else plain(row.get(key)) for key in self.settings] or [row.first.name]
-        return [*cells, *[row.first.state] * self.states, *[str(row.n)] * self.seeds]
+        cells = [plain(row.get(key)) if row.first.knows(key) else "" for key in self.settings]
+        return [*(cells or [self.names.setting(row)]), *[row.first.state] * self.states, *[str(row.n)] * self.seeds]
 
     def cells(self, row: Folded) -> list[str]:
-        """A row for people: four digits, mean ± standard deviation."""
-        figures = [(row.mean(key), row.deviation(key)) for key in self.metrics]
-        return [*self.words(row), *("" if mean is None else figure(mean, deviation) for mean, deviation in figures)]
+        """A row for people: four digits, mean ± standard deviation, in the units of `titles`."""
+        means = [(key, row.mean(key)) for key in self.metrics]
+        return [
+            *self.words(row),
+            *("" if mean is None else in_unit(key, mean, row.deviation(key)) for key, mean in means),
+        ]
+
+    def _left(self) -> list[str]:
+        return [*(self.settings or ["run"]), *["state"] * self.states, *["n"] * self.seeds]
 
 
 def tabulate(runs: Sequence[Run], sort: str | None = None, top: int | None = None) -> Table:
@@ -51,27 +62,23 @@ def tabulate(runs: Sequence[Run], sort: str | None = None, top: int | None = Non
     Raises:
         UserError: `sort` is a key that no run has.
     """
-    settings, rows = differing(runs), fold(runs)
+    names, rows = Names(runs), fold(runs)
     if sort:
         check_key("--sort", sort, runs)
         rows = ranked(rows, sort, runs)
     else:
-        rows = sorted(rows, key=lambda row: [order_key(row.get(key)) for key in settings])
+        rows = sorted(rows, key=names.place)
     metrics = [key for key in MEASURED if any(row.values(key) for row in rows)]
-    if sort and sort not in (*metrics, *settings) and any(row.values(sort) for row in rows):
+    if sort and sort not in (*metrics, *names.columns) and any(row.values(sort) for row in rows):
         metrics.append(sort)
     states = len({run.state for run in runs}) > 1 or any(run.state != "done" for run in runs)
-    return Table(settings, metrics, rows[:top], states, any(row.n > 1 for row in rows))
+    return Table(names.columns, metrics, rows[:top], states, any(row.n > 1 for row in rows), names)
 
 
 def for_terminal(table: Table) -> RichTable:
     """The table as rich prints it."""
-    shown = RichTable(box=None, pad_edge=False, header_style="bold")
-    for head in table.heads():
-        shown.add_column(head, justify="right" if head in (*table.metrics, "n") else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*map(Text, table.cells(row)))  # as text: [relu] is a list here, not rich's markup
-    return shown
+    numbers = {head for head, key in zip(table.titles(), table.heads(), strict=True) if key in (*table.metrics, "n")}
+    return text_table(table.titles(), map(table.cells, table.rows), right=numbers)
 
 
 def to_markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -81,19 +88,21 @@ def to_markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def write_csv(table: Table, file: str | Path) -> None:
-    """The table in full precision: of each metric the mean and the standard deviation, and the folders behind each row.
+    """The table in full precision: of each metric the mean and the standard deviation, the name that a row has in the
+    rest of the report, and the folders behind it.
 
     Raises:
         UserError: the file cannot be written.
     """
     deviations = [f"{key} std" for key in table.metrics] if table.seeds else []
-    lines = [[*table.heads(), *deviations, "folders"]]
+    lines = [[*table.heads(), *deviations, "name", "folders"]]
     for row in table.rows:
         figures = [row.mean(key) for key in table.metrics]
         if table.seeds:
             figures += [row.deviation(key) for key in table.metrics]
         numbers = ["" if figure is None else repr(figure) for figure in figures]
-        lines.append([*table.words(row), *numbers, ";".join(str(run.path) for run in row.runs)])
+        folders = ";".join(str(run.path) for run in row.runs)
+        lines.append([*table.words(row), *numbers, table.names.setting(row), folders])
     try:
         with Path(file).open("w", newline="") as out:
             csv.writer(out).writerows(lines)

@@ -42,13 +42,11 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
 
 def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:
     """Prints the metrics beside those that the run recorded."""
-    from rich.table import Table
-
-    from diabolo.runs.terminal import console
+    from diabolo.runs.terminal import console, text_table
 
     recorded = RunFolder.find(folder).metrics()
-    table = Table("metric", "now", "recorded", box=None, pad_edge=False, header_style="bold")
-    for name, value in sorted(measured.items()):
-        before = recorded.get(name)
-        table.add_row(name, f"{value:.6g}", "" if before is None else f"{before:.6g}")
-    console.print(table)
+    lines = [
+        [name, f"{value:.6g}", f"{recorded[name]:.6g}" if recorded.get(name) is not None else ""]
+        for name, value in sorted(measured.items())
+    ]
+    console.print(text_table(["metric", "now", "recorded"], lines))

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+from rich.text import Text
 
 console = Console(
     highlight=False,
@@ -58,6 +59,25 @@ def _log_thread(failed: threading.ExceptHookArgs) -> None:
     log.error("a thread failed", exc_info=error, extra={"file_only": True})
 
 
+def text_table(
+    heads: Sequence[str], lines: Iterable[Sequence[str | Text]], right: Collection[str] = (), header: bool = True
+) -> Table:
+    """A table without frame, for `console.print`. Cells are shown as they are: "[relu]" is no markup.
+
+    Args:
+        heads: a head a column; several may be "".
+        lines: rows of as many cells.
+        right: heads of the columns of numbers, which stand at the right.
+        header: whether the heads are shown.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
+    for head in heads:
+        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in line))
+    return table
+
+
 MEASURED = (
     *(("mse", "MSE", 5), ("mae", "MAE", 5), ("psnr", "PSNR (dB)", 2), ("ssim", "SSIM", 4)),
     ("accuracy", "accuracy", 4),
@@ -67,15 +87,13 @@ COLUMNS = (("val", "val/"), ("test", "test/"), ("test, PCA of the same size", "t
 
 def closing_table(metrics: Mapping[str, Any]) -> Table:
     """The yardstick of a finished run beside PCA of the same code size, or the accuracy of a classifier."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
     rows = [row for row in MEASURED if f"test/{row[0]}" in metrics]
     columns = [(title, prefix) for title, prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name, *_ in rows)]
-    table.add_column("per pixel in [0, 1]" if "test/mse" in metrics else "")
-    for title, _ in columns:
-        table.add_column(title, justify="right")
-    for name, title, digits in rows:
-        table.add_row(title, *(f"{metrics[prefix + name]:.{digits}f}" for _, prefix in columns))
-    return table
+    titles = [title for title, _ in columns]
+    lines = [
+        [title, *(f"{metrics[prefix + name]:.{digits}f}" for _, prefix in columns)] for name, title, digits in rows
+    ]
+    return text_table(["per pixel in [0, 1]" if "test/mse" in metrics else "", *titles], lines, right=titles)
 
 
 def short(path: Path) -> str:

@@ -1,0 +1,91 @@
+"""The lines of the plots: runs that differ in code size and seed alone, a point for each size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from diabolo.report.collect import Run
+from diabolo.report.fold import Folded, Names, fold, grouped
+
+ERROR, PCA_ERROR = "test/mse", "test/pca_mse"
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Folded runs at several code sizes. `data` says what of their data differs from that of other lines."""
+
+    name: str
+    data: str
+    rows: tuple[Folded, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def best(self) -> float:
+        """The smallest error, infinite where none was measured."""
+        return min((error for row in self.rows for error in row.values(ERROR)), default=math.inf)
+
+
+@dataclass(frozen=True)
+class Point:
+    """The runs of one code size on a line: mean, smallest and largest over their seeds."""
+
+    size: int
+    x: float
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def lines(runs: Sequence[Run]) -> list[Line]:
+    """The lines on which the runs lie, in the order of their settings."""
+    names = Names(runs)
+    rows = sorted(fold(runs), key=names.place)
+    return [Line(names.line(alike[0]), names.data(alike[0]), tuple(alike)) for alike in grouped(rows, names.line)]
+
+
+def points(line: Line, x_key: str | None = None, y_key: str = ERROR) -> list[Point]:
+    """A line's points by code size; x is the mean of `x_key` over the seeds, or the size itself: a nested run then has
+    a point for each of its sizes."""
+    measured = [one for run in line.runs for one in _measured(run, x_key, y_key)]
+    found = []
+    for alike in grouped(sorted(measured), lambda one: one[0]):
+        ys = [y for _, _, y in alike]
+        found.append(Point(alike[0][0], fmean(x for _, x, _ in alike), fmean(ys), min(ys), max(ys), len(alike)))
+    return found
+
+
+def _measured(run: Run, x_key: str | None, y_key: str) -> list[tuple[int, float, float]]:
+    """Size, x and y of each point of a run; log axes show only what is above 0."""
+    errors = {run.code_size: run.number(y_key)}
+    if x_key is None:
+        at = f"{y_key}_at/"
+        errors |= {int(key.removeprefix(at)): run.number(key) for key in run.metrics if key.startswith(at)}
+    found = []
+    for size, y in errors.items():
+        x = size if x_key is None else run.number(x_key)
+        if size is not None and x is not None and y is not None and x > 0 and y > 0:
+            found.append((size, float(x), y))
+    return found
+
+
+def best_by_size(runs: Iterable[Run], most: int) -> list[Run]:
+    """At most `most` measured runs, the best of each line and size: of each size the best line first, then of each size
+    the second best, and so on."""
+    measured = [
+        (run.code_size, run.number(ERROR) or 0.0, line.name, run)
+        for line in lines(list(runs))
+        for run in line.runs
+        if run.code_size is not None and run.number(ERROR) is not None
+    ]
+    measured.sort(key=lambda one: one[1])
+    best = [alike[0] for alike in grouped(measured, lambda one: (one[2], one[0]))]
+    ranked = [(rank, one) for alike in grouped(best, lambda one: one[0]) for rank, one in enumerate(alike)]
+    ranked.sort(key=lambda entry: (entry[0], entry[1][1]))
+    return [one[3] for _, one in ranked[:most]]
