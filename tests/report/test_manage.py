@@ -121,6 +121,6 @@ def test_rm_leaves_what_trains_and_what_is_no_run(diabolo, folder):
         other.kill()
     assert ended.code == 2
     assert "'runs/cut' is being trained by another process" in ended.err
-    assert "runs/link (a link)" in ended.err
+    assert "runs/link (runs/link is a link)" in ended.err
     assert names(folder) == {"cut", "half", "link", "notes"}
     assert (folder.parent / "elsewhere" / "state.json").exists()

@@ -15,7 +15,7 @@ from support import TINY
     ("+model.chanels=[4]", "nothing reads the key `model.chanels` (did you mean 'model.channels'?)"),
     ("+callbacks.mine=5", "`callbacks.mine` (= 5) must be a callback"),
     ("+callbacks.mine.x=5", "`callbacks.mine` (= {'x': 5}) must be a callback"),
-    ("callbacks.codes=banana", "`callbacks.codes` (= 'banana') must be a callback, with a class as its _target_, or null"),
+    ("callbacks.codes=banana", "`callbacks.codes` (= 'banana') must be a callback, with a class as its _target_"),
     ("callbacks.codes=false", "`callbacks.codes` (= False) must be a callback, with a class as its _target_, or null"),
     ("callbacks.codes=1", "`callbacks.codes` (= 1) must be a callback"),
 ])  # fmt: skip
