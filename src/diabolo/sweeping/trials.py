@@ -62,7 +62,7 @@ class TrialRunner:
 
     def try_one(self) -> None:
         """Draws a point, trains it in a run folder of its own and tells the study how it went."""
-        trial = self.study.ask(self.space.axes)
+        trial = self.study.ask(dict(self.space.axes))
         point = self.space.point(trial.params)
         console.print(" ".join(point), end="  ", soft_wrap=True, markup=False)
         began = time.monotonic()
