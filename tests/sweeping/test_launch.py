@@ -1,5 +1,8 @@
 """The launcher of sweeps: the order of jobs, whose result is whose; and what Hydra itself tests of a launcher."""
 
+import subprocess
+import sys
+
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
@@ -50,6 +53,25 @@ def test_a_run_on_several_gpus_is_refused_before_any_is_started(diabolo, monkeyp
             "diabolo: a run with trainer=ddp takes several GPUs, but the pool gives each run one: take"
             " hydra/launcher=basic, or trainer.accelerator=cpu.\n"
         )
+
+
+def test_what_the_fork_server_imports_is_what_a_run_needs_and_starts_no_thread():
+    script = """if True:
+        import os, sys
+        from importlib import import_module
+        from diabolo.runs.config import compose_config
+        from diabolo.runs.train import main
+        from diabolo.sweeping.launch import preloaded
+        names = preloaded(compose_config(["model=fc"]), main)
+        assert not {"torch", "lightning"} & set(sys.modules)
+        for name in names:
+            import_module(name)
+        import torch
+        own = {"diabolo.network.families.fc", "diabolo.callbacks.codes", "lightning.pytorch", "torch.utils.tensorboard"}
+        print(sorted(own - set(sys.modules)), len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
+    """
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.stdout == "[] 1 False\n", ended.stderr
 
 
 def test_hydra_finds_the_plugin():
