@@ -1,4 +1,4 @@
-"""The worker processes of a sweep, without Hydra and without training."""
+"""The processes of a sweep, without Hydra and without training."""
 
 import ast
 import ctypes
@@ -14,13 +14,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
-from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_plugins.diabolo_pool import _processes, _progress
-
-Died, Ended, Pool, Started, Stopped = (
-    getattr(_processes, name) for name in ("Died", "Ended", "Pool", "Started", "Stopped")
-)
+from diabolo.sweeping.pool import Died, Ended, Pool, Started, Stopped
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,16 +31,17 @@ def run(work, jobs, environments=({}, {})) -> tuple[list, list]:
     return events, [e.result for e in sorted((e for e in events if isinstance(e, Ended)), key=lambda e: e.job)]
 
 
-def test_a_free_place_takes_the_next_job_and_processes_are_kept():
-    def work(seconds):
-        time.sleep(seconds)
-        return os.getpid(), True
+def test_a_free_place_takes_the_next_job_and_each_job_has_a_process_of_its_own(tmp_path):
+    def work(job):
+        (tmp_path / job).touch()
+        while job == "slow" and not (tmp_path / "last").exists():
+            time.sleep(0.01)
+        return os.getpid()
 
-    events, pids = run(work, [1.5, 0.0, 0.0, 0.0])
+    events, pids = run(work, ["slow", "a", "b", "last"])
     assert events[:2] == [Started(0), Started(1)]
-    assert [e.job for e in events if isinstance(e, Ended)] == [1, 2, 3, 0]  # nobody waits for the slow one
-    assert pids[1] == pids[2] == pids[3]
-    assert len({*pids, os.getpid()}) == 3
+    assert [e.job for e in events if isinstance(e, Ended)][:2] == [1, 2]  # nobody waits for the slow one
+    assert len({*pids, os.getpid()}) == 5
 
 
 def test_each_place_has_its_environment():
@@ -53,7 +49,7 @@ def test_each_place_has_its_environment():
         time.sleep(0.5)
         getenv = ctypes.CDLL(None).getenv  # as CUDA reads it
         getenv.restype = ctypes.c_char_p
-        return {name: getenv(name.encode()).decode() for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}, True
+        return {name: getenv(name.encode()).decode() for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
 
     places = [{"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": str(i)} for i in range(2)]
     _, seen = run(work, [0, 1], places)
@@ -64,7 +60,7 @@ def test_each_place_has_its_environment():
 
 FORKS = """
     import json, os, pathlib, signal, sys, time
-    from hydra_plugins.diabolo_pool import _processes, _progress
+    from diabolo.sweeping.pool import Ended, Pool
     def work(job):
         if job == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -72,10 +68,10 @@ FORKS = """
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(20)
         threads = os.listdir("/proc/self/task")
-        return ("made" in sys.modules, os.getppid(), len(threads)), True
+        return ("made" in sys.modules, os.getppid(), len(threads))
     def results(jobs):
-        pool = _processes.Pool(work, [{"OMP_NUM_THREADS": "3"}], ["made"])
-        return [e.result for e in pool.run(jobs) if isinstance(e, _processes.Ended)]
+        pool = Pool(work, [{"OMP_NUM_THREADS": "3"}], ["made"])
+        return [e.result for e in pool.run(jobs) if isinstance(e, Ended)]
     if __name__ == "__main__":
         JOBS
 """
@@ -91,7 +87,7 @@ def forked(tmp_path, jobs: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
 
 
-def test_what_is_heavy_is_imported_once_for_all_workers(tmp_path):
+def test_what_is_heavy_is_imported_once_for_all_jobs(tmp_path):
     ended = forked(tmp_path, 'print(json.dumps([str(r) if r else r for r in results(["a", "kill", "b"])]))')
     assert ended.returncode == 0, ended.stderr
     first, died, second = json.loads(ended.stdout)
@@ -101,7 +97,7 @@ def test_what_is_heavy_is_imported_once_for_all_workers(tmp_path):
     assert (tmp_path / "imports").read_text() == "3\n"
 
 
-def test_a_signal_to_all_processes_leaves_the_server_to_the_workers(tmp_path):
+def test_a_signal_to_all_processes_leaves_the_server_running(tmp_path):
     kill = "[os.kill(before[0][1], signum) for signum in (signal.SIGTERM, signal.SIGINT)]; time.sleep(0.2)"
     ended = forked(tmp_path, f'before = results(["a"]); {kill}; assert results(["b"]) == before')
     assert ended.returncode == 0, ended.stderr
@@ -118,7 +114,7 @@ def test_a_killed_server_costs_what_was_running_alone(tmp_path):
     assert (tmp_path / "imports").read_text() == "3\n3\n"
 
 
-def test_a_worker_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_path):
+def test_a_process_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_path):
     def work(job):
         if job == "killed":
             child = os.fork()  # it inherits the worker's pipes, as the processes of a data loader do
@@ -129,7 +125,7 @@ def test_a_worker_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_p
             os.kill(os.getpid(), signal.SIGKILL)
         if job == "exits":
             os._exit(3)
-        return job, True
+        return job
 
     _, results = run(work, ["a", "killed", "b", "exits", "c"], [{}])
     child = (tmp_path / "child").read_text()
@@ -144,13 +140,8 @@ def test_a_worker_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_p
         time.sleep(0.01)
 
 
-def test_a_process_that_is_not_fit_for_another_job_is_replaced():
-    _, pids = run(lambda fit: (os.getpid(), fit), [True, False, True], [{}])
-    assert pids[0] == pids[1] != pids[2]
-
-
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_each_worker_once_as_sigterm_and_ends_the_pool(signum, tmp_path):
+def test_a_signal_reaches_each_job_once_as_sigterm_and_ends_the_pool(signum, tmp_path):
     def work(job):
         got = []
         signal.signal(signal.SIGTERM, lambda signum, _: got.append(signum))
@@ -179,10 +170,34 @@ def test_a_signal_reaches_each_worker_once_as_sigterm_and_ends_the_pool(signum, 
     assert signal.getsignal(signum) == before
 
 
-def test_workers_whose_parent_is_killed_are_asked_to_stop(tmp_path):
+def test_the_third_signal_kills_a_job_that_does_not_stop(tmp_path):
+    def work(job):
+        signal.signal(signal.SIGTERM, lambda *_: (tmp_path / "asked").open("a").write("x"))
+        (tmp_path / "asked").touch()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    def interrupt():
+        for asked in ("", "x", "xx"):
+            while not (tmp_path / "asked").exists() or (tmp_path / "asked").read_text() != asked:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    events = []
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(Stopped, match="SIGINT"):
+        events.extend(Pool(work, [{}]).run([0]))
+    assert events == [Started(0), Ended(0, Died(-9))]
+
+
+def test_a_result_may_be_larger_than_a_pipe():
+    assert run(lambda size: b"x" * size, [3_000_000], [{}])[1] == [b"x" * 3_000_000]
+
+
+def test_jobs_whose_parent_is_killed_are_asked_to_stop(tmp_path):
     script = f"""
         import os, pathlib, signal, time
-        from hydra_plugins.diabolo_pool._processes import Pool
+        from diabolo.sweeping.pool import Pool
         def work(job):
             def stop(signum, _):
                 pathlib.Path({str(tmp_path / "stopped")!r}).write_text(str(signum))
@@ -205,26 +220,3 @@ def test_workers_whose_parent_is_killed_are_asked_to_stop(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert (tmp_path / "stopped").read_text() == "15"
-
-
-def test_the_progress_line_counts_jobs_and_the_time_left(monkeypatch):
-    now = 100.0
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: now)
-    progress = _progress.Progress(["a", "b", "c", "d"], 2, "1")
-    said = [str(progress)]
-    now = 160.0  # what starting takes is no measure of a job
-    progress.started()
-    said.append(str(progress))
-    for now, status in ((220.0, JobStatus.COMPLETED), (230.0, JobStatus.FAILED), (240.0, JobStatus.COMPLETED)):  # noqa: B007  the clock
-        progress.started()
-        progress.ended(0, JobReturn(status=status, _return_value=ValueError("it is not")))
-        said.append(str(progress))
-    progress.ended(0, JobReturn(status=JobStatus.COMPLETED))
-    assert [*said, str(progress)] == [
-        "0 of 4 done, starting",
-        "0 of 4 done, 2 running, 0 failed",
-        "1 of 4 done, 2 running, 0 failed, 3 min left",
-        "1 of 4 done, 2 running, 1 failed, 70 s left",
-        "2 of 4 done, 1 running, 1 failed, 27 s left",
-        "3 of 4 done, 0 running, 1 failed",
-    ]

@@ -15,7 +15,8 @@ import torch
 from optuna.trial import TrialState
 
 from diabolo.runs.folder import RunFolder
-from diabolo.sweeping import search as searching
+from diabolo.sweeping.study import Question
+from diabolo.sweeping.trials import KILLS
 from diabolo.training.autoencoder_module import AutoencoderModule
 from support import TINY
 
@@ -202,13 +203,13 @@ def test_a_search_that_was_stopped_goes_on_within_the_trial(diabolo, study, monk
 
 def test_a_point_that_kills_the_search_again_and_again_has_failed(diabolo, study, monkeypatch):
     command = ("search", *BARE, "bottleneck.size=2,4,8", RATES, "--trials", "1")
-    for number in range(searching.KILLS):
+    for number in range(KILLS):
         assert stopped_in_trial(monkeypatch, diabolo, command, 0, 3 + number) == 143
         run_of(study().trials[-1]).mark("running")  # as SIGKILL leaves it
     ended = diabolo(*command)
     assert ended.code == 1
     assert {trial.state for trial in study().trials} == {TrialState.FAIL}
-    assert len(study().trials) == searching.KILLS
+    assert len(study().trials) == KILLS
     assert "killed 3 times" in ended.out
     assert "no trial is complete" in ended.out
 
@@ -225,9 +226,7 @@ def test_another_question_is_another_study(diabolo):
         ended = diabolo(*command, other)
         assert ended.code == 2
         assert "'study' holds another search (" in ended.err
-    a, b, c = (
-        searching.Question(list(o), ["val/mse"]).folder() for o in (("a=1,2", "b=1"), ("b=1", "a=1,2"), ("a=1,2",))
-    )
+    a, b, c = (Question(list(o), ["val/mse"]).folder() for o in (("a=1,2", "b=1"), ("b=1", "a=1,2"), ("a=1,2",)))
     assert a == b != c
     assert a.parent == Path("searches")
     assert a.name.startswith("a-")

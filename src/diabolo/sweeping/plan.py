@@ -1,4 +1,5 @@
-"""Sweeps that can be issued again: which jobs are done, which go on, where each has its folder, and how all ended."""
+"""Plans a sweep that may have been issued before: which jobs are done, which go on, which folder each has, and how all
+ended."""
 
 from __future__ import annotations
 
@@ -19,17 +20,25 @@ from diabolo.runs.place import done, place
 
 @dataclass
 class Job:
-    """One combination of a sweep's values."""
+    """One combination of a sweep's values.
+
+    Args:
+        label: what is particular to it, such as "bottleneck.size=5 seed=0".
+        config: resolved.
+        todo: "run", "continue" or "skip".
+        note: said beside it in the table at the end.
+        outcome: "done", "skipped" or "failed"; empty until it is known.
+    """
 
     overrides: list[str]
-    label: str  # what is particular to it, e.g. "bottleneck.size=5 seed=0"
+    label: str
     run: RunFolder
     config: DictConfig
-    todo: str  # "run", "continue" or "skip"
+    todo: str
     note: str = ""
-    outcome: str = ""  # "done", "skipped" or "failed"
+    outcome: str = ""
 
-    def placed(self) -> list[str]:
+    def overrides_with_folder(self) -> list[str]:
         """The overrides, with those that put the job into its folder."""
         folder = self.run.path
         return [
@@ -40,7 +49,7 @@ class Job:
 
 
 def label(overrides: Iterable[str], given: Collection[str]) -> str:
-    """What is particular to a job: its overrides but for those that were given for the whole sweep."""
+    """What is particular to a job: its overrides without those that were given for the whole sweep."""
     own = [o for o in overrides if o not in given and not o.startswith("hydra.")]
     return " ".join(own) or "the only job"
 
@@ -50,11 +59,12 @@ def plan(
     given: Collection[str],
     compose: Callable[[Sequence[str]], tuple[Path, DictConfig]],
 ) -> list[Job]:
-    """What there is to do for each combination of overrides; those that say the same twice count once.
+    """Says what there is to do for each job; two whose configs are equal count once.
 
     Args:
+        jobs: the overrides of each.
         given: the overrides of the whole sweep.
-        compose: makes the folder and the config of a job's overrides.
+        compose: makes a job's folder and its config from its overrides.
     """
     planned: dict[Path, Job] = {}
     for overrides in map(list, jobs):
@@ -77,7 +87,11 @@ def _todo(run: RunFolder) -> str:
 
 
 def close(jobs: Sequence[Job], returns: Sequence[JobReturn]) -> None:
-    """Notes how the jobs ended that were not skipped, and marks runs whose process died as failed."""
+    """Notes how each job ended, and marks runs whose process died as failed.
+
+    Args:
+        returns: one for each job that was not skipped, in order.
+    """
     ended = iter(returns)
     for job in jobs:
         if job.todo == "skip":
@@ -124,8 +138,8 @@ def print_outcome(jobs: Sequence[Job], folder: Path) -> None:
 
 
 class Pin(Callback):
-    """Fixes the sweep's folder before its jobs are composed: its name is made of the sweep's overrides, and a job
-    knows only its own."""
+    """Fixes the name of the sweep's folder before the jobs are composed: the overrides of the whole sweep make it, and
+    a job knows only its own."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = str(config.hydra.sweep.dir)

@@ -1,4 +1,4 @@
-"""Ending the trials of a search that promise too little."""
+"""Ends the trials of a search that promise too little."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from optuna import Trial
 
-from diabolo.errors import UserError
+from diabolo.errors import ConfigError
 from diabolo.training.recording import GivenUp
 
 
-class NoSuchMetric(UserError):
+class NoSuchMetric(ConfigError):
     """The objective of a search is not among a run's metrics: a mistake of the whole search, not of one trial."""
 
 
@@ -25,18 +25,16 @@ def measured(objective: str, metrics: Mapping[str, Any]) -> float:
     value = metrics.get(objective)
     if value is None or isinstance(value, str):
         names = sorted(m for m in metrics if not m.startswith(("test/", "versions/")) and m != "finished")
-        raise NoSuchMetric(
-            f"`--objective` (= {objective!r}) is not measured in this run; there are {', '.join(names)}."
-        )
+        raise NoSuchMetric("--objective", objective, f"is not measured in this run; there are {', '.join(names)}")
     return float(value)
 
 
 class Pruning(Callback):
-    """Reports a metric to Optuna after each epoch and gives the run up where its pruner says so.
+    """Reports a metric to Optuna after each epoch, and ends the run early where Optuna's pruner says so.
 
     Args:
-        monitor: what is reported, as "val/mse".
-        known: what an earlier sitting of this trial has reported, by epoch.
+        monitor: the metric that is reported, such as "val/mse".
+        known: what this trial reported before it was cut off, by epoch.
 
     Raises:
         GivenUp: at the start of the next epoch, when the checkpoint of the last one is written.

@@ -15,9 +15,11 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Transformer
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from diabolo.errors import UserError
+
+Axis = CategoricalDistribution | FloatDistribution | IntDistribution
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Space:
     """The overrides that all trials share, and the axes that are searched."""
 
     fixed: list[str]
-    axes: dict[str, BaseDistribution]
+    axes: dict[str, Axis]
 
     def point(self, values: Mapping[str, Any]) -> list[str]:
         """The overrides of one point, fractions rounded to 4 digits: a trial trains what its command line says."""
@@ -35,7 +37,7 @@ class Space:
     def corners(self) -> Iterator[list[str]]:
         """Points that together name every choice of every axis, so that each word of the space can be checked."""
         ends = {
-            key: list(axis.choices) if isinstance(axis, CategoricalDistribution) else [axis.low, axis.high]  # type: ignore[attr-defined]
+            key: list(axis.choices) if isinstance(axis, CategoricalDistribution) else [axis.low, axis.high]
             for key, axis in self.axes.items()
         }
         for i in range(max(map(len, ends.values()))):
@@ -50,7 +52,7 @@ def parse_space(overrides: Sequence[str]) -> Space:
         UserError: no axis, an axis twice, one that cannot be drawn from, or an override of Hydra's own.
     """
     fixed: list[str] = []
-    axes: dict[str, BaseDistribution] = {}
+    axes: dict[str, Axis] = {}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         key = override.get_key_element()
         if key.lstrip("+~").startswith("hydra"):
@@ -69,15 +71,17 @@ def parse_space(overrides: Sequence[str]) -> Space:
     return Space(fixed, axes)
 
 
-def _axis(override: Override) -> BaseDistribution:
+def _axis(override: Override) -> Axis:
     sweep: Any = override.value()
     log = "log" in getattr(sweep, "tags", ())
     try:
         if isinstance(sweep, Glob):
             raise ValueError("a search takes names, not a glob")
         if isinstance(sweep, IntervalSweep):
-            kind = IntDistribution if isinstance(sweep.start, int) else FloatDistribution
-            return kind(sweep.start, sweep.end, log=log)  # type: ignore[arg-type]
+            low: Any = sweep.start  # for Hydra it may be None, for its grammar not
+            high: Any = sweep.end
+            kind = IntDistribution if isinstance(low, int) else FloatDistribution
+            return kind(low, high, log=log)
         if override.is_range_sweep():
             values: list[Any] = sorted(override.sweep_iterator())
             if all(isinstance(value, int) for value in values):

@@ -1,4 +1,4 @@
-"""The sweeper `grid`: all combinations of the swept values, but for those that are done."""
+"""The sweeper `grid`: all combinations of the swept values, without those that are done."""
 
 # No `from __future__ import annotations`: Hydra runs plugins before they are in sys.modules, where dataclass looks.
 import sys
@@ -49,7 +49,7 @@ class GridSweeper(BasicSweeper):
         jobs = plan(combinations, self.config.hydra.overrides.task, self._compose)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        left = [job.placed() for job in jobs if job.todo != "skip"]
+        left = [job.overrides_with_folder() for job in jobs if job.todo != "skip"]
         returns = self.launcher.launch(left, initial_job_idx=0) if left else []
         close(jobs, returns)
         print_outcome(jobs, folder)

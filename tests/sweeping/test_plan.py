@@ -120,7 +120,7 @@ def test_a_plan_skips_continues_and_runs(tmp_path):
         ("seed=5", "run", "5"),
     ]
     assert planned[3].note == "in 3~2: 3 holds a run with another config"
-    assert planned[3].placed()[2:] == [f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir='3~2'"]
+    assert planned[3].overrides_with_folder()[2:] == [f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir='3~2'"]
 
 
 def test_jobs_that_differ_only_in_where_they_run_do_not_share_a_folder(tmp_path):

@@ -41,10 +41,7 @@ def test_a_run_that_diverges_and_one_without_memory_stop_no_other(diabolo, tmp_p
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("sweep/*/state.json")]
     assert sorted(run["state"] for run in runs) == ["done", "failed", "failed", "failed"]
     assert sorted(run["reason"] for run in runs if run["state"] == "failed") == sorted(reasons.values())
-    begun = sorted(runs, key=lambda run: list(reasons.values()).count(run.get("reason")))
-    pids = [run["pid"] for run in begun]
-    assert pids[0] == pids[1]  # a mistake leaves the worker as it was
-    assert pids[2] != pids[3]  # one that had no memory for a run takes no other
+    assert len({run["pid"] for run in runs}) == 4  # no run meets what another has left in its process
 
     before = stamps(tmp_path / "sweep")
     again = diabolo(*sweep)

@@ -1,0 +1,77 @@
+"""A job of a sweep, as it is done in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+
+@dataclass
+class HydraJob:
+    """Does one job as Hydra's own launcher does, with what it prints in a file of its folder.
+
+    Args:
+        config: of the sweep.
+        output: name of the file that takes what the job prints.
+        singletons: Hydra's state in the launching process.
+    """
+
+    context: HydraContext
+    task_function: TaskFunction
+    config: DictConfig
+    output: str
+    singletons: Any
+
+    def __call__(self, job: tuple[int, Sequence[str]]) -> JobReturn:
+        """Does the job that has this number and these overrides."""
+        number, overrides = job
+        setup_globals()
+        Singleton.set_state(self.singletons)
+        config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            config.hydra.job.num = number
+        HydraConfig.instance().set_config(config)
+        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+        folder.mkdir(parents=True, exist_ok=True)
+        _print_to(folder / self.output)
+        ended = run_job(
+            hydra_context=self.context,
+            task_function=self.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        return _sendable(ended)
+
+
+def _print_to(path: Path) -> None:
+    """Lets this process and its children write what they print into the file at `path`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def _sendable(ended: JobReturn) -> JobReturn:
+    """`ended`, with an outcome that survives the way to the parent."""
+    value = ended._return_value
+    try:
+        cloudpickle.loads(cloudpickle.dumps(value))
+    except Exception as failure:
+        what = value if ended.status == JobStatus.FAILED else f"the job's result cannot be sent: {failure}"
+        ended.status = JobStatus.FAILED
+        ended.return_value = RuntimeError(f"{type(value).__name__}: {what}")
+    return ended

@@ -1,0 +1,88 @@
+"""Optuna's study of a search: which question it answers, and where and how it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+
+from diabolo.errors import UserError
+from diabolo.measures.yardstick import direction
+from diabolo.runs.config import run_name
+from diabolo.sweeping.space import parse_space
+
+WARM_UP = 3  # the first epoch after which a trial may be given up: earlier ones say little about its end
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "median": partial(optuna.pruners.MedianPruner, n_warmup_steps=WARM_UP),
+    "hyperband": partial(optuna.pruners.HyperbandPruner, min_resource=WARM_UP),
+    "none": optuna.pruners.NopPruner,
+}
+DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
+POPULATION = 10  # of NSGA-II; Optuna's 50 would be drawn at random before anything is learnt
+
+
+@dataclass(frozen=True)
+class Question:
+    """What makes two searches the same study."""
+
+    overrides: list[str]
+    objectives: list[str]
+    config_dir: str | None = None
+    config_name: str = "train"
+
+    def folder(self) -> Path:
+        """Where the study lies unless another place is named: the same question finds it again."""
+        mark = hashlib.sha1(json.dumps(self.asked()).encode()).hexdigest()[:6]
+        return Path("searches", f"{run_name(list(parse_space(self.overrides).axes))}-{mark}")
+
+    def asked(self) -> dict[str, Any]:
+        """The question as it is written into the study; the order of overrides does not matter."""
+        return asdict(self) | {"overrides": sorted(self.overrides)}
+
+    def command(self, overrides: Sequence[str]) -> str:
+        """The command that trains one point of it again."""
+        own = ["--config-dir", self.config_dir] if self.config_dir else []
+        own += ["--config-name", self.config_name] if self.config_name != "train" else []
+        return shlex.join(["diabolo", "train", *own, *overrides])
+
+
+@contextmanager
+def opened_study(folder: Path, question: Question, pruner: str, seed: int) -> Iterator[optuna.Study]:
+    """The study in `folder`, a new one where there is none.
+
+    Raises:
+        UserError: it is that of another question.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    try:
+        if names := optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=names[0], storage=storage, pruner=PRUNERS[pruner]())
+            if (known := study.user_attrs.get("question")) != question.asked():
+                words = " ".join([*known["overrides"], *known["objectives"]]) if known else "not diabolo's"
+                raise UserError(f"{str(folder)!r} holds another search ({words}): choose another --study.")
+        else:
+            study = optuna.create_study(
+                study_name="search",
+                storage=storage,
+                pruner=PRUNERS[pruner](),
+                directions=[DIRECTIONS[direction(objective)] for objective in question.objectives],
+            )
+            study.set_user_attr("question", question.asked())
+        drawn = seed + len(study.trials)  # a sampler that is seeded as before would draw the same points again
+        if len(question.objectives) == 1:
+            study.sampler = optuna.samplers.TPESampler(seed=drawn)
+        else:
+            study.sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=drawn)
+        yield study
+    finally:
+        storage.engine.dispose()
