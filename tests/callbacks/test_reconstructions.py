@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diabolo.callbacks.reconstructions import Progression, first_of_labels
+from diabolo.callbacks.reconstructions import Progression
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
@@ -122,15 +122,6 @@ def test_a_long_progression_is_thinned_between_its_first_and_its_last_row(most):
         assert shades[-1] == epoch
         assert shades == sorted(set(shades))
         assert min(epoch + 1, 2) <= len(shades) <= most
-
-
-def test_labels_name_their_first_images_and_the_same_label_twice_two_of_them():
-    data = labelled([3, 1, 4, 1, 5, 3, 3])
-    assert first_of_labels(data, "test", [3, 1]) == [0, 1]
-    assert first_of_labels(data, "test", [1, 1]) == [1, 3]
-    assert first_of_labels(data, "test", [3, 4, 3, 3]) == [0, 2, 5, 6]
-    with pytest.raises(UserError, match=r"`labels` asks for image 2 of label 4; the test split has 1\."):
-        first_of_labels(data, "test", [4, 4])
 
 
 @pytest.mark.parametrize(
