@@ -70,7 +70,7 @@ class Traversals(Drawing):
         head = torch.ones(self.steps, *data.image_shape)
         head[0], head[1] = pixels[0].float().cpu() / 255, module.decode(code)[0].cpu()
         picture = rows([head, *(lines[unit] for unit in shown)])
-        labels = ["image, ours", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
+        labels = ["image, reconstruction", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
         count = f"{len(shown)} of {len(lines)}" if len(shown) < len(lines) else f"all {len(lines)}"
         title = f"{count} units, first those that change the output most (RMS per pixel), from 1st to 99th percentile"
         return titled(labelled(picture, labels), title)

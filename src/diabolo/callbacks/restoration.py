@@ -32,7 +32,7 @@ class Restoration(Callback):
     (`diabolo.measures.ridge`), if an image has no more than 4,096 numbers.
 
     A table of them goes to TensorBoard's texts, and a picture of the first test images to `pictures/NAME/final.png`: a
-    labelled row each for the clean images, the methods in their order and the run's restorations.
+    labelled row each for the clean images, the methods in their order and the run's restorations (`this run`).
 
     Args:
         images: how many are drawn, from the start of the test split.
@@ -90,7 +90,7 @@ class Restoration(Callback):
             yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
-            strips = {"clean": clean, **restored, "ours": outputs["ours"]}
+            strips = {"clean": clean, **restored, "this run": outputs["ours"]}
             self.shown = {name.replace("_", " "): strip[: self.images].cpu() for name, strip in strips.items()}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
