@@ -110,7 +110,7 @@ def test_a_class_left_out_of_the_training_is_the_anomaly(trained):
         (("data.train_classes=[a]",), "`data.train_classes[0]` (= 'a') must be a whole number of at least 0."),
         (
             ("data.train_classes=[3]", "data.exclude_classes=[3]"),
-            "`data.exclude_classes` (= [3]) leaves no training image: leave a class in.",
+            "`data.exclude_classes` (= [3]) leaves no training image: keep at least one class.",
         ),
     ],
 )

@@ -94,7 +94,7 @@ def run(trained):
 
 @pytest.fixture(scope="module")
 def codes(run):
-    """The test images with their labels and the codes of the kept weights."""
+    """The test images with their labels and the codes of the best weights."""
     data = build_data(run.config())
     data.setup()
     with torch.no_grad():

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from diabolo.callbacks.interpolation import first_of_labels
+from diabolo.data.datamodule import ImageData
+from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import load
@@ -73,9 +76,12 @@ def test_pairs_by_lot_are_drawn_by_their_own_seed(run, trained):
     ("overrides", "sentence"),
     [
         (["pairs=[[0,99]]"], "`pairs` names image 99, but the test split has 32 images."),
-        (["pairs=[[0]]"], "`pairs` (= [[0]]) must be pairs of two; [0] is not."),
+        (
+            ["pairs=[[0]]"],
+            "`callbacks.interpolation.pairs` (= [[0]]) must be a list of pairs, such as [[0,1],[2,3]]; [0]",
+        ),
         (["labels=[[3,77]]"], "`labels` asks for image 1 of label 77; the test split has 0."),
-        (["random=0"], "name no pair; switch it off instead."),
+        (["random=0"], "name no pair; to draw none, set callbacks.interpolation=null."),
         (["random=-1"], "`callbacks.interpolation.random` (= -1) must be a whole number of at least 0."),
         (["steps=1"], "`callbacks.interpolation.steps` (= 1) must be a whole number of at least 2."),
     ],
@@ -94,3 +100,14 @@ def test_a_single_image_goes_to_itself(trained):
     assert all(np.array_equal(tile, originals[0]) for tile in originals), "blended with itself in pixels"
     assert np.array_equal(decoded[0], originals[0])
     assert all(np.array_equal(tile, decoded[1]) for tile in decoded[1:-1])
+
+
+def test_labels_name_their_first_images_and_the_same_label_twice_two_of_them():
+    images = MemoryImages(torch.zeros(7, 1, 8, 8, dtype=torch.uint8), torch.tensor([3, 1, 4, 1, 5, 3, 3]))
+    data = ImageData(lambda **_: Splits(images, images), (1, 8, 8), val_fraction=0)
+    data.setup()
+    assert first_of_labels(data, "test", [3, 1]) == [0, 1]
+    assert first_of_labels(data, "test", [1, 1]) == [1, 3]
+    assert first_of_labels(data, "test", [3, 4, 3, 3]) == [0, 2, 5, 6]
+    with pytest.raises(UserError, match=r"`labels` asks for image 2 of label 4; the test split has 1\."):
+        first_of_labels(data, "test", [4, 4])

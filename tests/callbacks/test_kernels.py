@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from diabolo.callbacks.kernels import FeatureMaps, Kernels, folded, kernels, sheet, stages, text
+from diabolo.callbacks.kernels import FeatureMaps, Kernels, caption, folded, kernels, sheet, stages
 from diabolo.errors import UserError
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
@@ -47,7 +47,7 @@ def drawn(callback, module, data) -> np.ndarray:
         return (callback.draw(module, data) * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def test_a_run_draws_the_kernels_of_its_kept_weights(trained):
+def test_a_run_draws_the_kernels_of_its_best_weights(trained):
     run = trained(*TINY, "model=conv_transpose", "model.channels=[4]", "callbacks=kernels", "logger=none")
     assert sorted(path.name for path in (run.pictures / "kernels").iterdir()) == [
         *(f"epoch_000{epoch}.png" for epoch in (0, 2)),
@@ -129,9 +129,9 @@ def test_a_channel_of_the_image_has_a_sheet_of_its_own():
 
 def test_a_caption_says_the_symmetric_range_and_how_many_are_left_out():
     values = torch.tensor([-0.5, 0.25, 0.0, 0.125]).view(4, 1, 1, 1).expand(-1, 1, 8, 8)
-    caption, picture = sheet("layer", values, 3)
-    assert torch.equal(caption, text("layer: 3 of 4 of 8x8, blue -0.5, red 0.5"))
-    assert not torch.equal(caption, text("layer: 4 of 8x8, blue -0.5, red 0.5"))
+    words, picture = sheet("layer", values, 3)
+    assert torch.equal(words, caption("layer: 3 of 4 of 8x8, blue -0.5, red 0.5"))
+    assert not torch.equal(words, caption("layer: 4 of 8x8, blue -0.5, red 0.5"))
     middles = (picture[:, 28, 28::58] * 255).round().T.tolist()
     assert middles == [[0, 0, 255], [255, 128, 128], [255, 255, 255]]
     blank = sheet("nothing", torch.zeros(1, 1, 8, 8), 3)

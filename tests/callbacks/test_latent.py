@@ -1,20 +1,17 @@
-"""Samples, traversals, the latent map, and the words on them."""
+"""Traversals and the latent map, against codes varied by hand."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from diabolo.callbacks.captions import labelled, titled
-from diabolo.callbacks.latent import LatentMap, Traversals, decode, encoded
-from diabolo.callbacks.pictures import rows
-from diabolo.callbacks.samples import Samples
+from diabolo.callbacks.latent import LatentMap, Traversals
+from diabolo.callbacks.pictures import encoded
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import load
 from support import TINY, tiles
 
 QUIET = (*TINY, "logger=none")
-TITLE = 30  # pixels of a title of one line: 18 and a margin of 6 on both sides
 
 
 def picture(run, name: str) -> np.ndarray:
@@ -23,48 +20,15 @@ def picture(run, name: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def variational(trained):
-    drawn = "callbacks=[samples,traversals,latent_map]"
-    return trained(*QUIET, "bottleneck=variational", drawn, "callbacks.samples.columns=5", "callbacks.samples.lines=2")
+    return trained(*QUIET, "bottleneck=variational", "callbacks=[traversals,latent_map]")
 
 
 @pytest.fixture(scope="module")
-def kept(variational):
-    """The module with the kept weights, and its data."""
+def best(variational):
+    """The module with the best weights, and its data."""
     data = build_data(variational.config())
     data.setup()
     return load(variational.path).requires_grad_(False), data
-
-
-def test_samples_of_a_prior_are_the_same_draws_in_every_epoch(variational, kept):
-    torch.manual_seed(0)
-    expected = kept[0].decode(torch.randn(10, 4))
-    for row in (0, 1):
-        ours = tiles(picture(variational, "samples")[TITLE:], row, 5)
-        theirs = (expected[5 * row : 5 * row + 5].clamp(0, 1) * 255).round()
-        assert np.abs(ours.astype(float) - theirs.numpy()).max() <= 1
-
-
-def test_drawing_samples_leaves_the_training_alone(variational, trained):
-    bare = trained(*QUIET, "bottleneck=variational", "callbacks=none")
-    one, other = (torch.load(r.checkpoint("last"), weights_only=True)["state_dict"] for r in (variational, bare))
-    assert all(torch.equal(one[name], other[name]) for name in other)
-
-
-def test_without_a_prior_the_draws_follow_the_training_codes():
-    torch.manual_seed(0)
-    codes = torch.cat([torch.randn(500, 2) * 0.1 + torch.tensor([9.0, 0]), torch.randn(500, 2) - 5])
-    drawn, components = Samples(components=2)._fitted(codes, 4000)
-    assert components == 2
-    high = drawn[:, 0] > 4
-    assert float(high.float().mean()) == pytest.approx(0.5, abs=0.05)
-    torch.testing.assert_close(drawn[high].mean(0), torch.tensor([9.0, 0]), rtol=0, atol=0.05)
-    torch.testing.assert_close(drawn[~high].std(0), torch.ones(2), rtol=0.1, atol=0)
-
-
-def test_few_codes_or_dead_units_still_give_a_gaussian():
-    drawn, components = Samples(components=5)._fitted(torch.zeros(8, 3), 6)
-    assert (drawn.shape, components) == ((6, 3), 1)
-    assert drawn.isfinite().all()
 
 
 @pytest.mark.parametrize("bottleneck", ["vector", "nested", "vq", "fsq"])
@@ -74,15 +38,8 @@ def test_all_pictures_are_drawn_of_any_bottleneck(trained, bottleneck):
         assert picture(run, name).std() > 5, name
 
 
-def test_made_codes_go_to_the_nearest_that_the_bottleneck_can_give(trained):
-    module = load(trained(*QUIET, "bottleneck=fsq", "callbacks=none").path)
-    codes = torch.full((2, 4), 0.3)
-    with torch.no_grad():
-        assert torch.equal(decode(module, codes), module.decode(torch.tensor([[0.25, 0.5, 0.5, 0.5]] * 2)))
-
-
-def test_traversals_vary_one_unit_between_percentiles_and_sort_by_what_it_changes(variational, kept):
-    module, data = kept
+def test_traversals_vary_one_unit_between_percentiles_and_sort_by_what_it_changes(variational, best):
+    module, data = best
     codes = encoded(module, data, "test", 2000)
     assert torch.equal(codes, module.encode(data.images("test")))
     low, high = codes.quantile(0.01, 0), codes.quantile(0.99, 0)
@@ -101,8 +58,8 @@ def test_traversals_vary_one_unit_between_percentiles_and_sort_by_what_it_change
     assert np.array_equal(head[0][:1], data.images("test", [0])[0].numpy())
 
 
-def test_no_more_units_are_drawn_than_asked_for(kept):
-    few, all_four = (Traversals(units=units).draw(*kept) for units in (2, 10))
+def test_no_more_units_are_drawn_than_asked_for(best):
+    few, all_four = (Traversals(units=units).draw(*best) for units in (2, 10))
     assert all_four.shape[1] - few.shape[1] == 2 * 58
 
 
@@ -175,17 +132,3 @@ def test_a_code_of_one_number_has_no_map(diabolo):
     ended = diabolo("train", *QUIET, "bottleneck.size=1", "callbacks=latent_map")
     assert ended.code == 2
     assert "a code of one number spans no plane: set bottleneck.size above 1" in ended.err
-
-
-def test_titles_and_labels_stand_beside_the_picture_and_change_nothing_of_it():
-    base = rows([torch.rand(3, 1, 8, 8), torch.rand(3, 1, 8, 8)])
-    below = titled(base, "a few words")
-    assert below.shape == (1, base.shape[1] + TITLE, base.shape[2])
-    assert torch.equal(below[:, TITLE:], base)
-    assert below[:, :TITLE].min() < 0.3
-    longer = titled(base, "many words " * 20)
-    assert longer.shape[1] > below.shape[1]
-    beside = labelled(base, ["one", "two"])
-    assert torch.equal(beside[:, :, -base.shape[2] :], base)
-    for half in beside[0, :, : -base.shape[2]].tensor_split(2):
-        assert half.min() < 0.3

@@ -1,4 +1,4 @@
-"""How pictures are laid out, when they are drawn, where they go, and that drawing changes nothing."""
+"""When pictures are drawn, where they go, and that drawing changes nothing."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ import torch
 from lightning import LightningModule
 from PIL import Image
 
-from diabolo.callbacks.pictures import asking, diverging, rows, shrink
+from diabolo.callbacks.pictures import asking, decode
+from diabolo.runs.folder import load
 from support import TINY, drawn
 
 NAMES = ("reconstructions", "progression", "interpolation")
@@ -19,61 +20,6 @@ EVERY_EPOCH = [f"callbacks.{name}.every_n_epochs=1" for name in NAMES]
 @pytest.fixture(scope="module")
 def run(trained):
     return trained(*TINY, *EVERY_EPOCH)
-
-
-def plain_rows(lines, factor):
-    """`rows` in plain loops: white paper, tiles enlarged and pasted 2 pixels apart; images H x W x 3."""
-    height, width, _ = lines[0][0].shape
-    most = max(map(len, lines))
-    paper = np.ones((len(lines) * (height * factor + 2) - 2, most * (width * factor + 2) - 2, 3))
-    for row, line in enumerate(lines):
-        for column, image in enumerate(line):
-            top, left = row * (height * factor + 2), column * (width * factor + 2)
-            for y in range(height * factor):
-                for x in range(width * factor):
-                    paper[top + y, left + x] = image[y // factor, x // factor].clip(0, 1)
-    return paper
-
-
-def test_rows_are_laid_out_enlarged_with_white_gaps():
-    draw = np.random.default_rng(0)
-    lines = [draw.uniform(-0.3, 1.3, (count, 20, 31, 3)).astype(np.float32) for count in (3, 1, 2)]
-    ours = rows(torch.tensor(line).permute(0, 3, 1, 2) for line in lines)
-    assert np.array_equal(ours.permute(1, 2, 0), plain_rows(lines, 3).astype(np.float32))  # 20 * 3 >= 56
-
-
-def test_large_images_keep_their_size_and_grey_stays_grey():
-    grey = torch.rand(2, 1, 60, 56)
-    picture = rows([grey])
-    assert picture.shape == (1, 60, 2 * 56 + 2)
-    assert torch.equal(picture[:, :, 58:], grey[1])
-
-
-def test_grey_and_colour_rows_mix():
-    grey, colour = torch.rand(1, 1, 56, 56), torch.rand(1, 3, 56, 56)
-    picture = rows([grey, colour])
-    assert torch.equal(picture[:, :56], grey[0].expand(3, -1, -1))
-    assert torch.equal(picture[:, 58:], colour[0])
-
-
-@pytest.mark.parametrize(
-    ("value", "colour"),
-    [
-        (0.0, (1, 1, 1)),
-        (0.5, (1, 0, 0)),
-        (9.0, (1, 0, 0)),
-        (0.25, (1, 0.5, 0.5)),
-        (-0.5, (0, 0, 1)),
-        (-0.1, (0.8, 0.8, 1)),
-    ],
-)
-def test_errors_are_red_above_and_blue_below(value, colour):
-    assert diverging(torch.full((1, 1, 1, 1), value), 0.5).flatten().tolist() == pytest.approx(colour)
-
-
-def test_errors_of_colours_are_averaged():
-    error = torch.tensor([0.5, 0.25, -0.75]).view(1, 3, 1, 1)
-    assert diverging(error, 0.5).flatten().tolist() == [1, 1, 1]
 
 
 def test_asking_leaves_mode_gradients_and_random_numbers_alone():
@@ -88,7 +34,7 @@ def test_asking_leaves_mode_gradients_and_random_numbers_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_pictures_are_drawn_at_the_start_every_n_epochs_at_the_end_and_of_the_kept_weights(trained):
+def test_pictures_are_drawn_at_the_start_every_n_epochs_at_the_end_and_of_the_best_weights(trained):
     run = trained(*TINY, "trainer.max_epochs=5", "callbacks.interpolation.every_n_epochs=2",
                   "callbacks.reconstructions.every_n_epochs=0")  # fmt: skip
     assert sorted(drawn(run.path, "interpolation")) == [0, 2, 4, 5]
@@ -131,9 +77,8 @@ def test_without_a_logger_the_pictures_are_still_files(run, trained):
         assert (unlogged.pictures / picture).read_bytes() == (run.pictures / picture).read_bytes()
 
 
-def test_large_images_are_averaged_down_to_a_tile_and_small_ones_left():
-    images = torch.rand(2, 3, 512, 256)
-    plain = images.reshape(2, 3, 128, 4, 64, 4).mean((3, 5))
-    assert torch.allclose(shrink(images, 128), plain, atol=1e-6)
-    assert rows([images]).shape == (3, 128, 2 * 64 + 2)
-    assert shrink(images, 512) is images
+def test_made_codes_go_to_the_nearest_that_the_bottleneck_can_give(trained):
+    module = load(trained(*TINY, "logger=none", "bottleneck=fsq", "callbacks=none").path)
+    codes = torch.full((2, 4), 0.3)
+    with torch.no_grad():
+        assert torch.equal(decode(module, codes), module.decode(torch.tensor([[0.25, 0.5, 0.5, 0.5]] * 2)))

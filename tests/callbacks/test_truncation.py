@@ -70,8 +70,8 @@ def test_only_the_sizes_that_are_named_are_measured(trained, where):
 
 
 @pytest.mark.parametrize(("override", "words"), {
-    "bottleneck=vector": "the first numbers of a code say nothing by themselves with Vector: choose bottleneck=nested",
-    "callbacks.truncation.sizes=[9]": "`sizes` names 9, but `bottleneck.size` is 4",
+    "bottleneck=vector": "the first numbers of a code are no code of their own with Vector: choose bottleneck=nested",
+    "callbacks.truncation.sizes=[9]": "`callbacks.truncation.sizes` (= [9]) names 9, but `bottleneck.size` is 4",
 }.items())  # fmt: skip
 def test_what_cannot_be_truncated_is_refused(diabolo, override, words):
     ended = diabolo("train", *NESTED, "callbacks=truncation", "logger=none", override)

@@ -177,9 +177,9 @@ def test_a_block_fills_one_square_anywhere_in_the_image(how):
         (lambda: SaltAndPepper(1.5), "`part` (= 1.5) must be at most 1: it is the part of the pixels."),
         (lambda: Masking(-0.1), "`part` (= -0.1) must be a number above 0."),
         (lambda: Downsample(1), "`factor` (= 1) must be a whole number of at least 2."),
-        (lambda: Downsample(9)(images(1, (1, 8, 8))), "corruption: `factor` (= 9) is more than a side of 8x8 images."),
+        (lambda: Downsample(9)(images(1, (1, 8, 8))), "`corruption.factor` (= 9) is more than a side of 8x8 images."),
         (lambda: Block(0), "`side` (= 0) must be a whole number of at least 1."),
-        (lambda: Block(9)(images(1, (1, 8, 12))), "corruption: `side` (= 9) is more than a side of 8x12 images."),
+        (lambda: Block(9)(images(1, (1, 8, 12))), "`corruption.side` (= 9) is more than a side of 8x12 images."),
         (lambda: Block(3, 2), "`fill` (= 2) must be a number from 0 (black) to 1 (white)."),
     ],
 )

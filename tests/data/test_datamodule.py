@@ -127,7 +127,7 @@ def test_a_fraction_of_a_few_images_is_at_least_one():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"val_fraction": 1}, "`data.val_fraction` (= 1) must be a number from 0 up to, but not including, 1."),
+        ({"val_fraction": 1}, "`data.val_fraction` (= 1) must be a number of at least 0 and below 1."),
         ({"test_fraction": -0.1}, "`data.test_fraction` (= -0.1) must be"),
         ({"val_fraction": "half"}, "`data.val_fraction` (= 'half') must be"),
         ({"val_fraction": True}, "`data.val_fraction` (= True) must be"),

@@ -1,7 +1,5 @@
 """The checkerboard score, on images whose spectrum is known."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -89,26 +87,3 @@ def test_images_too_small_for_the_period_are_refused():
         powers(torch.zeros(1, 1, 28, 15), 4)
     with pytest.raises(UserError, match=r"`period` \(= 1\) must be a whole number of at least 2"):
         Checkerboard(1)
-
-
-def test_a_period_too_long_for_the_images_is_refused_before_the_training(diabolo, tiny):
-    ended = diabolo("train", *tiny, "callbacks=checkerboard", "callbacks.checkerboard.period=8", "hydra.run.dir=run")
-    assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
-    assert "`period` (= 8) needs images of at least 32 pixels a side, not 8x8" in ended.err
-    assert not list(Path("run").glob("checkpoints/*"))
-
-
-def test_a_run_logs_the_score_of_its_reconstructions_and_of_the_images(trained, tiny):
-    from diabolo.runs.build import build_data
-    from diabolo.runs.folder import load
-
-    run = trained(*tiny, "callbacks=checkerboard", "logger=none", "data.eval_batch_size=10")
-    data, metrics = build_data(run.config()), run.metrics()
-    data.setup()
-    images = data.images("test")
-    with torch.no_grad():
-        ours = score(load(run.path).reconstruct(images))
-    theirs = score(images / 255)
-    assert metrics["test/checkerboard"] == pytest.approx(ours, rel=1e-3)
-    assert metrics["test/checkerboard_originals"] == pytest.approx(theirs, rel=1e-5)
-    assert metrics["test/checkerboard_ratio"] == pytest.approx(ours / theirs, rel=1e-3)

@@ -1,10 +1,15 @@
 """What a linear code can do, against NumPy's singular value decomposition."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
-from diabolo.measures.pca import LinearCode
+from diabolo.data.datamodule import ImageData
+from diabolo.data.images import MemoryImages, Splits
+from diabolo.measures.pca import LinearCode, pca_of
 
 
 def images(count: int, *shape: int, seed: int = 0) -> torch.Tensor:
@@ -54,3 +59,36 @@ def test_beyond_the_exact_solver_it_comes_as_near():
     train = torch.from_numpy((data * 20 + 128).clip(0, 255).astype(np.uint8)).view(60, 3, 40, 40)
     wanted = ((by_svd(flat(train), flat(train), 6) - flat(train)) ** 2).mean()
     assert LinearCode(train, 6).measure([train])["mse"] == pytest.approx(wanted, rel=0.02)
+
+
+def test_the_mean_image_is_that_of_the_images_it_is_fitted_on():
+    train = images(80, 3, 6, 7)
+    np.testing.assert_allclose(LinearCode(train, 2).mean_image, train.double().mean(0) / 255, atol=1e-6)
+
+
+def forty_images() -> ImageData:
+    sets = MemoryImages(images(40, 1, 8, 8), torch.zeros(40, dtype=torch.long))
+    data = ImageData(lambda **_: Splits(sets, sets), (1, 8, 8), val_fraction=0)
+    data.setup()
+    return data
+
+
+def test_it_is_fitted_once_for_the_same_data_size_and_number_of_images():
+    data = forty_images()
+    one, other, few, larger = pca_of(data, 3), pca_of(forty_images(), 3), pca_of(data, 3, 20), pca_of(data, 4)
+    assert one is pca_of(data, 3)
+    assert few is pca_of(data, 3, 20)
+    assert len({id(code) for code in (one, other, few, larger)}) == 4
+    train, test = data.images("train"), data.images("test")
+    spread = train[np.floor(np.linspace(0, 39, 20) + 0.5).astype(int)]
+    for code, chosen, size in ((one, train, 3), (few, spread, 3), (larger, train, 4)):
+        assert torch.equal(code.reconstruct(test), LinearCode(chosen, size).reconstruct(test))
+
+
+def test_what_is_fitted_goes_with_the_data():
+    data = forty_images()
+    code = weakref.ref(pca_of(data, 3))
+    assert code() is not None
+    del data
+    gc.collect()
+    assert code() is None

@@ -133,8 +133,8 @@ def test_stopped_and_continued_it_equals_the_unbroken_run(trained, monkeypatch, 
     ("overrides", "sentence"),
     [
         (("corruption=gaussian", "corruption.std=-1"), "`corruption.std` (= -1) must be a number above 0."),
-        (("corruption=downsample", "corruption.factor=9"), "corruption: `factor` (= 9) is more than a side of 8x8"),
-        (("corruption=block",), "corruption: `side` (= 10) is more than a side of 8x8 images."),
+        (("corruption=downsample", "corruption.factor=9"), "`corruption.factor` (= 9) is more than a side of 8x8"),
+        (("corruption=block",), "`corruption.side` (= 10) is more than a side of 8x8 images."),
     ],
 )
 def test_a_corruption_that_does_not_fit_is_refused(trained, overrides, sentence):

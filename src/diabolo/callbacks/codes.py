@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from diabolo.callbacks.latent import encoded
-from diabolo.callbacks.pictures import SPLITS, asking, data_of, shrink, tensorboard
+from diabolo.callbacks.layout import shrink
+from diabolo.callbacks.pictures import SPLITS, asking, data_of, encoded, tensorboard
 from diabolo.errors import check_choice, check_int
 
 if TYPE_CHECKING:
@@ -21,47 +21,53 @@ log = logging.getLogger(__name__)
 THUMBNAIL = 48  # pixels; the projector takes a sheet of at most 8,192 pixels a side
 DEAD = 1e-4  # a unit is dead if it varies less than this part of the most varying unit
 FLOAT_NOISE = 1e-6  # ... or less than this part of its own magnitude
-CONSTANT = 1e-3  # the output is constant if it varies less than this part of what the images vary
+CONSTANT = 1e-3  # the output is constant if it varies less than this part of the images' own variation
 
 
 def dead_units(codes: Tensor) -> int:
-    """How many of a code's units, N x size, say nothing about the image: they hardly vary over N images."""
+    """How many units say nothing about the image, since they hardly vary over the N images: codes N x size."""
     deviation, magnitude = codes.double().std(0), codes.double().abs().mean(0)
     floor = torch.maximum(DEAD * deviation.max(), FLOAT_NOISE * magnitude.clamp(min=1))
     return int((deviation <= floor).sum())
 
 
 def is_constant(reconstructions: Tensor, images: Tensor) -> bool:
-    """Whether the output, N x C x H x W, is the same for all images but for `CONSTANT` of their own variation."""
+    """Whether the output is the same for all images, up to `CONSTANT` of their variation; both N x C x H x W."""
     return bool(reconstructions.double().std(0).mean() <= CONSTANT * images.double().std(0).mean())
 
 
 class Codes(Callback):
-    """Logs `code/dead_units` and `output/constant` after each epoch and for the kept weights, with code histograms.
+    """Logs `code/dead_units`, a count, and `output/constant`, 0 or 1, after each epoch and for the best weights, and
+    histograms of the codes.
 
-    A run whose output is the same for every image, or whose code has dead units, warns when it has been so for
-    `patience` epochs on end: many networks begin with the mean image and leave it.
+    Warns when the output has been the same for every image, or units of the code dead, for `patience` epochs in a row:
+    many networks begin with the mean image and leave it soon.
 
     Args:
         images: how many from the start of the split are looked at.
+        patience: epochs in a row after which to warn.
         histogram_every_n_epochs: 0 for none.
+        split: train, val or test.
+
+    Raises:
+        ConfigError: a number or a split that is none.
     """
 
     def __init__(
-        self, images: int = 512, patience: int = 3, histogram_every_n_epochs: int = 1, split: str = "test"
+        self, images: int = 512, patience: int = 3, histogram_every_n_epochs: int = 5, split: str = "test"
     ) -> None:
         self.images = check_int("images", images, 2)
         self.patience = check_int("patience", patience)
         self.histogram_every_n_epochs = check_int("histogram_every_n_epochs", histogram_every_n_epochs, 0)
         self.split = check_choice("split", split, SPLITS)
-        self.lifeless_epochs = 0
+        self.faulty_epochs = 0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        codes, ailment = self._look(trainer, pl_module)
-        self.lifeless_epochs = self.lifeless_epochs + 1 if ailment else 0
+        codes, fault = self._look(trainer, pl_module)
+        self.faulty_epochs = self.faulty_epochs + 1 if fault else 0
         epoch = trainer.current_epoch + 1
-        if self.lifeless_epochs == self.patience and trainer.is_global_zero:
-            log.warning("warning: %s (for %d epochs, up to epoch %d)", ailment, self.patience, epoch)
+        if self.faulty_epochs == self.patience and trainer.is_global_zero:
+            log.warning("warning: %s (for %d epochs, up to epoch %d)", fault, self.patience, epoch)
         every, writer = self.histogram_every_n_epochs, tensorboard(trainer)
         if writer is not None and trainer.is_global_zero and every and epoch % every == 0:
             writer.add_histogram("code/values", codes, epoch)
@@ -76,25 +82,27 @@ class Codes(Callback):
         split = self.split if data.count(self.split) > 1 else "train"
         pixels = data.images(split, range(min(self.images, data.count(split))))
         with asking(module):
-            asked = [self._ask(module, part) for part in pixels.split(data.eval_batch_size)]  # type: ignore[arg-type]
-        codes, ours = (torch.cat(parts) for parts in zip(*asked, strict=True))
-        dead, constant = dead_units(codes), is_constant(ours, pixels.float() / 255)
+            parts = pixels.split(data.eval_batch_size)
+            passed = [self._pass(cast("AutoencoderModule", module), part) for part in parts]
+        codes, reconstructions = (torch.cat(parts) for parts in zip(*passed, strict=True))
+        dead, constant = dead_units(codes), is_constant(reconstructions, pixels.float() / 255)
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
             return codes, "the output is the same for every image, the network ignores its input"
         return codes, f"{dead} of {codes.shape[1]} code units are dead, the same for every image" if dead else ""
 
     @staticmethod
-    def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _pass(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
         codes = module.encode(module.given(pixels.to(module.device))).float()
         return codes.cpu(), module.decode(codes).cpu()
 
 
 class Projector(Callback):
-    """The codes of the kept weights in TensorBoard's projector, with thumbnails and labels.
+    """Shows the codes of the best weights in TensorBoard's projector, with thumbnails and labels.
 
     Args:
         images: how many from the start of the split; one takes about .2 ms.
+        split: train, val or test.
     """
 
     def __init__(self, images: int = 500, split: str = "test") -> None:
@@ -108,7 +116,7 @@ class Projector(Callback):
         chosen = range(min(self.images, data.count(self.split)))
         pixels = data.images(self.split, chosen)
         with asking(pl_module):
-            codes = encoded(pl_module, data, self.split, self.images)  # type: ignore[arg-type]
+            codes = encoded(cast("AutoencoderModule", pl_module), data, self.split, self.images)
         labels = [str(int(label)) for label in data.labels(self.split)[list(chosen)]]
         thumbnails = shrink(pixels.float() / 255, THUMBNAIL)
         writer.add_embedding(codes, labels, thumbnails.expand(-1, 3, -1, -1), trainer.current_epoch, "code")

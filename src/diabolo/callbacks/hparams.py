@@ -6,7 +6,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-PREFIX = "final/"  # apart from the curves: these are the figures of the kept weights, once
+PREFIX = "final/"  # apart from the curves: written once, for the best weights
 METRICS = (
     *(f"{split}/{name}" for split in ("val", "test") for name in ("mse", "mae", "psnr", "ssim")),
     "test/pca_mse",
@@ -16,8 +16,8 @@ METRICS = (
 
 
 class HParams(Callback):
-    """Writes the run's row of the HParams table: not-a-number until the run is done, so that a crashed run shows; then
-    the metrics of the kept weights, as in `metrics.json`, under `final/`.
+    """Writes the run's row of the HParams table: the metrics of the best weights, as in `metrics.json`, under `final/`.
+    Until the run is done they are not-a-number, so that one sees which run crashed.
 
     Args:
         params: name -> value; the same names in every run, since the table's columns come from one of them.
@@ -25,7 +25,7 @@ class HParams(Callback):
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.params = {name: value if isinstance(value, int | float) else str(value) for name, value in params.items()}
-        self.kept: dict[str, float] = {}
+        self.final: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
@@ -39,7 +39,7 @@ class HParams(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._take(trainer)
         for logger in trainer.loggers:
-            logger.log_metrics({f"{PREFIX}{name}": value for name, value in self.kept.items()}, trainer.global_step)
+            logger.log_metrics({f"{PREFIX}{name}": value for name, value in self.final.items()}, trainer.global_step)
 
     def _take(self, trainer: Trainer) -> None:
-        self.kept |= {name: float(value) for name, value in trainer.callback_metrics.items() if name in METRICS}
+        self.final |= {name: float(value) for name, value in trainer.callback_metrics.items() if name in METRICS}

@@ -1,4 +1,4 @@
-"""From one image to another, in pixels and in codes."""
+"""From one image to another, by blending pixels and by blending codes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diabolo.callbacks.latent import decode
-from diabolo.callbacks.pictures import Drawing, chosen, rows
-from diabolo.callbacks.reconstructions import first_of_labels
-from diabolo.errors import UserError, check_int
+from diabolo.callbacks.layout import rows
+from diabolo.callbacks.pictures import Drawing, decode, images_at
+from diabolo.errors import ConfigError, UserError, check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -19,16 +18,22 @@ if TYPE_CHECKING:
 
 
 class Interpolation(Drawing):
-    """Two rows per pair: above, the pixels blended in `steps`; below, the codes blended and decoded (a
-    bottleneck that cannot give every code is asked for the nearest it can).
+    """Draws two rows for each pair of images: above, their pixels blended; below, their codes blended and decoded. A
+    bottleneck that cannot give every code is asked for the nearest one that it can give.
 
-    The originals stand at both ends of both rows.
+    The images themselves stand at both ends of both rows.
 
     Args:
         pairs: pairs of indices into the split.
-        labels: pairs of labels; of each the split's first image is taken (first and second where they are equal).
+        labels: pairs of labels; the split's first image of each is taken (its first and second if they are equal).
         random: how many further pairs to draw with `seed`.
-        steps: images between the originals, the first and the last being the reconstructions themselves.
+        seed: of the random pairs.
+        steps: images in between; the first and the last of the lower row are the reconstructions of the two images.
+        split, every_n_epochs: as in `Drawing`.
+
+    Raises:
+        ConfigError: `pairs` or `labels` holds something else than pairs.
+        UserError: when drawing, an image or label that the split does not have, or no pair at all.
     """
 
     name = "interpolation"
@@ -41,12 +46,12 @@ class Interpolation(Drawing):
         seed: int = 0,
         steps: int = 10,
         split: str = "test",
-        every_n_epochs: int = 1,
+        every_n_epochs: int = 5,
     ) -> None:
         super().__init__(split, every_n_epochs)
-        for name, given in (("pairs", pairs), ("labels", labels)):
-            if bad := [pair for pair in given if len(pair) != 2]:
-                raise UserError(f"`{name}` (= {given}) must be pairs of two; {bad[0]} is not.")
+        for name, value in (("pairs", pairs), ("labels", labels)):
+            if bad := [pair for pair in value if len(pair) != 2]:
+                raise ConfigError(name, value, f"must be a list of pairs, such as [[0,1],[2,3]]; {bad[0]} is no pair")
         self.pairs, self.labels = pairs, labels
         self.random, self.seed = check_int("random", random, 0), seed
         self.steps = check_int("steps", steps, 2)
@@ -54,7 +59,7 @@ class Interpolation(Drawing):
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         lines = []
         for pair in self.all_pairs(data):
-            pixels = chosen(data, self.split, pair, "pairs").to(module.device)
+            pixels = images_at(data, self.split, pair, "pairs").to(module.device)
             start, end = pixels.float() / 255  # C x H x W
             codes = module.encode(pixels)  # 2 x size
             share = torch.linspace(0, 1, self.steps, device=module.device)
@@ -62,7 +67,10 @@ class Interpolation(Drawing):
             decoded = decode(module, torch.lerp(codes[0], codes[1], share.view(-1, 1)))  # steps x C x H x W
             lines += [torch.cat([start[None], line, end[None]]) for line in (blended, decoded)]
         if not lines:
-            raise UserError("`pairs`, `labels` and `random` of the interpolation name no pair; switch it off instead.")
+            raise UserError(
+                "callbacks.interpolation: `pairs`, `labels` and `random` name no pair; to draw none, set"
+                " callbacks.interpolation=null."
+            )
         return rows(lines)
 
     def all_pairs(self, data: ImageData) -> list[list[int]]:
@@ -72,3 +80,19 @@ class Interpolation(Drawing):
         drawn = [pair if len(pair) == 2 else pair * 2 for pair in drawn if pair]  # a single image goes to itself
         named = [first_of_labels(data, self.split, pair) for pair in self.labels]
         return [*(list(pair) for pair in self.pairs), *named, *drawn]
+
+
+def first_of_labels(data: ImageData, split: str, labels: Sequence[int]) -> list[int]:
+    """The first image of each label in turn; a label named twice gives its first and its second image.
+
+    Raises:
+        UserError: the split has too few images of a label.
+    """
+    indices = []
+    for place, label in enumerate(labels):
+        found = torch.nonzero(data.labels(split) == label).flatten()
+        seen = list(labels[:place]).count(label)
+        if len(found) <= seen:
+            raise UserError(f"`labels` asks for image {seen + 1} of label {label}; the {split} split has {len(found)}.")
+        indices.append(int(found[seen]))
+    return indices

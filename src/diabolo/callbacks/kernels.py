@@ -1,4 +1,4 @@
-"""What the layers have learnt and what they see: kernels, and the maps that an image leaves at every stage."""
+"""What the layers have learnt and what they see: their kernels, and the feature maps of one image."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import torch
-from PIL import Image, ImageDraw, ImageFont
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diabolo.callbacks.pictures import GAP, Drawing, chosen, diverging, rows
+from diabolo.callbacks.layout import GAP, diverging, rows, stacked, text_image, text_width
+from diabolo.callbacks.pictures import Drawing, images_at
 from diabolo.errors import check_int
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
     from diabolo.training.autoencoder_module import AutoencoderModule
 
-A_ROW = 16  # tiles of a line, and numbers of a line of a folded vector
-BETWEEN = 0.75  # the grey between tiles, since white is 0
-LINE = 18  # pixels, the height of a line of text
-FONT = ImageFont.load_default(12)
+IN_A_ROW = 16  # tiles, and numbers of a folded vector
+GREY = 0.75  # between the tiles, since white is 0
+LINE = 18  # pixels, the height of a caption
+LETTERS = 12  # pixels, the size of its text
+WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Kernels(Drawing):
-    """The encoder's first kernels and the decoder's last, for each channel of the image in the colours of their own
-    range: blue below 0, white at 0, red above, symmetric around 0.
+    """Draws the encoder's first kernels and the decoder's last, for each channel of the image. Blue is below 0, white 0
+    and red above, symmetric around 0, each channel in its own range.
 
-    The weights of a fully connected layer are drawn as the images that a unit answers to (encoder) or paints (decoder).
+    The weights of a fully connected layer are drawn as images: those that a unit responds to (encoder) or adds to the
+    output (decoder).
 
     Args:
-        most: units of a layer.
+        most: the most units of a layer that are drawn, the first ones.
+        every_n_epochs: as in `Drawing`.
     """
 
     name = "kernels"
@@ -42,11 +45,11 @@ class Kernels(Drawing):
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         parts, lines = dict(module.trained().named_children()), []
         for name, which in (("encoder", 0), ("decoder", -1)):
-            if (part := parts.get(name)) is None:  # a classifier's decoder
+            if (part := parts.get(name)) is None:  # a classifier has no decoder
                 continue
             layers = [pair for pair in part.named_modules() if isinstance(pair[1], WEIGHTED)]
             if not layers:
-                lines.append(text(f"{name} {type(part).__name__}: no kernels"))
+                lines.append(caption(f"{name} {type(part).__name__}: no kernels"))
                 continue
             path, layer = layers[which]
             sheets = kernels(layer, encodes=name == "encoder", shape=data.image_shape)
@@ -57,14 +60,18 @@ class Kernels(Drawing):
 
 
 class FeatureMaps(Drawing):
-    """What one image becomes on its way: the maps of every stage of encoder and decoder, each stage in the colours of
-    its own range, symmetric around 0. A stage is a layer with what follows it and keeps the shape (its activation).
+    """Draws the feature maps of one image at every stage of encoder and decoder, in colours as in `Kernels`, each stage
+    in its own range. A stage is a layer together with the layers behind it that keep the shape (its activation).
 
     Vectors, the code among them, are drawn as one tile, folded into lines of 16 numbers.
 
     Args:
         image: index into the split.
-        most: maps of a stage.
+        most: the most maps of a stage that are drawn, the first ones.
+        split, every_n_epochs: as in `Drawing`.
+
+    Raises:
+        UserError: when drawing, an index that the split does not have.
     """
 
     name = "feature_maps"
@@ -75,8 +82,8 @@ class FeatureMaps(Drawing):
         self.most = check_int("most", most)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        pixels = chosen(data, self.split, [self.image], "image").to(module.device)
-        lines = [text(f"image {self.image} of the {self.split} split"), rows([pixels.float() / 255])]
+        pixels = images_at(data, self.split, [self.image], "image").to(module.device)
+        lines = [caption(f"image {self.image} of the {self.split} split"), rows([pixels.float() / 255])]
         for title, values in stages(module, pixels):
             vector = values.dim() == 1
             tiles = folded(values) if vector else values[:, None]
@@ -84,12 +91,16 @@ class FeatureMaps(Drawing):
         return stacked(lines)
 
 
-WEIGHTED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-
 def kernels(layer: nn.Module, encodes: bool, shape: Sequence[int]) -> list[Tensor]:
-    """The weights between each channel of the image and all units, units x 1 x h x w; of a linear layer that does not
-    meet the pixels themselves the whole matrix, units last, as one tile."""
+    """The weights between the image and the units of a layer: for each channel of the image units x 1 x h x w.
+
+    A linear layer that does not touch the pixels themselves gives its whole matrix as one tile, 1 x 1 x inputs x units.
+
+    Args:
+        layer: linear, convolutional or transposed convolutional.
+        encodes: whether the layer takes the image in; else it gives the image out.
+        shape: of the image, (C, H, W).
+    """
     assert isinstance(layer, WEIGHTED)
     weight = layer.weight.detach().float().cpu()
     if encodes == isinstance(layer, nn.ConvTranspose2d):  # stored with the image's side first
@@ -102,8 +113,11 @@ def kernels(layer: nn.Module, encodes: bool, shape: Sequence[int]) -> list[Tenso
 
 
 def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]]:
-    """The layers that one image, 1 x C x H x W, passes, and what leaves them, without N. A layer
-    without weights that keeps the shape stands with the one before it; a vector that is unflattened stands as maps."""
+    """The stages that one image, 1 x C x H x W, passes: each with a title and its output without N.
+
+    A layer without weights that keeps the shape belongs to the stage before it; a vector that is unflattened counts as
+    maps.
+    """
     passed: list[tuple[str, Tensor]] = []
 
     def note(path: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -132,31 +146,27 @@ def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]
 
 
 def folded(vector: Tensor) -> Tensor:
-    """n numbers as 1 x 1 x lines x 16 (fewer columns where n is less), filled up with zeros."""
-    columns = min(len(vector), A_ROW)
-    filled = torch.nn.functional.pad(vector, (0, -len(vector) % columns))
+    """n numbers as 1 x 1 x lines x 16, filled up with zeros; fewer than 16 are one line."""
+    columns = min(len(vector), IN_A_ROW)
+    filled = F.pad(vector, (0, -len(vector) % columns))
     return filled.view(1, 1, -1, columns)
 
 
 def sheet(title: str, tiles: Tensor, most: int) -> list[Tensor]:
-    """A caption, which says the range of the colours, and the first `most` of signed tiles, N x 1 x H x W."""
+    """A caption with the range of the colours, and a picture of the first `most` tiles.
+
+    Args:
+        title: what the caption begins with.
+        tiles: signed values, N x 1 x H x W.
+    """
     limit = float(tiles.abs().max())
     count, (height, width) = len(tiles), tiles.shape[-2:]
     some = f"{most} of {count}" if count > most else f"{count}"
-    caption = f"{title}: {some} of {height}x{width}, blue {-limit:.4g}, red {limit:.4g}"
-    return [text(caption), rows(diverging(tiles[:most], limit or 1.0).split(A_ROW), BETWEEN)]
+    line = f"{title}: {some} of {height}x{width}, blue {-limit:.4g}, red {limit:.4g}"
+    return [caption(line), rows(diverging(tiles[:most], limit or 1.0).split(IN_A_ROW), GREY)]
 
 
-def text(line: str) -> Tensor:
-    """A line of black text on white, 3 x 18 x W."""
-    canvas = Image.new("L", (int(FONT.getlength(line)) + 2 * GAP, LINE), 255)
-    ImageDraw.Draw(canvas).text((GAP, GAP), line, 0, FONT)
-    grey = torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(1, LINE, -1)
-    return grey.expand(3, -1, -1) / 255
-
-
-def stacked(lines: Sequence[Tensor]) -> Tensor:
-    """C x H x W pictures below each other, filled up with white: 3 x H' x W'."""
-    widest = max(line.shape[2] for line in lines)
-    padded = [torch.nn.functional.pad(line, (0, widest - line.shape[2], 0, GAP), value=1.0) for line in lines]
-    return torch.cat([line.expand(3, -1, -1) for line in padded], 1)
+def caption(line: str) -> Tensor:
+    """A line of black text on white, 1 x 18 x W in [0, 1]."""
+    width = int(text_width(line, LETTERS)) + 2 * GAP
+    return text_image(line, width, LINE, (GAP, GAP), "la", LETTERS)

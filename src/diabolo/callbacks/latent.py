@@ -9,8 +9,8 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from diabolo.callbacks.captions import labelled, plotted, titled
-from diabolo.callbacks.pictures import Drawing, chosen, rows, shrink, with_decoder
+from diabolo.callbacks.layout import figure_image, labelled, rows, shrink, titled
+from diabolo.callbacks.pictures import Drawing, decode, encoded, images_at, reconstructing
 from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 
 INNER = (0.01, 0.99)  # the quantiles of a unit's values between which it is varied
 LARGEST_MAP = 1200  # pixels of a grid of decoded images
-COLOURS = "tab10"
+COLOUR_MAP = "tab10"
 
 
 class Traversals(Drawing):
-    """A row per code unit: the code of one image with this unit varied from the 1st to the 99th percentile of its
-    values over the split, decoded. The image and its reconstruction stand before the rows.
+    """Draws a row for each unit of the code: the code of one image, with this unit varied from the 1st to the 99th
+    percentile of its values over the split, decoded. Above the rows stand the image and its reconstruction.
 
-    The units that change the picture most come first: by the variance of the output over the row, averaged over the
-    pixels; the label gives its root, in the scale of [0, 1].
+    The units that change the output most come first: by the variance of the output over the row, averaged over the
+    pixels. The label gives the root of this mean, in the units of [0, 1].
 
     Args:
         image: index into the split.
-        units: rows at most.
+        units: the most rows.
         steps: images in a row.
-        codes: so many codes, from the start of the split, for the percentiles.
+        codes: how many codes, from the start of the split, give the percentiles.
+        split, every_n_epochs: as in `Drawing`.
+
+    Raises:
+        UserError: when drawing, an index that the split does not have.
     """
 
     name = "traversals"
@@ -45,7 +49,7 @@ class Traversals(Drawing):
         steps: int = 11,
         codes: int = 2000,
         split: str = "test",
-        every_n_epochs: int = 1,
+        every_n_epochs: int = 5,
     ) -> None:
         super().__init__(split, every_n_epochs)
         self.image = check_int("image", image, 0)
@@ -53,7 +57,7 @@ class Traversals(Drawing):
         self.codes = check_int("codes", codes, 2)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        pixels = chosen(data, self.split, [self.image], "image").to(module.device)
+        pixels = images_at(data, self.split, [self.image], "image").to(module.device)
         code = module.encode(pixels).float()  # 1 x size
         low, high = encoded(module, data, self.split, self.codes).quantile(torch.tensor(INNER), 0).to(code)
         lines = []
@@ -66,21 +70,23 @@ class Traversals(Drawing):
         head = torch.ones(self.steps, *data.image_shape)
         head[0], head[1] = pixels[0].float().cpu() / 255, module.decode(code)[0].cpu()
         picture = rows([head, *(lines[unit] for unit in shown)])
-        labels = ["image, ours", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
+        labels = ["image, reconstruction", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
         count = f"{len(shown)} of {len(lines)}" if len(shown) < len(lines) else f"all {len(lines)}"
         title = f"{count} units, first those that change the output most (RMS per pixel), from 1st to 99th percentile"
         return titled(labelled(picture, labels), title)
 
 
 class LatentMap(Drawing):
-    """A plane of codes: on the left decoded on a grid, on the right the codes of the split, coloured by label.
+    """Draws a plane of codes: on the left a grid of them decoded, on the right the codes of the split, coloured by
+    label.
 
-    Of a code of two numbers the plane is the code itself. Of a longer one it is that of the first two principal
+    A code of two numbers is the plane itself. For a longer one the plane is spanned by the first two principal
     components of the codes, through their mean; the title says so, with their share of the variance.
 
     Args:
-        side: decoded images a side.
-        codes: so many codes, from the start of the split.
+        side: decoded images in a row and in a column.
+        codes: how many codes, from the start of the split.
+        split, every_n_epochs: as in `Drawing`.
 
     Raises:
         UserError: the code has one number only.
@@ -88,13 +94,13 @@ class LatentMap(Drawing):
 
     name = "latent_map"
 
-    def __init__(self, side: int = 20, codes: int = 5000, split: str = "test", every_n_epochs: int = 1) -> None:
+    def __init__(self, side: int = 20, codes: int = 5000, split: str = "test", every_n_epochs: int = 5) -> None:
         super().__init__(split, every_n_epochs)
         self.side = check_int("side", side, 2)
         self.codes = check_int("codes", codes, 3)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if with_decoder(pl_module).code_size < 2:
+        if reconstructing(pl_module).autoencoder.code_size < 2:
             raise UserError("a code of one number spans no plane: set bottleneck.size above 1 or drop latent_map.")
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
@@ -102,7 +108,7 @@ class LatentMap(Drawing):
         origin, axes, names, title = _plane(codes)
         flat = (codes - origin) @ axes.T  # N x 2
         low, high = flat.quantile(torch.tensor(INNER), 0)
-        high = torch.maximum(high, low + 1e-6)  # of units that are dead
+        high = torch.maximum(high, low + 1e-6)  # dead units have equal quantiles
         ticks = [torch.linspace(float(low[i]), float(high[i]), self.side) for i in (0, 1)]
         grid = torch.cartesian_prod(ticks[1].flip(0), ticks[0]).flip(1)  # the second axis upwards, as in the plot
         images = decode(module, (origin + grid @ axes).to(module.device))
@@ -137,21 +143,7 @@ class LatentMap(Drawing):
         scattered.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], "k-", linewidth=0.8)
         decoded.set(xlabel=names[0], ylabel=names[1], title="decoded")
         scattered.set(xlabel=names[0], ylabel=names[1], title="codes by label; the frame is what stands on the left")
-        return plotted(figure)
-
-
-def encoded(module: AutoencoderModule, data: ImageData, split: str, count: int) -> Tensor:
-    """The codes of the first `count` images of a split, N x size float32 on the CPU."""
-    parts = torch.arange(min(count, data.count(split))).split(data.eval_batch_size)
-    return torch.cat([module.encode(data.images(split, part).to(module.device)).float().cpu() for part in parts])
-
-
-def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
-    """Made codes, N x size, as images; a bottleneck that cannot give every code is asked for the nearest it can."""
-    bottleneck = module.autoencoder.bottleneck
-    if hasattr(bottleneck, "nearest"):
-        codes = bottleneck.nearest(codes)  # type: ignore[operator]
-    return module.decode(codes)
+        return figure_image(figure)
 
 
 def _plane(codes: Tensor) -> tuple[Tensor, Tensor, tuple[str, str], str]:
@@ -169,4 +161,4 @@ def _plane(codes: Tensor) -> tuple[Tensor, Tensor, tuple[str, str], str]:
 def _colour(label: int) -> tuple[float, ...] | str:
     from matplotlib import colormaps
 
-    return colormaps[COLOURS](label % 10) if label >= 0 else "grey"
+    return colormaps[COLOUR_MAP](label % 10) if label >= 0 else "grey"

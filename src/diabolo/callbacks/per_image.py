@@ -1,38 +1,41 @@
-"""Figures of single images, for comparing runs image by image, and what the code knows of the labels."""
+"""The metrics of each single test image, for comparing runs image by image, and the kNN accuracy of the codes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 import torch.distributed
 from lightning import Callback, LightningModule, Trainer
-from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from diabolo.callbacks.pictures import data_of, with_decoder
+from diabolo.callbacks.pictures import after_training, data_of, reconstructing
 from diabolo.errors import check_int
+from diabolo.measures.probes import Labelled, knn_accuracy, labelled_images
+
+if TYPE_CHECKING:
+    from diabolo.training.autoencoder_module import AutoencoderModule
 
 FILE = "per_image.npz"
 
 
 class PerImage(Callback):
-    """Writes `per_image.npz`: MSE, MAE and SSIM of the kept weights on each test image, in the split's order.
+    """Writes `per_image.npz`: MSE, MAE and SSIM of the best weights on each test image, in the split's order.
 
-    Beside `mse`, `mae` and `ssim` (N float32) it holds `labels` (N int32, -1 where unknown) and `images`, a hash of the
-    images' bytes: two runs may be paired image by image where it is the same. An evaluation of a finished run leaves
-    the file alone.
+    Beside `mse`, `mae` and `ssim` (N float32, per pixel in [0, 1]) it holds `labels` (N int32, -1 where unknown) and
+    `images`, a hash of the images' bytes: two runs with the same hash can be compared image by image. An evaluation of
+    a finished run leaves the file as it is.
 
-    Where there are labels, `test/knn_accuracy` is logged: the part of the labelled test images whose label is that of
-    most of the `neighbours` nearest training codes (Euclidean distance).
+    If there are labels, logs `test/knn_accuracy`: the accuracy on the codes of the labelled test images of the majority
+    label of the `neighbours` nearest training codes (Euclidean distance).
 
     Args:
-        neighbours: k of the k nearest neighbours; 0 to go without.
-        most_codes: so many of the training codes at most, spread evenly over them.
+        neighbours: k of the k nearest neighbours; 0 for no accuracy.
+        most_codes: the most training codes, spread evenly over those with a label.
     """
 
     def __init__(self, neighbours: int = 5, most_codes: int = 10_000) -> None:
@@ -41,7 +44,7 @@ class PerImage(Callback):
         self.parts: list[dict[str, Tensor]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        with_decoder(pl_module)
+        reconstructing(pl_module)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.parts = []
@@ -64,27 +67,23 @@ class PerImage(Callback):
         mine = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
         figures = gathered(mine, trainer.world_size)
         self.parts = []
-        if trainer.is_global_zero and trainer.global_step:  # an evaluation alone has made no step
+        if after_training(trainer):
             _write(Path(trainer.default_root_dir) / FILE, figures)
         if self.neighbours and (accuracy := self._accuracy(trainer, pl_module, figures)) is not None:
             pl_module.log("test/knn_accuracy", accuracy, rank_zero_only=True)
 
     def _accuracy(self, trainer: Trainer, module: LightningModule, test: dict[str, Tensor]) -> float | None:
-        """None where training or test images have no labels, or fewer than k training images have one."""
-        data = data_of(trainer)
-        labels = data.labels("train")
-        known, asked = (labels >= 0).nonzero().flatten(), test["labels"] >= 0
-        if len(known) < self.neighbours or not bool(asked.any()):
+        """None if fewer than `neighbours` training images or no test image has a label."""
+        data, module = data_of(trainer), cast("AutoencoderModule", module)
+        labelled = test["labels"] >= 0
+        if len(labelled_images(data, "train")) < self.neighbours or not bool(labelled.any()):
             return None
-        places = torch.linspace(0, len(known) - 1, min(len(known), self.most_codes), dtype=torch.float64)
-        chosen = known[places.round().long()]
-        codes = []
+        chosen, codes = labelled_images(data, "train", self.most_codes), []
         with trainer.precision_plugin.forward_context():  # the precision in which the test images were encoded
             for part in chosen.split(data.eval_batch_size):
-                given = module.given(data.images("train", part).to(module.device))  # type: ignore[operator]
-                codes.append(module.encode(given).float().cpu())  # type: ignore[operator]
-        neighbours = KNeighborsClassifier(self.neighbours).fit(torch.cat(codes).numpy(), labels[chosen].numpy())
-        return float(neighbours.score(test["codes"][asked].numpy(), test["labels"][asked].numpy()))
+                codes.append(module.encode(module.given(data.images("train", part).to(module.device))).float().cpu())
+        train = Labelled(torch.cat(codes), data.labels("train")[chosen])
+        return knn_accuracy(train, Labelled(test["codes"][labelled], test["labels"][labelled]), self.neighbours)
 
 
 def _hashes(images: Tensor) -> Tensor:
@@ -94,7 +93,12 @@ def _hashes(images: Tensor) -> Tensor:
 
 
 def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
-    """The figures of all processes, of which the r-th has every world-th image from r on, in the split's order."""
+    """Figures of single images of all processes, in the split's order: name -> N values.
+
+    Args:
+        mine: name -> the values of this process, which has every `world`-th image from its rank on.
+        world: processes.
+    """
     if world == 1:
         return mine
     parts: list[Any] = [None] * world
@@ -108,7 +112,7 @@ def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
 
 
 def _write(path: Path, figures: dict[str, Tensor]) -> None:
-    """Whole or not at all, whenever the process may be killed."""
+    """Writes a draft and renames it, so that a killed process leaves no half of a file."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     mse, mae, ssim = (figures[name].float().numpy() for name in ("mse", "mae", "ssim"))
     images = hashlib.sha256(figures["hashes"].numpy().tobytes()).hexdigest()

@@ -1,11 +1,11 @@
-"""What the drawing callbacks share: when to draw, how to lay images out, where pictures go."""
+"""Pictures of a run: when callbacks draw them, what they ask the model, where the pictures go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
     from diabolo.training.autoencoder_module import AutoencoderModule
 
 SPLITS = ("train", "val", "test")
-SMALLEST_TILE = 56  # pixels; smaller images are enlarged by a whole factor so that one can see them
-LARGEST_TILE = 128  # pixels; larger images are averaged down, so that twelve of them fit on a screen
-GAP = 2  # pixels between tiles
 
 
 class Drawing(Callback):
-    """Draws before the first epoch, after every `every_n_epochs`-th, after the last, and once more of the kept weights.
+    """Draws before the first epoch, after every `every_n_epochs`-th, after the last, and once more with the best
+    weights. A subclass sets `name` and defines `draw`.
 
     Pictures go to TensorBoard's images, where the step is the number of finished epochs, and as PNG files to
     `pictures/<name>/` in the run folder. Drawing leaves the state of the random generators as it was.
 
     Args:
-        split: whose images are drawn; "test" by default, since these are the same in all runs. Nothing is chosen by
-            them.
-        every_n_epochs: 0 draws the kept weights only.
+        split: whose images are drawn: train, val or test. "test" by default, since its images are the same in all runs;
+            nothing is chosen by them.
+        every_n_epochs: 0 draws with the best weights only.
+
+    Raises:
+        ConfigError: no such split, or a negative number of epochs.
     """
 
     name = "drawing"
 
-    def __init__(self, split: str = "test", every_n_epochs: int = 1) -> None:
+    def __init__(self, split: str = "test", every_n_epochs: int = 5) -> None:
         self.split = check_choice("split", split, SPLITS)
         self.every_n_epochs = check_int("every_n_epochs", every_n_epochs, 0)
 
@@ -63,18 +64,18 @@ class Drawing(Callback):
         self.show(trainer, pl_module, None)
 
     def show(self, trainer: Trainer, module: LightningModule, epoch: int | None) -> None:
-        """Draws and files one picture; `epoch` is None for that of the kept weights."""
+        """Draws one picture and logs it; `epoch` is None for that of the best weights."""
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         with asking(module):
-            picture = (self.draw(module, data_of(trainer)) * 255).round().byte()  # type: ignore[arg-type]
+            picture = self.draw(cast("AutoencoderModule", module), data_of(trainer))
         log_image(trainer, self.name, picture, epoch)
 
 
 @contextmanager
 def asking(module: LightningModule) -> Iterator[None]:
-    """Evaluation mode, no gradients, during training the averaged weights where there are any (they are what is kept),
-    and the random state put back afterwards."""
+    """Within it the model can be asked: evaluation mode, no gradients, and during training the averaged weights, if any
+    are kept. Afterwards mode, weights and random state are as they were."""
     training, trainer = module.training, module._trainer
     callbacks = trainer.callbacks if trainer is not None and trainer.training else []  # type: ignore[attr-defined]
     averages = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
@@ -90,22 +91,23 @@ def asking(module: LightningModule) -> Iterator[None]:
         module.train(training)
 
 
-def with_decoder(module: LightningModule) -> Any:
-    """The network of a run that reconstructs; any other refuses in its own words.
+def reconstructing(module: LightningModule) -> AutoencoderModule:
+    """The module of a run that reconstructs images, for callbacks that need reconstructions.
 
     Raises:
         UserError: the run is a classifier.
     """
-    return module.autoencoder
+    _ = module.autoencoder  # a classifier refuses in its own words
+    return cast("AutoencoderModule", module)
 
 
 def data_of(trainer: Trainer) -> ImageData:
     """The datamodule of this trainer."""
-    return trainer.datamodule  # type: ignore[attr-defined]
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, and declares it nowhere
 
 
 def tensorboard(trainer: Trainer) -> SummaryWriter | None:
-    """TensorBoard's writer, where the run has one."""
+    """TensorBoard's writer, if the run has one."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             return logger.experiment
@@ -113,66 +115,47 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
 
 
 def log_image(trainer: Trainer, name: str, picture: Tensor, epoch: int | None) -> None:
-    """Shows a C x H x W picture of bytes in TensorBoard and files it in the run folder; see `Drawing`."""
+    """Puts a C x H x W picture in [0, 1] into TensorBoard and into the run folder; see `Drawing`.
+
+    `epoch` is the number of finished epochs, None for a picture of the best weights.
+    """
+    pixels = (picture * 255).round().byte()
     if (writer := tensorboard(trainer)) is not None:
         tag, step = (name, epoch) if epoch is not None else (f"{name}/final", trainer.current_epoch)
-        writer.add_image(tag, picture, step)
-    save(picture, Path(trainer.default_root_dir) / "pictures" / name, epoch)
+        writer.add_image(tag, pixels, step)
+    folder = Path(trainer.default_root_dir) / "pictures" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / ("final.png" if epoch is None else f"epoch_{epoch:04d}.png")
+    Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy()).save(file, compress_level=1)
 
 
-def chosen(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
+def after_training(trainer: Trainer) -> bool:
+    """Whether this process should draw or write files at the end of a test: the first process of a run that has
+    trained. An evaluation alone leaves the run folder as it is."""
+    return trainer.is_global_zero and trainer.global_step > 0
+
+
+def encoded(module: AutoencoderModule, data: ImageData, split: str, count: int) -> Tensor:
+    """The codes of the first `count` images of a split, N x size float32 on the CPU."""
+    parts = torch.arange(min(count, data.count(split))).split(data.eval_batch_size)
+    return torch.cat([module.encode(data.images(split, part).to(module.device)).float().cpu() for part in parts])
+
+
+def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
+    """Images of codes that no image was encoded to: N x size -> N x C x H x W in the scale of [0, 1], not clipped. A
+    bottleneck that cannot give every code is asked for the nearest one that it can give."""
+    bottleneck = module.autoencoder.bottleneck
+    if hasattr(bottleneck, "nearest"):
+        codes = bottleneck.nearest(codes)  # type: ignore[operator]
+    return module.decode(codes)
+
+
+def images_at(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
     """The images at `indices` of a split, N x C x H x W uint8.
 
     Raises:
-        UserError: an index that the split does not have.
+        UserError: an index that the split does not have; the sentence names the callback's `argument`.
     """
     if bad := [i for i in indices if not 0 <= i < data.count(split)]:
         raise UserError(f"`{argument}` names image {bad[0]}, but the {split} split has {data.count(split)} images.")
     return data.images(split, list(indices))
-
-
-def rows(images: Iterable[Tensor], line: float = 1.0) -> Tensor:
-    """A picture with one row per entry: N x C x H x W in [0, 1], clipped; enlarged where small, reduced where large.
-
-    Returns C x H' x W'. Lines of the shade `line` (1 is white) stand between the tiles; grey and colour rows may be
-    mixed.
-    """
-    strips = [strip.detach().float().clamp(0, 1).cpu() for strip in images]
-    channels = max(strip.shape[1] for strip in strips)
-    lines = []
-    for strip in strips:
-        strip = shrink(strip, LARGEST_TILE)
-        height, width = strip.shape[-2:]
-        factor = max(1, -(-SMALLEST_TILE // min(height, width)))
-        tiles = strip.expand(-1, channels, -1, -1).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-        padded = torch.nn.functional.pad(tiles, (0, GAP, 0, GAP), value=line)  # N x C x (H + gap) x (W + gap)
-        lines.append(padded.permute(1, 2, 0, 3).reshape(channels, padded.shape[2], -1))  # C x (H + gap) x N(W + gap)
-    widest = max(line.shape[2] for line in lines)
-    lines = [torch.nn.functional.pad(line, (0, widest - line.shape[2]), value=1.0) for line in lines]
-    return torch.cat(lines, 1)[:, :-GAP, :-GAP]
-
-
-def shrink(images: Tensor, side: int) -> Tensor:
-    """N x C x H x W images with the longer side brought down to `side`; smaller ones as they are."""
-    height, width = images.shape[-2:]
-    if max(height, width) <= side:
-        return images
-    scale = side / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return torch.nn.functional.interpolate(images.float(), size, mode="area")
-
-
-def diverging(values: Tensor, limit: float) -> Tensor:
-    """N x C x H x W signed values to N x 3 x H x W: blue at -limit, white at 0, red at +limit; colours are averaged."""
-    level = (values.float().mean(1, keepdim=True) / limit).clamp(-1, 1)
-    above, below = level.clamp(min=0), (-level).clamp(min=0)
-    red, green, blue = 1 - below, 1 - above - below, 1 - above
-    return torch.cat([red, green, blue], 1)
-
-
-def save(picture: Tensor, folder: Path, epoch: int | None) -> None:
-    """Writes a C x H x W picture of bytes as `epoch_0005.png`, or as `final.png` without an epoch."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = picture.permute(1, 2, 0).squeeze(2).numpy()
-    name = "final" if epoch is None else f"epoch_{epoch:04d}"
-    Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)

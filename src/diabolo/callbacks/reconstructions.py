@@ -1,14 +1,14 @@
-"""Inputs over reconstructions, and the same images over the epochs."""
+"""Images over their reconstructions, and the same images over the epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from diabolo.callbacks.pictures import Drawing, chosen, diverging, rows
+from diabolo.callbacks.layout import diverging, rows
+from diabolo.callbacks.pictures import Drawing, images_at
 from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
@@ -19,12 +19,17 @@ ERROR_LIMIT = 0.5  # the error at which the map is fully red or blue
 
 
 class Reconstructions(Drawing):
-    """First row the images, second their reconstructions, third the error (red too bright, blue too dark). Where there
-    is a corruption, the corrupted images stand between the images and their restorations.
+    """Draws the images in the first row, their reconstructions in the second and the error in the third: red where the
+    reconstruction is too bright, blue where it is too dark. If there is a corruption, the corrupted images stand
+    between the images and their reconstructions.
 
     Args:
         images: how many from the start of the split, or a list of indices.
-        error_map: whether to draw the third row.
+        error_map: whether to draw the error.
+        split, every_n_epochs: as in `Drawing`.
+
+    Raises:
+        UserError: when drawing, an image that the split does not have, or none at all.
     """
 
     name = "reconstructions"
@@ -34,27 +39,32 @@ class Reconstructions(Drawing):
         images: int | Sequence[int] = 10,
         error_map: bool = True,
         split: str = "test",
-        every_n_epochs: int = 1,
+        every_n_epochs: int = 5,
     ) -> None:
         super().__init__(split, every_n_epochs)
         self.images = images
         self.error_map = error_map
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        pixels = probe(data, self.split, self.images).to(module.device)
-        originals, given = pixels.float() / 255, module.given(pixels)
-        ours = module.reconstruct(given)
-        error = [diverging(ours - originals, ERROR_LIMIT)] if self.error_map else []
-        return rows([originals, *([given] if module.corruption is not None else []), ours, *error])
+        pixels = probe_images(data, self.split, self.images).to(module.device)
+        originals, corrupted = pixels.float() / 255, module.given(pixels)
+        reconstructions = module.reconstruct(corrupted)
+        error = [diverging(reconstructions - originals, ERROR_LIMIT)] if self.error_map else []
+        seen = [corrupted] if module.corruption is not None else []
+        return rows([originals, *seen, reconstructions, *error])
 
 
 class Progression(Drawing):
-    """One batch over the epochs: the images in the first row (corrupted ones in the second, where there is a
-    corruption), then a row of reconstructions per drawn epoch.
+    """Draws the same images over the epochs: the images in the first row, the corrupted ones in the second if there is
+    a corruption, then a row of reconstructions for each drawn epoch.
 
     Args:
         images: how many from the start of the split, or a list of indices.
-        most_rows: beyond so many epochs every second row is dropped, so that the picture stays readable.
+        most_rows: of reconstructions; with more epochs every second row is dropped, so that the picture stays readable.
+        split, every_n_epochs: as in `Drawing`.
+
+    Raises:
+        UserError: when drawing, an image that the split does not have, or none at all.
     """
 
     name = "progression"
@@ -64,7 +74,7 @@ class Progression(Drawing):
         images: int | Sequence[int] = 10,
         most_rows: int = 16,
         split: str = "test",
-        every_n_epochs: int = 1,
+        every_n_epochs: int = 5,
     ) -> None:
         super().__init__(split, every_n_epochs)
         self.images = images
@@ -72,14 +82,14 @@ class Progression(Drawing):
         self.past: list[Tensor] = []  # reconstructions as bytes, oldest first
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        pixels = probe(data, self.split, self.images).to(module.device)
-        given = module.given(pixels)
-        ours = module.reconstruct(given).clamp(0, 1)
-        self.past.append((ours * 255).round().byte().cpu())
+        pixels = probe_images(data, self.split, self.images).to(module.device)
+        corrupted = module.given(pixels)
+        reconstructions = module.reconstruct(corrupted).clamp(0, 1)
+        self.past.append((reconstructions * 255).round().byte().cpu())
         if len(self.past) > self.most_rows:
             self.past = self.past[::2] + ([self.past[-1]] if len(self.past) % 2 == 0 else [])
-        past = [image.float() / 255 for image in self.past]
-        return rows([pixels.float() / 255, *([given] if module.corruption is not None else []), *past])
+        seen = [corrupted] if module.corruption is not None else []
+        return rows([pixels.float() / 255, *seen, *(past.float() / 255 for past in self.past)])
 
     def state_dict(self) -> dict[str, Any]:
         return {"past": self.past}
@@ -88,26 +98,14 @@ class Progression(Drawing):
         self.past = list(state_dict["past"])
 
 
-def probe(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:
-    """The first `images` of a split, or those at the indices: N x C x H x W uint8."""
+def probe_images(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:
+    """The first `images` of a split, or those at the indices: N x C x H x W uint8.
+
+    Raises:
+        UserError: an index that the split does not have, or no image at all.
+    """
     if isinstance(images, int):
         images = range(min(check_int("images", images), data.count(split)))
     if not len(images):
-        raise UserError(f"there is nothing to draw: the {split} split is empty or `images` names none.")
-    return chosen(data, split, list(images), "images")
-
-
-def first_of_labels(data: ImageData, split: str, labels: Sequence[int]) -> list[int]:
-    """The first image of each label in turn; a label named twice gives its first and its second image.
-
-    Raises:
-        UserError: the split has not so many images of a label.
-    """
-    indices = []
-    for place, label in enumerate(labels):
-        found = torch.nonzero(data.labels(split) == label).flatten()
-        seen = list(labels[:place]).count(label)
-        if len(found) <= seen:
-            raise UserError(f"`labels` asks for image {seen + 1} of label {label}; the {split} split has {len(found)}.")
-        indices.append(int(found[seen]))
-    return indices
+        raise UserError(f"there is nothing to draw: the {split} split is empty, or `images` names no image.")
+    return images_at(data, split, list(images), "images")

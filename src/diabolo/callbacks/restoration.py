@@ -1,4 +1,4 @@
-"""What a restoration is worth: classical methods on the same corrupted test images, beside the run's own figures."""
+"""What a restoration is worth: classical methods on the same corrupted test images, beside the run's own metrics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from diabolo.callbacks.captions import labelled
-from diabolo.callbacks.pictures import data_of, log_image, rows, tensorboard, with_decoder
+from diabolo.callbacks.layout import labelled, rows
+from diabolo.callbacks.pictures import after_training, data_of, log_image, reconstructing, tensorboard
+from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_int
 from diabolo.measures.metrics import Yardstick
 from diabolo.measures.ridge import LARGEST, LinearMap
+from diabolo.measures.yardstick import YARDSTICK
 
 Figures = dict[str, dict[str, float]]  # method -> metric -> value
 OWN = ""  # the name of the run itself among the methods
@@ -24,18 +26,20 @@ MEDIANS = (3, 5)  # sides of the median filters that are tried
 
 class Restoration(Callback):
     """Logs `test/METHOD_mse`, `_mae`, `_psnr` and `_ssim` of methods that see what the network sees; the network's own
-    are `test/mse` and so on. One method is common to all uses: `linear`, the affine map with the least squared error on
-    the training images (`diabolo.measures.ridge`), where an image has up to 4,096 numbers.
+    are `test/mse` and so on. A subclass sets `name` and defines `methods`.
+
+    One method is common to all of them: `linear`, the affine map with the least squared error on the training images
+    (`diabolo.measures.ridge`), if an image has no more than 4,096 numbers.
 
     A table of them goes to TensorBoard's texts, and a picture of the first test images to `pictures/NAME/final.png`: a
-    named row each for the clean images, the methods in their order and the run's restorations (`ours`).
+    labelled row each for the clean images, the methods in their order and the run's restorations (`this run`).
 
     Args:
-        images: how many are drawn.
-        most_images: so many of the training images at most for the linear map, spread evenly over them; 0 for no map.
+        images: how many are drawn, from the start of the test split.
+        most_images: the most training images for the linear map, spread evenly over them; 0 for no map.
 
     Raises:
-        UserError: the run has no corruption, or not the one that is measured here.
+        UserError: the run has no corruption, or another one than is measured here.
     """
 
     name = "restoration"
@@ -45,10 +49,13 @@ class Restoration(Callback):
         self.most_images = check_int("most_images", most_images, 0)
         self.linear: LinearMap | None = None
 
-    def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
-        """What the methods make of the corrupted images `given`, each N x C x H x W float32 in [0, 1].
+    def methods(self, module: Any, images: Tensor, corrupted: Tensor, restored: Tensor) -> dict[str, Tensor]:
+        """The restorations by each method, N x C x H x W float32 in the scale of [0, 1].
 
-        `images` are the clean ones as bytes, `ours` the run's restorations.
+        Args:
+            images: the clean images, N x C x H x W uint8.
+            corrupted: what the network saw of them, N x C x H x W float32 in [0, 1].
+            restored: what the network made of that, N x C x H x W float32 in the scale of [0, 1].
         """
         raise NotImplementedError
 
@@ -60,63 +67,60 @@ class Restoration(Callback):
         }
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        with_decoder(pl_module)
-        if pl_module.corruption is None:
+        if reconstructing(pl_module).corruption is None:
             raise UserError(f"callbacks.{self.name} measures restorations: choose a corruption=NAME.")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.yardsticks: dict[str, Yardstick] = {}
         self.shown: dict[str, Tensor] = {}
-        data = data_of(trainer)
+        data, module = data_of(trainer), reconstructing(pl_module)
         if self.most_images and prod(data.image_shape) <= LARGEST and self.linear is None:
-            count = data.count("train")
-            places = torch.linspace(0, count - 1, min(count, self.most_images), dtype=torch.float64).round().long()
-            parts = (data.images("train", part).to(pl_module.device) for part in places.split(data.eval_batch_size))
-            self.linear = LinearMap((pl_module.given(part), part.float() / 255) for part in parts)  # type: ignore[operator]
+            places = evenly_spaced(data.count("train"), self.most_images)
+            parts = (data.images("train", part).to(module.device) for part in places.split(data.eval_batch_size))
+            self.linear = LinearMap((module.given(part), part.float() / 255) for part in parts)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        clean, given = batch[0].float() / 255, pl_module.given(batch[0])  # type: ignore[operator]
-        restored = self.methods(pl_module, batch[0], given, outputs["ours"])
+        clean, corrupted = batch[0].float() / 255, reconstructing(pl_module).given(batch[0])
+        restored = self.methods(pl_module, batch[0], corrupted, outputs["ours"])
         if self.linear is not None:
-            restored["linear"] = self.linear(given)
+            restored["linear"] = self.linear(corrupted)
         for name, images in restored.items():
             yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
-            strips = {"clean": clean, **restored, "ours": outputs["ours"]}
+            strips = {"clean": clean, **restored, "this run": outputs["ours"]}
             self.shown = {name.replace("_", " "): strip[: self.images].cpu() for name, strip in strips.items()}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        figures = self.figures()
-        logged = {
-            f"test/{name}_{metric}".replace("/_", "/"): value
-            for name, own in figures.items()
-            for metric, value in own.items()
-        }
-        pl_module.log_dict(logged, rank_zero_only=True)
-        self.measured = figures
+        self.measured = self.figures()
+        for name, own in self.measured.items():
+            prefix = f"test/{name}_" if name != OWN else "test/"
+            pl_module.log_dict({f"{prefix}{metric}": value for metric, value in own.items()}, rank_zero_only=True)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or not trainer.global_step:  # an evaluation alone has made no step
+        if not after_training(trainer):
             return
-        picture = labelled(rows(self.shown.values()), list(self.shown))
-        log_image(trainer, self.name, (picture * 255).round().byte(), None)
+        log_image(trainer, self.name, labelled(rows(self.shown.values()), list(self.shown)), None)
         if (writer := tensorboard(trainer)) is not None:
-            own = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in ("mse", "mae", "psnr", "ssim")}
+            own = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in YARDSTICK}
             own |= self.measured.pop(OWN, {})
             writer.add_text(self.name, _table(self.measured | {"this run": own}), trainer.current_epoch)
 
 
 class Denoising(Restoration):
-    """Against the noisy images themselves (`noisy`) and median filters of 3x3 and 5x5 pixels (`median_3`, `median_5`;
-    `median` is the better of them on these very images, `test/median_side` says which). For any corruption."""
+    """Beside the noisy images themselves (`noisy`) and median filters of 3x3 and 5x5 pixels (`median_3`, `median_5`;
+    `median` is the better of the two on these very images, `test/median_side` says which). For any corruption.
+
+    Args:
+        images, most_images: as in `Restoration`.
+    """
 
     name = "denoising"
 
-    def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
-        return {"noisy": given} | {f"median_{side}": median_filter(given, side) for side in MEDIANS}
+    def methods(self, module: Any, images: Tensor, corrupted: Tensor, restored: Tensor) -> dict[str, Tensor]:
+        return {"noisy": corrupted} | {f"median_{side}": median_filter(corrupted, side) for side in MEDIANS}
 
     def figures(self) -> Figures:
         measured = super().figures()
@@ -125,61 +129,69 @@ class Denoising(Restoration):
 
 
 class SuperResolution(Restoration):
-    """Against nearest, bilinear and bicubic interpolation of the small images (`nearest`, which is what the network
-    sees, `bilinear` and `bicubic`, which is clipped to [0, 1]). For corruption=downsample."""
+    """Beside nearest, bilinear and bicubic interpolation of the small images (`nearest`, which is what the network
+    sees, `bilinear` and `bicubic`, which is clipped to [0, 1]). For corruption=downsample.
+
+    Args:
+        images, most_images: as in `Restoration`.
+    """
 
     name = "super_resolution"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        with_decoder(pl_module)
-        if not hasattr(pl_module.corruption, "reduce"):
+        if not hasattr(reconstructing(pl_module).corruption, "reduce"):
             raise UserError("callbacks.super_resolution measures interpolations: choose corruption=downsample.")
 
-    def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
+    def methods(self, module: Any, images: Tensor, corrupted: Tensor, restored: Tensor) -> dict[str, Tensor]:
         small = module.corruption.reduce(images)
-        size = list(given.shape[2:])
+        size = list(corrupted.shape[2:])
         return {
-            "nearest": given,
+            "nearest": corrupted,
             "bilinear": F.interpolate(small, size=size, mode="bilinear"),
             "bicubic": F.interpolate(small, size=size, mode="bicubic").clamp(0, 1),
         }
 
 
 class Inpainting(Restoration):
-    """Against the block as it is (`filled`) and filled with the mean training image (`mean_fill`); `pasted` is the
-    run's restoration within the block and what was given around it. For corruption=block.
+    """Beside the block as it is (`filled`) and filled with the mean training image (`mean_fill`); `pasted` is the run's
+    restoration inside the block and the corrupted image around it. For corruption=block.
 
-    Also logs the errors within the block and outside it: `test/inside_mse` and `test/outside_mse` of the run's own
+    Also logs the errors inside the block and outside it: `test/inside_mse` and `test/outside_mse` of the run's own
     restoration, `test/mean_fill_inside_mse` and so on of the methods.
+
+    Args:
+        images, most_images: as in `Restoration`.
     """
 
     name = "inpainting"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        with_decoder(pl_module)
-        if not hasattr(pl_module.corruption, "mask"):
+        if not hasattr(reconstructing(pl_module).corruption, "mask"):
             raise UserError("callbacks.inpainting measures what is filled in: choose corruption=block.")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_test_epoch_start(trainer, pl_module)
         self.errors: dict[tuple[str, str], MeanMetric] = {}
         data = data_of(trainer)
-        total = sum(part.sum(0, dtype=torch.float64) for part in data.parts("train"))
-        self.mean = (total / (255 * data.count("train"))).float().to(pl_module.device)  # type: ignore[union-attr]
+        total = torch.zeros(data.image_shape, dtype=torch.float64)
+        for part in data.parts("train"):
+            total += part.sum(0, dtype=torch.float64)
+        self.mean_image = (total / (255 * data.count("train"))).float().to(pl_module.device)  # C x H x W in [0, 1]
 
-    def methods(self, module: Any, images: Tensor, given: Tensor, ours: Tensor) -> dict[str, Tensor]:
+    def methods(self, module: Any, images: Tensor, corrupted: Tensor, restored: Tensor) -> dict[str, Tensor]:
         inside = module.corruption.mask(images)
-        restored = {
-            "filled": given,
-            "mean_fill": torch.where(inside, self.mean, given),
-            "pasted": torch.where(inside, ours, given),
+        methods = {
+            "filled": corrupted,
+            "mean_fill": torch.where(inside, self.mean_image, corrupted),
+            "pasted": torch.where(inside, restored, corrupted),
         }
-        for name, strip in (restored | {OWN: ours} | ({"linear": self.linear(given)} if self.linear else {})).items():
-            wrong = (strip - images.float() / 255).square().mean(1, keepdim=True)  # N x 1 x H x W
+        linear = {"linear": self.linear(corrupted)} if self.linear else {}
+        for name, images_of in (methods | {OWN: restored} | linear).items():
+            error = (images_of - images.float() / 255).square().mean(1, keepdim=True)  # N x 1 x H x W
             for place, there in (("inside", inside), ("outside", ~inside)):
                 mean = self.errors.setdefault((name, place), MeanMetric().to(module.device))
-                mean.update(wrong, there.float())
-        return restored
+                mean.update(error, there.float())
+        return methods
 
     def figures(self) -> Figures:
         measured = super().figures()
@@ -189,8 +201,10 @@ class Inpainting(Restoration):
 
 
 def median_filter(images: Tensor, side: int) -> Tensor:
-    """Each value's median over the `side` x `side` pixels around it in its channel; the border is reflected without
-    repeating the edge. `side` is odd. N x C x H x W -> N x C x H x W."""
+    """The median of the `side` x `side` pixels around each pixel, in its channel: N x C x H x W -> N x C x H x W.
+
+    The border is reflected without repeating the edge; `side` is odd.
+    """
     count, channels, height, width = images.shape
     padded = F.pad(images, [side // 2] * 4, mode="reflect")
     around = F.unfold(padded.flatten(0, 1)[:, None], side)  # NC x side^2 x HW
@@ -198,7 +212,7 @@ def median_filter(images: Tensor, side: int) -> Tensor:
 
 
 def _table(figures: Figures) -> str:
-    """The figures as a table in Markdown."""
+    """A table in Markdown, a line for each method and a column for each metric."""
     metrics = list(dict.fromkeys(metric for own in figures.values() for metric in own))
     lines = [["", *metrics], ["---"] * (len(metrics) + 1)]
     for name, own in figures.items():

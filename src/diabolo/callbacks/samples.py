@@ -1,4 +1,4 @@
-"""Images that no image was encoded for."""
+"""Images generated from random codes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from diabolo.callbacks.captions import titled
-from diabolo.callbacks.latent import decode, encoded
-from diabolo.callbacks.pictures import Drawing, rows
+from diabolo.callbacks.layout import rows, titled
+from diabolo.callbacks.pictures import Drawing, decode, encoded
 from diabolo.errors import check_int
 
 if TYPE_CHECKING:
@@ -21,15 +20,18 @@ if TYPE_CHECKING:
 
 
 class Samples(Drawing):
-    """Decoded draws of codes: of the bottleneck's prior where it has one, else of Gaussians fitted to training codes
-    (Ghosh et al., "From Variational to Deterministic Autoencoders", 2020, do so after training). The title says which.
+    """Draws decoded random codes: from the bottleneck's prior if it has one, else from a mixture of Gaussians fitted to
+    training codes (as Ghosh et al., "From variational to deterministic autoencoders", 2020, section 4). The title says
+    which.
 
-    The same seed draws the same codes of a prior in every epoch, so that one sees the images become.
+    The codes from a prior are the same in every epoch, so that one sees how their images develop.
 
     Args:
         columns, lines: how many images side by side and one below the other.
-        components: Gaussians in the fitted mixture, each with a full covariance.
-        codes: so many training codes at most to fit it to, from the start of the split.
+        components: Gaussians of the mixture, each with a full covariance.
+        codes: how many training codes, from the start of the split, the mixture is fitted to.
+        seed: of the random codes.
+        every_n_epochs: as in `Drawing`.
     """
 
     name = "samples"
@@ -41,7 +43,7 @@ class Samples(Drawing):
         components: int = 10,
         codes: int = 10_000,
         seed: int = 0,
-        every_n_epochs: int = 1,
+        every_n_epochs: int = 5,
     ) -> None:
         super().__init__("train", every_n_epochs)
         self.columns, self.lines = check_int("columns", columns), check_int("lines", lines)
@@ -52,7 +54,7 @@ class Samples(Drawing):
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         count, bottleneck = self.columns * self.lines, module.autoencoder.bottleneck
         if hasattr(bottleneck, "sample"):
-            torch.manual_seed(self.seed)  # put back by `Drawing`
+            torch.manual_seed(self.seed)  # `Drawing` restores the state
             codes, source = bottleneck.sample(count), "samples of the prior"  # type: ignore[operator]
         else:
             codes, components = self._fitted(encoded(module, data, "train", self.codes), count)
@@ -62,13 +64,14 @@ class Samples(Drawing):
         return titled(rows(images.split(self.columns)), source)
 
     def _fitted(self, codes: Tensor, count: int) -> tuple[Tensor, int]:
-        """`count` draws, and how many Gaussians there are: one for every 2 x size different codes at most."""
+        """`count` random codes, count x size, and how many Gaussians they come from: there is no more than one for
+        every 2 x size different codes."""
         components = max(1, min(self.components, len(codes.unique(dim=0)) // (2 * codes.shape[1])))
-        scale = codes.double().std(0).mean().clamp(min=1e-12)  # the floor under the variances is an absolute number
+        scale = codes.double().std(0).mean().clamp(min=1e-12)  # since `reg_covar` is an absolute number
         mixture = GaussianMixture(components, random_state=self.seed, reg_covar=1e-4)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a picture does not need the last digit
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a picture does not need the last digits
             mixture.fit((codes.double() / scale).numpy())
         drawn = torch.from_numpy(mixture.sample(count)[0])
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(self.seed))  # they come sorted
-        return (drawn * scale)[order].float(), components
+        shuffle = torch.Generator().manual_seed(self.seed)  # they come sorted by component
+        return (drawn * scale)[torch.randperm(count, generator=shuffle)].float(), components

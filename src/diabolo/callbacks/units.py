@@ -1,4 +1,4 @@
-"""A bar for each unit of the code: how much it varies, and what its bottleneck measures of it."""
+"""A bar for each unit of the code: how much it varies, and what the bottleneck measures of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diabolo.callbacks.captions import plotted
+from diabolo.callbacks.layout import figure_image
 from diabolo.callbacks.pictures import Drawing
 from diabolo.errors import check_int
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 
 class Units(Drawing):
-    """The standard deviation of each code unit over the split, and below it what the bottleneck says of its units (KL,
-    bits, frequency of use), units in their order.
+    """Draws a bar for each unit of the code, in their order: its standard deviation over the split, and below it what
+    the bottleneck measures of each unit, if anything (KL divergence, bits, frequency of use).
 
     Args:
-        images: so many at most, from the start of the split.
+        images: how many from the start of the split.
+        split, every_n_epochs: as in `Drawing`.
     """
 
     name = "units"
 
-    def __init__(self, images: int = 2000, split: str = "test", every_n_epochs: int = 1) -> None:
+    def __init__(self, images: int = 2000, split: str = "test", every_n_epochs: int = 5) -> None:
         super().__init__(split, every_n_epochs)
         self.images = check_int("images", images, 2)
 
@@ -42,14 +43,14 @@ class Units(Drawing):
             axes.bar(range(1, len(values) + 1), values.cpu().numpy())
             axes.set(title=name.replace("_", " "), xlabel="unit")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return plotted(figure)
+        return figure_image(figure)
 
     def measured(self, module: AutoencoderModule, data: ImageData) -> dict[str, Tensor]:
-        """What is drawn: a name and a number per unit each."""
+        """What is drawn: names, each with a number for every unit."""
         autoencoder = module.autoencoder
         parts = torch.arange(min(self.images, data.count(self.split))).split(data.eval_batch_size)
         pixels = (data.images(self.split, part).to(module.device) for part in parts)
         features = torch.cat([autoencoder.encoder(module.pixels.to_network(part)).float() for part in pixels])
         codes, _ = autoencoder.bottleneck(features)
-        of_units = {name: values for name, values in autoencoder.diagnostics(features).items() if values.ndim == 1}
-        return {"deviation_of_units": codes.std(0), **of_units}
+        by_unit = {name: values for name, values in autoencoder.diagnostics(features).items() if values.ndim == 1}
+        return {"deviation_of_units": codes.std(0), **by_unit}

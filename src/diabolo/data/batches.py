@@ -1,8 +1,8 @@
 """Cutting a set of images into batches: from memory on the training device, or streamed by workers.
 
-Both kinds of batches are Lightning's data loaders in all but name. From memory they come in blocks of several batches,
-because handing one to the Trainer costs as much as a step of a small network. They are deterministic in (seed, epoch)
-and know where they stand, so that a run stopped within an epoch goes on with the batch it would have seen next.
+Lightning takes both kinds as data loaders. From memory they come in blocks of several batches, because handing one to
+the Trainer costs as much as a step of a small network. Seed and epoch decide their order, and their state says how far
+an epoch has come, so that a run stopped within an epoch goes on with the batch it would have seen next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,18 @@ from diabolo.errors import UserError
 
 
 class ResumableSampler:
-    """The order of `count` images in each epoch, cut into batches; one of `world` processes takes every world-th image.
+    """The order of the images in each epoch, cut into batches. A run can be continued from any batch.
 
-    Shuffled orders give every process the same number of images, repeating a few from the front; unshuffled ones give
-    each image to one process exactly, so that sums over processes are exact.
+    Each process takes every `world`-th image. A shuffled order gives every process the same number of images, repeating
+    a few from the front; an unshuffled one gives each image to exactly one process, so that sums over processes are
+    exact.
+
+    Args:
+        count: images in all.
+        batch_size: images of a batch.
+        shuffle: whether the order is random, another one in each epoch.
+        seed: of the random orders.
+        rank, world: which of how many processes this is.
     """
 
     def __init__(
@@ -39,7 +47,7 @@ class ResumableSampler:
         return -(-self.images // self.batch_size)
 
     def indices(self) -> Tensor:
-        """This process's images in the order of the current epoch."""
+        """Indices of this process's images in the order of the current epoch, N int64."""
         if not self.shuffle:
             return self._mine(torch.arange(self.count))
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
@@ -57,7 +65,15 @@ class ResumableSampler:
 
 
 class Batches:
-    """What both kinds share: Lightning asks for the length, the sampler (to set the epoch) and the state."""
+    """What both kinds of batches share: Lightning asks for the length, the sampler (to set the epoch) and the state.
+
+    Iterating gives pairs of images, N x C x H x W uint8, and labels, N int64: the rest of the epoch in blocks.
+
+    Args:
+        images: what the batches are cut from.
+        order: which images, in which order.
+        block: batches in one pair.
+    """
 
     def __init__(self, images: ImageSet, order: ResumableSampler, block: int = 1) -> None:
         self.images = images
@@ -81,7 +97,7 @@ class Batches:
         self.order.done = state["done"]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.order.done >= len(self.order):  # Lightning takes the last batch and does not ask for one more
+        if self.order.done >= len(self.order):  # the last batch was the end: Lightning does not ask for one more
             self.order.done = 0
         for block in self._rest():
             self.order.done += -(-len(block[0]) // self.order.batch_size)
@@ -92,8 +108,13 @@ class Batches:
 
 
 class MemoryBatches(Batches):
-    """Blocks of `block` batches of images that lie on `device` as bytes, gathered there without a line of Python per
-    image."""
+    """Blocks of batches from images in the memory of the training device, gathered there without a line of Python per
+    image.
+
+    Args:
+        images, order, block: as in `Batches`.
+        device: where the images are kept, as bytes.
+    """
 
     def __init__(self, images: MemoryImages, order: ResumableSampler, device: torch.device, block: int = 1) -> None:
         super().__init__(images, order, block)
@@ -108,7 +129,16 @@ class MemoryBatches(Batches):
 
 
 class StreamedBatches(Batches):
-    """Batches decoded by `workers` processes of a DataLoader while the training goes on."""
+    """Batches decoded by the processes of a DataLoader while the training goes on.
+
+    Args:
+        images, order: as in `Batches`.
+        workers: processes; 0 decodes in the training process.
+        pin_memory: whether batches are put into memory from which a GPU copies faster.
+
+    Raises:
+        UserError: when iterating, an image that cannot be read.
+    """
 
     def __init__(self, images: ImageSet, order: ResumableSampler, workers: int, pin_memory: bool) -> None:
         super().__init__(images, order)
@@ -144,7 +174,7 @@ class _Labelled(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]] | str:
         try:
             return [self[index] for index in indices]
-        except UserError as error:  # its sentence alone: what a worker raises arrives wrapped in a traceback
+        except UserError as error:  # only its sentence: what a worker raises arrives wrapped in a traceback
             return str(error)
 
 

@@ -1,12 +1,12 @@
 """Corruptions: what is done to images before the network sees them, while the loss compares with the clean ones.
 
 A corruption takes N x C x H x W images, bytes or floats in [0, 1], before any normalisation, and gives float32 images
-of the same shape in [0, 1]: what is corrupted is an image again. All images of a batch are corrupted at once, on their
-device. A class of one's own defines `corrupt`, and draws all chance from the `Chance` it is handed:
+of the same shape in [0, 1]. All images of a batch are corrupted at once, on their device. A class of your own defines
+`corrupt` and takes all random numbers from the `Chance` that it is given:
 
-- called, it draws from torch's global generator, anew each time: for training, so that a run is reproducible;
-- `fixed` draws from the image itself, so that an image is corrupted in the same way in every epoch and run, on every
-  device and in batches of any size: for validation, test and pictures.
+- calling the corruption takes new numbers from torch's global generator each time: for training;
+- `fixed` computes them from the image itself, so that an image is corrupted in the same way in every epoch and run, on
+  every device and in batches of any size: for validation, test and pictures.
 """
 
 from typing import Protocol
@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, UserError, check_int, check_positive
+from diabolo.errors import ConfigError, check_int, check_positive
 
 
 class Chance(Protocol):
-    """Where a corruption's randomness comes from."""
+    """Where a corruption's random numbers come from, for a batch of N images."""
 
     def uniform(self, *shape: int) -> Tensor:
         """N x `shape` numbers, uniform between 0 and 1, float32."""
@@ -31,25 +31,33 @@ class Chance(Protocol):
 
 
 class Corruption(nn.Module):
-    """What all corruptions share."""
+    """What all corruptions share: how they are called. A subclass defines `corrupt`."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """The images, corrupted anew."""
+        """The images, corrupted with new random numbers: N x C x H x W to the same, float32 in [0, 1]."""
         images = _unit(images)
         return self.corrupt(images, _Drawn(images))
 
     def fixed(self, images: Tensor) -> Tensor:
-        """The images, each corrupted as ever."""
+        """The images, each always corrupted in the same way: N x C x H x W to the same, float32 in [0, 1]."""
         images = _unit(images)
         return self.corrupt(images, _Hashed(images))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
-        """N x C x H x W float32 in [0, 1] to the same."""
+        """The corrupted images: N x C x H x W float32 in [0, 1] to the same."""
         raise NotImplementedError
 
 
 class Gaussian(Corruption):
-    """Adds normal noise of standard deviation `std` to every value, then clips to [0, 1] unless `clip` is false."""
+    """Adds normal noise to every value.
+
+    Args:
+        std: standard deviation of the noise, in the units of [0, 1].
+        clip: whether the result is clipped to [0, 1].
+
+    Raises:
+        ConfigError: `std` is not above 0.
+    """
 
     def __init__(self, std: float = 0.5, clip: bool = True) -> None:
         super().__init__()
@@ -61,7 +69,14 @@ class Gaussian(Corruption):
 
 
 class SaltAndPepper(Corruption):
-    """Sets pixels, each with probability `part`, to white or black at equal odds, all channels of a pixel alike."""
+    """Sets some pixels to white or black, with equal probability, all channels of a pixel alike.
+
+    Args:
+        part: the probability of each pixel to be set, above 0 and at most 1.
+
+    Raises:
+        ConfigError: `part` is no such number.
+    """
 
     def __init__(self, part: float = 0.25) -> None:
         super().__init__()
@@ -73,8 +88,15 @@ class SaltAndPepper(Corruption):
 
 
 class Masking(Corruption):
-    """Sets pixels, each with probability `part`, to black, all channels alike (Vincent et al., "Extracting and
-    composing robust features with denoising autoencoders", 2008, section 2.3)."""
+    """Sets some pixels to black, all channels alike (Vincent et al., "Extracting and composing robust features with
+    denoising autoencoders", 2008, section 2.3).
+
+    Args:
+        part: the probability of each pixel to be set, above 0 and at most 1.
+
+    Raises:
+        ConfigError: `part` is no such number.
+    """
 
     def __init__(self, part: float = 0.5) -> None:
         super().__init__()
@@ -85,10 +107,16 @@ class Masking(Corruption):
 
 
 class Downsample(Corruption):
-    """Averages blocks of `factor` x `factor` pixels and blows the result up again by nearest neighbour.
+    """Averages blocks of pixels and enlarges the result again by nearest neighbour.
 
-    Where a side is no multiple of `factor`, the small image has the side rounded up, and its pixels are averages over
-    equal parts as `torch.nn.AdaptiveAvgPool2d` cuts them.
+    If a side is no multiple of `factor`, the side of the small image is rounded up, and its pixels are averages over
+    the parts into which `torch.nn.AdaptiveAvgPool2d` cuts the image.
+
+    Args:
+        factor: side of a block in pixels, 2 or more.
+
+    Raises:
+        ConfigError: `factor` is no such number; or, when corrupting, larger than a side of the images.
     """
 
     def __init__(self, factor: int = 2) -> None:
@@ -96,14 +124,14 @@ class Downsample(Corruption):
         self.factor = check_int("factor", factor, 2)
 
     def reduce(self, images: Tensor) -> Tensor:
-        """N x C x H x W in [0, 1] to the small images, N x C x H / factor x W / factor.
+        """The small images: N x C x H x W, bytes or floats in [0, 1] -> N x C x H / factor x W / factor, float32.
 
         Raises:
-            UserError: the images have a side shorter than `factor`.
+            ConfigError: the images have a side shorter than `factor`.
         """
         height, width = images.shape[2:]
         if min(height, width) < self.factor:
-            raise UserError(f"corruption: `factor` (= {self.factor}) is more than a side of {height}x{width} images.")
+            raise ConfigError("corruption.factor", self.factor, f"is more than a side of {height}x{width} images")
         return F.adaptive_avg_pool2d(_unit(images), (-(-height // self.factor), -(-width // self.factor)))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
@@ -111,10 +139,15 @@ class Downsample(Corruption):
 
 
 class Block(Corruption):
-    """Fills a square of `side` pixels with the grey value `fill`; each place within the image is as likely.
+    """Fills a square with a grey value. Each place inside the image has the same probability.
+
+    Args:
+        side: of the square, in pixels.
+        fill: the grey value, from 0 (black) to 1 (white).
 
     Raises:
-        UserError: `fill` is not in [0, 1]; or, met with images, `side` is more than one of theirs.
+        ConfigError: `side` or `fill` is no such number; or, when corrupting, `side` is larger than a side of the
+            images.
     """
 
     def __init__(self, side: int = 10, fill: float = 0.0) -> None:
@@ -127,14 +160,14 @@ class Block(Corruption):
         return torch.where(self._inside(images, chance), self.fill, images)
 
     def mask(self, images: Tensor) -> Tensor:
-        """Where `fixed` fills these images: N x 1 x H x W, bool."""
+        """Where `fixed` fills these images: N x C x H x W, bytes or floats in [0, 1] -> N x 1 x H x W, bool."""
         images = _unit(images)
         return self._inside(images, _Hashed(images))
 
     def _inside(self, images: Tensor, chance: Chance) -> Tensor:
         height, width = images.shape[2:]
         if self.side > min(height, width):
-            raise UserError(f"corruption: `side` (= {self.side}) is more than a side of {height}x{width} images.")
+            raise ConfigError("corruption.side", self.side, f"is more than a side of {height}x{width} images")
         places = torch.tensor([height, width], device=images.device) - self.side + 1
         top, left = (chance.uniform(2) * places).long().view(-1, 2, 1, 1, 1).unbind(1)  # each N x 1 x 1 x 1
         rows = torch.arange(height, device=images.device).view(-1, 1)
@@ -143,7 +176,7 @@ class Block(Corruption):
 
 
 class _Drawn:
-    """Chance from torch's global generator."""
+    """Random numbers from torch's global generator."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -159,7 +192,7 @@ GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio, odd, as a signed number: th
 
 
 class _Hashed:
-    """Chance that is a function of the image alone: its bytes are hashed to the seed of a counter-based generator,
+    """Random numbers that depend on the image alone: its bytes are hashed to the seed of a counter-based generator,
     splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014, figure 15)."""
 
     def __init__(self, images: Tensor) -> None:
@@ -171,11 +204,13 @@ class _Hashed:
         numbers = torch.Size(shape).numel()
         counters = _count(self.drawn, numbers, self.seeds.device)
         self.drawn += numbers
-        top = _mixed(self.seeds[:, None] + counters) >> 41 & 0x7FFFFF  # 23 bits; with the half, float32 is just full
+        top = (
+            _mixed(self.seeds[:, None] + counters) >> 41 & 0x7FFFFF
+        )  # 23 bits: with the half added, float32 still holds them exactly
         return ((top + 0.5) / 2**23).view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
-        return torch.special.ndtri(self.uniform(*shape))  # neither 0 nor 1 is ever drawn
+        return torch.special.ndtri(self.uniform(*shape))  # which would be infinite at 0 and 1: neither comes
 
 
 def _count(start: int, numbers: int, device: torch.device) -> Tensor:
@@ -183,7 +218,8 @@ def _count(start: int, numbers: int, device: torch.device) -> Tensor:
 
 
 def _mixed(state: Tensor) -> Tensor:
-    """The finaliser of splitmix64 on int64, whose products wrap; its shifts are those of unsigned numbers."""
+    """The last step of splitmix64, on int64: products wrap around, and masks make the shifts those of unsigned
+    numbers."""
     state = (state ^ (state >> 30 & (1 << 34) - 1)) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
     state = (state ^ (state >> 27 & (1 << 37) - 1)) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
     return state ^ (state >> 31 & (1 << 33) - 1)

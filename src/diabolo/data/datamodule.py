@@ -13,36 +13,41 @@ from torch import Tensor
 from diabolo.data.batches import Batches, MemoryBatches, ResumableSampler, StreamedBatches
 from diabolo.data.images import ImageSet, MemoryImages, Source
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import UserError, check_int, check_ints
+from diabolo.errors import ConfigError, UserError, check_int, check_ints
 
 SMALLEST_SIDE = 8
-BLOCK_NUMBERS = 1 << 22  # pixel values a block of training batches: enough to hide what a block costs
-BLOCK_BATCHES = 64  # ... and no more batches than that
-EVAL_NUMBERS = 1 << 21  # pixel values a batch of validation and test, so that large images take no gigabytes
+BLOCK_NUMBERS = 1 << 22  # pixel values of a block of training batches: enough to hide what a block costs
+BLOCK_BATCHES = 64  # the most batches of a block
+EVAL_NUMBERS = 1 << 21  # pixel values of a batch of validation and test, so that large images take no gigabytes
 
 
 class ImageData(LightningDataModule):
-    """Training, validation and test images, loaded once: first the test split is drawn, then classes are left out and
-    the limits cut, then the validation split is drawn.
+    """Training, validation and test images, loaded once. First the test split is drawn, then classes are left out and
+    the limits applied, then the validation split is drawn.
 
     Args:
-        source: called with `root` and `image_shape`, gives the training and, where the set has its own, test images.
+        source: called with `root` and `image_shape`; gives the training images, and the test images of a set that has
+            its own.
         image_shape: (channels, height, width); 1 or 3 channels, sides of 8 or more.
-        root: the folder in which the source looks.
+        root: the folder in which the source looks, or null.
         mean, std: what pixels in [0, 1] are normalised by: one number, one number a channel, or null.
         batch_size: images a step.
-        val_fraction: part of the training images set aside for validation; 0 for none.
-        test_fraction: part of the images set aside for the test where the set has no test images of its own.
+        val_fraction: the share of the training images that is set aside for validation; 0 for none.
+        test_fraction: the share of all images that is set aside for the test, if the set has no test images of its own.
         limit, test_limit: use only the first so many training or test images.
-        train_classes: train and validate on images of these labels alone, e.g. [3]; the test keeps all.
-        exclude_classes: train and validate without images of these labels.
+        train_classes: train and validate only on images of these labels, e.g. [3]; the test keeps all; null for all.
+        exclude_classes: train and validate without images of these labels; null for none.
         split_seed: draws the splits, stratified by label where there are labels. It is not the seed of the training, so
             that runs with different seeds are measured on the same images.
         seed: draws the order of the training images in each epoch.
         eval_batch_size: images a step in validation and test; null for up to 512, fewer of large images.
         num_workers: processes that decode images which do not fit in memory; null for one a core, up to 8.
-        block: training batches handed to the Trainer at once, each with an optimiser step of its own; null for up to
-            64, fewer of large images. Results are the same for any; runs are stopped, and progress shown, by blocks.
+        block: training batches that the Trainer gets at once, each with an optimiser step of its own; null for up to
+            64, fewer of large images. It changes no result; a run can be stopped, and shows progress, between blocks.
+
+    Raises:
+        UserError: a value that cannot work (`ConfigError`); in `setup`, a source that refuses, or no image left in a
+            split.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class ImageData(LightningDataModule):
         root: str | None = None,
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
-        batch_size: int = 128,
+        batch_size: int = 64,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         limit: int | None = None,
@@ -163,17 +168,17 @@ class ImageData(LightningDataModule):
                 continue
             if strange := sorted(set(classes) - there):
                 known = f"they are {', '.join(map(str, sorted(there)))}" if there else "they have no labels"
-                raise UserError(
-                    f"`data.{name}` (= {classes}) names {strange[0]}, but no training image has that label: {known}."
+                raise ConfigError(
+                    f"data.{name}", classes, f"names {strange[0]}, but no training image has that label: {known}"
                 )
             named = torch.isin(images.labels, torch.tensor(classes))
             images = images.subset((named == (name == "train_classes")).nonzero().flatten())
             if not len(images):
-                raise UserError(f"`data.{name}` (= {classes}) leaves no training image: leave a class in.")
+                raise ConfigError(f"data.{name}", classes, "leaves no training image: keep at least one class")
         return images
 
     def _split(self, images: ImageSet, fraction: float) -> tuple[ImageSet, ImageSet]:
-        """The images without and with the drawn fraction, which is at least one image where there are two."""
+        """The images without the drawn fraction, and the fraction: at least one image of two or more."""
         aside = max(round(len(images) * fraction), 1) if fraction and len(images) > 1 else 0
         everything = torch.arange(len(images))
         if aside in (0, len(images)):
@@ -192,20 +197,21 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """`image_shape` as a tuple of three.
 
     Raises:
-        UserError: not three whole numbers, not 1 or 3 channels, or a side under 8.
+        ConfigError: not three whole numbers, not 1 or 3 channels, or a side under 8.
     """
     shape = check_ints("data.image_shape", image_shape)
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < SMALLEST_SIDE:
-        raise UserError(
-            f"`data.image_shape` (= {shape}) must be [channels, height, width] with 1 or 3 channels and sides of at"
-            f" least {SMALLEST_SIDE}."
+        raise ConfigError(
+            "data.image_shape",
+            shape,
+            f"must be [channels, height, width] with 1 or 3 channels and sides of at least {SMALLEST_SIDE}",
         )
     return shape[0], shape[1], shape[2]
 
 
 def _fraction(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise UserError(f"`data.{name}` (= {value!r}) must be a number from 0 up to, but not including, 1.")
+        raise ConfigError(f"data.{name}", value, "must be a number of at least 0 and below 1")
     return float(value)
 
 
@@ -213,7 +219,7 @@ def _classes(name: str, value: Any) -> list[int] | None:
     if value is None:
         return None
     if isinstance(value, str) or not hasattr(value, "__iter__") or not len(value):
-        raise UserError(f"`data.{name}` (= {value!r}) must be a list of labels, such as [3] or [0,1], or null.")
+        raise ConfigError(f"data.{name}", value, "must be a list of labels, such as [3] or [0,1], or null")
     return [check_int(f"data.{name}[{i}]", label, 0) for i, label in enumerate(value)]
 
 

@@ -9,10 +9,14 @@ from diabolo.data.images import MemoryImages, Splits, fit_shape
 
 
 def digit_images(image_shape: Sequence[int], root: str | None = None) -> Splits:
-    """1,797 digits of 8x8 pixels with 17 grey levels, resized to `image_shape`, with their labels; `root` is not
-    needed.
+    """1,797 digits of 8x8 pixels with 17 grey levels, resized, with their labels; they have no test images of
+    their own.
 
-    Source: Alpaydin & Kaynak, "Optical recognition of handwritten digits" (UCI, 1998), the test part of it.
+    From Alpaydin & Kaynak, "Optical recognition of handwritten digits" (UCI, 1998), its test part.
+
+    Args:
+        image_shape: (channels, height, width).
+        root: not needed; every source is called with it.
     """
     bunch = load_digits()
     pixels = torch.from_numpy(bunch.images).mul(255 / 16).round().byte()[:, None]  # N x 1 x 8 x 8

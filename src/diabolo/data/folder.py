@@ -29,20 +29,23 @@ def folder_images(
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
 ) -> Splits:
-    """All images below `root` that Pillow reads, brought to `image_shape`.
+    """All images below a folder that Pillow reads.
 
-    `root/train` and `root/test` are the two parts where both exist; else everything is for training and the datamodule
-    splits a test part off. The first folder below a part is the label, where there are at least two such folders; their
-    sorted names are numbered over both parts together.
+    If `root/train` and `root/test` both exist, they are the training and the test images; else everything is for
+    training, and the datamodule sets test images aside. If there are two or more folders of images, the first folder
+    below a part is the label; the sorted names are numbered over both parts together.
 
     Args:
-        fit: "crop" resizes the shorter side and cuts the centre, "pad" resizes the longer side and adds black,
+        root: the folder.
+        image_shape: (channels, height, width) that the images are brought to.
+        fit: how: "crop" resizes the shorter side and cuts out the centre, "pad" resizes the longer side and adds black,
             "stretch" resizes both sides.
-        unreadable: "refuse" stops at files that look like images and cannot be read, "skip" names and leaves them.
-        memory_limit: bytes up to which the images are held in memory; beyond, they are decoded batch by batch.
+        unreadable: what happens to files that look like images and cannot be read: "refuse" raises an error, "skip"
+            names them in a warning and goes on without them.
+        memory_limit: bytes up to which the images are held in memory; larger sets are decoded batch by batch.
 
     Raises:
-        UserError: no such folder, no image in it, or unreadable images that are to be refused.
+        UserError: no such folder, no image in it, or unreadable images that are refused.
     """
     check_choice("fit", fit, FITS)
     check_choice("unreadable", unreadable, UNREADABLE)
@@ -61,7 +64,17 @@ def folder_images(
 
 
 class FolderImages:
-    """Images decoded when they are asked for: one path and one label each."""
+    """An `ImageSet` whose images are decoded each time they are asked for.
+
+    Args:
+        paths: N files.
+        labels: N int64, -1 for an image without a label.
+        image_shape: (channels, height, width) that the images are brought to.
+        fit: how, as in `folder_images`.
+
+    Raises:
+        UserError: when it is asked for, an image that cannot be read.
+    """
 
     def __init__(self, paths: Sequence[Path], labels: Tensor, image_shape: tuple[int, ...], fit: str) -> None:
         self.paths = list(paths)
@@ -104,8 +117,8 @@ def decode(path: Path, image_shape: Sequence[int], fit: str) -> Tensor:
 
 
 def _to_bytes(image: Image.Image) -> Image.Image:
-    """Images of 16 or 32 bits a pixel scaled to 8 bits: Pillow's own conversion would clip them to white. Whole numbers
-    that stay under 256 count as 8 bits, floats that stay within 1 as [0, 1]."""
+    """Images of 16 or 32 bits a pixel scaled to 8 bits: Pillow's own conversion would clip them to white. If all whole
+    numbers are below 256 they count as 8 bits, if all floats are at most 1 as [0, 1]."""
     if image.mode == "P" and "transparency" in image.info:
         return image.convert("RGBA")  # without Pillow's warning that the transparency is lost
     if image.mode not in ("I", "I;16", "I;16B", "I;16L", "F"):
@@ -119,7 +132,7 @@ def _to_bytes(image: Image.Image) -> Image.Image:
 
 def _find(base: Path) -> list[Path]:
     """All files below `base` that look like images."""
-    endings = Image.registered_extensions()  # those too that Pillow only writes, such as .pdf
+    endings = Image.registered_extensions()  # with those that Pillow can only write, such as .pdf
     readable = {ending for ending, kind in endings.items() if kind in Image.OPEN or kind == "MPO"}  # MPO opens as JPEG
     paths = sorted(p for p in base.rglob("*") if p.suffix.lower() in readable and p.is_file())
     if not paths:
@@ -128,7 +141,7 @@ def _find(base: Path) -> list[Path]:
 
 
 def _label(path: Path, base: Path) -> str:
-    """The first folder below `base` on the way to `path`; empty where the file lies in `base` itself."""
+    """The first folder below `base` on the way to `path`; "" for a file in `base` itself."""
     return path.relative_to(base).parts[0] if path.parent != base else ""
 
 
@@ -141,15 +154,15 @@ def _open(
     unreadable: str,
     memory_limit: int,
 ) -> ImageSet:
-    """The images at `paths`, judged and, where they fit, decoded."""
+    """The readable images at `paths`: decoded if they fit in memory."""
     channels, height, width = image_shape
     in_memory = len(paths) * channels * height * width <= memory_limit
     with ThreadPoolExecutor() as pool:
         if in_memory or unreadable == "skip":
             decoded: Iterable[Tensor | str] = pool.map(lambda p: _try(p, image_shape, fit), paths)
-        else:  # too much to decode twice: look at the headers, and meet a broken body when its turn comes
+        else:  # too many to decode twice: look at the headers; a broken body is found when its turn comes
             decoded = pool.map(_header, paths)
-        kept = []
+        images = []
         good: list[int] = []
         bad: list[str] = []
         for place, result in enumerate(decoded):
@@ -158,14 +171,14 @@ def _open(
             else:
                 good.append(place)
                 if in_memory:
-                    kept.append(result)
-    _judge(bad, unreadable, base, bool(good))
+                    images.append(result)
+    _refuse_or_warn(bad, unreadable, base, bool(good))
     if in_memory:
-        return MemoryImages(torch.stack(kept), labels[good])
+        return MemoryImages(torch.stack(images), labels[good])
     return FolderImages([paths[place] for place in good], labels[good], image_shape, fit)
 
 
-def _judge(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
+def _refuse_or_warn(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
     if not bad:
         return
     named = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")

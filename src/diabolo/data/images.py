@@ -1,4 +1,4 @@
-"""Sets of images: what a data source gives and what batches are cut from."""
+"""Sets of images: what a data source gives, and what batches are cut from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
 
 class ImageSet(Protocol):
-    """Images of one shape as bytes, each with a label; -1 where there is none."""
+    """N images of one shape as bytes, each with a label."""
 
-    labels: Tensor  # N, int64
+    labels: Tensor  # N int64, -1 for an image without a label
 
     def __len__(self) -> int: ...
 
@@ -28,11 +28,13 @@ class ImageSet(Protocol):
         """Several images, N x C x H x W, uint8."""
         ...
 
-    def subset(self, indices: Tensor) -> ImageSet: ...
+    def subset(self, indices: Tensor) -> ImageSet:
+        """The set of only the images at `indices`, int64."""
+        ...
 
 
 class Splits(NamedTuple):
-    """What a source gives: training images, and test images where the set has its own."""
+    """What a source gives: training images, and the test images of a set that has its own."""
 
     train: ImageSet
     test: ImageSet | None
@@ -43,7 +45,12 @@ Source = Callable[..., Splits]  # called with root= (a folder or None) and image
 
 @dataclass
 class MemoryImages:
-    """Images held in memory: `pixels` N x C x H x W uint8, `labels` N int64."""
+    """An `ImageSet` in memory.
+
+    Args:
+        pixels: N x C x H x W uint8.
+        labels: N int64, -1 for an image without a label.
+    """
 
     pixels: Tensor
     labels: Tensor
@@ -62,8 +69,8 @@ class MemoryImages:
 
 
 def fit_shape(pixels: Tensor, image_shape: Sequence[int]) -> Tensor:
-    """N x C' x H' x W' uint8 to N x C x H x W uint8: grey repeated or colour weighed to luminance, sides resized
-    (bilinear, antialiased)."""
+    """Images brought to `image_shape`, (C, H, W): grey is repeated for colour, colour becomes its luminance, sides are
+    resized (bilinear, antialiased). N x C' x H' x W' uint8 -> N x C x H x W uint8."""
     channels, height, width = image_shape
     if pixels.shape[1] != channels:
         if channels == 1:

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from diabolo.errors import ConfigError, UserError
+from diabolo.errors import ConfigError
 
 
 class PixelScale(nn.Module):
-    """x -> (x - mean) / std per channel, and back; without `mean` and `std` the network sees [0, 1] itself.
+    """x -> (x - mean) / std for each channel, and back; without `mean` and `std` the network sees [0, 1] itself.
 
-    `mean` and `std` are one number for all channels or one per channel, in the units of [0, 1].
+    Args:
+        mean, std: in the units of [0, 1]: one number for all channels, one for each, or None for 0 and 1.
+        channels: of the images.
+
+    Raises:
+        ConfigError: no numbers, not as many as channels, or a `std` that is not above 0.
     """
 
     mean: Tensor
@@ -22,12 +27,12 @@ class PixelScale(nn.Module):
     ) -> None:
         super().__init__()
         self.normalises = mean is not None or std is not None
-        for name, given, neutral in (("mean", mean, 0.0), ("std", std, 1.0)):
-            values = torch.tensor(neutral if given is None else _numbers(name, given)).flatten()
+        for name, value, neutral in (("mean", mean, 0.0), ("std", std, 1.0)):
+            values = torch.tensor(neutral if value is None else _numbers(name, value)).flatten()
             if len(values) not in (1, channels):
-                raise UserError(f"`data.{name}` (= {given}) must be one number or one for each of {channels} channels.")
+                raise ConfigError(f"data.{name}", value, f"must be one number or one for each of {channels} channels")
             if name == "std" and not bool((values > 0).all()):
-                raise ConfigError("data.std", given, "must be above 0")
+                raise ConfigError("data.std", value, "must be above 0")
             self.register_buffer(name, values.view(-1, 1, 1), persistent=False)
 
     def to_network(self, images: Tensor) -> Tensor:
@@ -40,8 +45,8 @@ class PixelScale(nn.Module):
         return images.float() * self.std + self.mean if self.normalises else images.float()
 
 
-def _numbers(name: str, given: float | Sequence[float]) -> list[float]:
+def _numbers(name: str, value: float | Sequence[float]) -> list[float]:
     try:
-        return [float(value) for value in (given if isinstance(given, Sequence) else [given])]
+        return [float(number) for number in (value if isinstance(value, Sequence) else [value])]
     except (TypeError, ValueError):
-        raise UserError(f"`data.{name}` (= {given!r}) must be a number or a list of numbers.") from None
+        raise ConfigError(f"data.{name}", value, "must be a number or a list of numbers") from None

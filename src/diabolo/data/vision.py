@@ -23,13 +23,15 @@ def torchvision_images(
     download: bool = True,
     transpose: bool = False,
 ) -> Splits:
-    """The training and test images of `torchvision.datasets.<dataset>` below `root`, fitted to `image_shape`.
-
-    A copy that is there is used; only a missing one is downloaded, if `download` allows.
+    """The training and test images of one of torchvision's data sets, with their labels.
 
     Args:
-        train, test: the arguments with which torchvision's class gives either part.
-        transpose: swap rows and columns (EMNIST's files hold them swapped).
+        dataset: the name of a class of `torchvision.datasets`.
+        root: the folder that holds a copy, or gets the download.
+        image_shape: (channels, height, width) that the images are brought to.
+        train, test: the arguments with which torchvision's class gives each part.
+        download: whether a missing copy is downloaded; an existing one is always used.
+        transpose: whether rows and columns are swapped (EMNIST's files hold them swapped).
 
     Raises:
         UserError: no copy and no download, or a file that cannot be read.

@@ -1,4 +1,4 @@
-"""Worked examples of the size formulas in `diabolo.network.shapes`: what a layer does to a side, in numbers."""
+"""The size formulas of `diabolo.network.shapes` worked out: what a layer does to a side of an image, in numbers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def transposed(
 
 
 def pool(size: int, kernel: int, stride: int | None = None, padding: int = 0, ceil: int = 0) -> Worked:
-    """A pooling; `ceil` 1 keeps a rest at the border as a place of its own, if its window begins before the border."""
+    """A pooling; with `ceil` = 1 the pixels that are left over at the border get a window of their own, if it begins
+    inside the image."""
     stride = stride or kernel
     if ceil and stride == kernel and not padding:
         result = pooled_size(size, kernel)
@@ -58,7 +59,7 @@ def upsample(size: int, to: int) -> Worked:
 
 
 def unpool(size: int, to: int) -> Worked:
-    """A reversed max-pooling."""
+    """A max-pooling reversed."""
     return Worked(to, f"{size} to {to}, each value where its maximum stood", upsample(size, to).letters)
 
 
@@ -69,10 +70,15 @@ def shuffle(size: int, to: int) -> Worked:
 
 
 def of_layer(layer: nn.Module, axis: int, size: int, target: int) -> Worked | None:
-    """The worked example of a layer for one axis (0 rows, 1 columns) of `size`, which it takes to `target`; None where
-    no formula is known or the layer does something else."""
+    """The size formula of a layer worked out for one axis; None if there is none, or if it does not give `target`.
 
-    def of(name: str) -> int:  # a layer's setting for the axis: it may be one number for both
+    Args:
+        axis: 0 for rows, 1 for columns.
+        size: of the axis before the layer.
+        target: of the axis after it.
+    """
+
+    def of(name: str) -> int:  # a layer's setting for the axis; it may be one number for both axes
         value = getattr(layer, name)
         return int(value[axis] if isinstance(value, tuple | list) else value)
 
@@ -91,7 +97,7 @@ def of_layer(layer: nn.Module, axis: int, size: int, target: int) -> Worked | No
 
 
 def weights(layer: nn.Module) -> str:
-    """How many parameters a linear or convolutional layer has, worked out; "" for others."""
+    """The number of parameters of a linear or convolutional layer, worked out; "" for other layers."""
     if isinstance(layer, nn.Linear):
         factors, biases = [layer.in_features, layer.out_features], layer.out_features
     elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1:
@@ -113,18 +119,22 @@ SETTINGS = {
     "transposed": {"kernel": 1, "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1},
     "pool": {"kernel": 1, "stride": 1, "padding": 0, "ceil": 0},
     "upsample": {"to": 1},
-}  # of each kind of layer, with the least value that makes sense
+}  # of each kind of layer, with their smallest possible values
 
 
 def free_layer(text: str, before: int | None = None) -> tuple[str, Worked]:
-    """What "conv:in=64,kernel=5" gives: the layer in words and its worked example. Without `in` the side is `before`.
+    """A layer given as text, in words and with its size worked out.
+
+    Args:
+        text: KIND:NAME=NUMBER,..., such as "conv:in=64,kernel=5".
+        before: the side before the layer, if the text has no `in`.
 
     Raises:
-        UserError: an unknown kind or setting, a value that is none, or a layer that leaves nothing.
+        UserError: an unknown kind or setting, a value that is no such number, or a layer that leaves nothing.
     """
     kind, _, rest = text.partition(":")
     known = SETTINGS[check_choice("--layer", kind, LAYERS)]
-    given: dict[str, Any] = {"in": before} if before is not None else {}
+    settings: dict[str, Any] = {"in": before} if before is not None else {}
     for pair in filter(None, rest.split(",")):
         name, equals, value = pair.partition("=")
         if not equals or name not in {"in", *known}:
@@ -133,15 +143,18 @@ def free_layer(text: str, before: int | None = None) -> tuple[str, Worked]:
                 f" {', '.join(['in', *known])}{did_you_mean(name, ['in', *known])}."
             )
         number = int(value) if value.isdecimal() else value
-        given[name] = check_int(f"--layer {kind}:{name}", number, known.get(name, 1))
+        settings[name] = check_int(f"--layer {kind}:{name}", number, known.get(name, 1))
     needed = ["in", *(name for name in known if name in ("kernel", "to"))]
-    if missing := [name for name in needed if name not in given]:
+    if missing := [name for name in needed if name not in settings]:
         raise UserError(f"`--layer` {text!r} needs {missing[0]}=NUMBER, as in {_example(kind)}.")
-    size = given.pop("in")
-    worked = LAYERS[kind](size, **given)
+    size = settings.pop("in")
+    worked = LAYERS[kind](size, **settings)
     if worked.result < 1:
         raise UserError(f"`--layer` {text!r} leaves nothing of a side of {size}: {worked.numbers}.")
-    return f"{kind} {' '.join(f'{name} {value}' for name, value in given.items())}: {size} to {worked.result}", worked
+    return (
+        f"{kind} {' '.join(f'{name} {value}' for name, value in settings.items())}: {size} to {worked.result}",
+        worked,
+    )
 
 
 def _example(kind: str) -> str:

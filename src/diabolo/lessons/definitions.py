@@ -1,8 +1,9 @@
-"""The layers of a convolutional autoencoder as their definitions say, in NumPy, to be read beside the formulas.
+"""The layers of a convolutional autoencoder written as their definitions, in NumPy, to be read beside the formulas.
 
-Nothing in diabolo computes with these: they are loops over the places of a kernel, and the tests hold PyTorch's layers
-against them. As there, "convolution" is cross-correlation: the kernel is not flipped. N images, C channels in, K out;
-x is what goes in, w the kernel, b the bias, y what comes out, and a `dy` is the gradient of a loss by y.
+Nothing in diabolo computes with them: they are loops over the places of a kernel, and the tests compare PyTorch's
+layers with them. As in PyTorch, "convolution" is cross-correlation: the kernel is not flipped. N is the number of
+images, C of channels in, K of channels out; x is the input, w the kernel, b the bias, y the output, and `dy` the
+gradient of a loss with respect to y.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def conv1d(x: Array, w: Array) -> Array:
 
 
 def conv1d_gradients(x: Array, w: Array, dy: Array) -> tuple[Array, Array]:
-    """The gradients by the signal and by the kernel.
+    """The gradients with respect to the signal and to the kernel.
 
     Each y[i] depends on x[i + j] through w[j] and on w[j] through x[i + j], so
     dx[m] = sum over j of dy[m - j] w[j], where dy[m - j] exists (a full convolution with the kernel flipped), and
@@ -50,18 +51,18 @@ def conv2d(x: Array, w: Array, b: Array | None = None, stride: int = 1, padding:
     y = np.zeros((len(x), len(w), rows, columns))
     for u in range(kernel[0]):
         for v in range(kernel[1]):
-            met = padded[:, :, _places(u * dilation, rows, stride), _places(v * dilation, columns, stride)]
-            y += np.einsum("ncij,kc->nkij", met, w[:, :, u, v])  # what the place (u, v) of the kernel meets
+            under = padded[:, :, _places(u * dilation, rows, stride), _places(v * dilation, columns, stride)]
+            y += np.einsum("ncij,kc->nkij", under, w[:, :, u, v])  # the pixels under the place (u, v) of the kernel
     return y if b is None else y + b[:, None, None]
 
 
 def conv2d_gradients(
     x: Array, w: Array, dy: Array, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> tuple[Array, Array, Array]:
-    """The gradients of `conv2d` by x, w and b.
+    """The gradients of `conv2d` with respect to x, w and b.
 
-    As in one dimension: through the place (u, v) of the kernel, dx gets dy times w, and dw gets dy times the x that the
-    place met; what fell on the padding is cut off. db[k] is the sum of dy[:, k].
+    As in one dimension: for each place (u, v) of the kernel, dy times w is added to dx, and dy times the x under that
+    place to dw; what falls on the padding is cut off. db[k] is the sum of dy[:, k].
     """
     padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     dx, dw = np.zeros(padded.shape), np.zeros(w.shape)
@@ -84,12 +85,13 @@ def transposed_conv2d(
     output_padding: int = 0,
     dilation: int = 1,
 ) -> Array:
-    """Each value is written out times the kernel, at steps of the stride; what overlaps adds up, and `padding` is cut
-    off at each border: y[n, k, s i + d u - p, s j + d v - p] += x[n, c, i, j] w[c, k, u, v] for all c, i, j, u, v; then
-    b[k] is added. `output_padding` adds rows and columns at the lower right that no kernel need reach.
+    """Each value of the input times the kernel is added to the output, at steps of the stride, and `padding` is cut off
+    at each border: y[n, k, s i + d u - p, s j + d v - p] += x[n, c, i, j] w[c, k, u, v] for all c, i, j, u, v. Then
+    b[k] is added. `output_padding` adds rows and columns at the lower right.
 
-    It is the gradient of a convolution by its input, and so inverts its shape, not its values. x is N x C x H x W, w is
-    C x K x h x w (in before out), b is K; y is N x K x `transposed_size` of H x `transposed_size` of W.
+    It is the gradient of a convolution with respect to its input. So it inverts the convolution's shape, not its
+    values. x is N x C x H x W, w is C x K x h x w (in before out), b is K; y is N x K x `transposed_size` of H x
+    `transposed_size` of W.
     """
     rows, columns = x.shape[2:]
     sides = [
@@ -106,7 +108,7 @@ def transposed_conv2d(
 
 
 def max_pool1d(x: Array, window: int, stride: int) -> Array:
-    """y[i] = the largest of x[s i], ..., x[s i + window - 1]; a rest at the end that fills no window is left out."""
+    """y[i] = the largest of x[s i], ..., x[s i + window - 1]; values at the end that fill no window are left out."""
     return np.array([x[i : i + window].max() for i in range(0, len(x) - window + 1, stride)])
 
 

@@ -1,4 +1,4 @@
-"""`diabolo inspect`: the walk of shapes through a network, with each size worked out."""
+"""`diabolo inspect`: the shapes of an image on its way through a network, with each size worked out."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ LETTERS = "k kernel, s stride, p padding, d dilation, op output padding; weights
 
 @dataclass
 class Step:
-    """One layer on the way: its path in the network, kind, output shape without N, parameters, and its sizes worked
-    out, one per axis that differs."""
+    """One layer on the way of an image."""
 
-    path: str
-    layer: str
-    shape: tuple[int, ...]
+    path: str  # in the network, e.g. "encoder.0"
+    layer: str  # its kind and settings, e.g. "Conv2d 1->16 k3 s2 p1"
+    shape: tuple[int, ...]  # of its output, without N
     parameters: int
-    sizes: list[Worked]
-    weights: str = ""  # how the number of parameters comes about
+    sizes: list[Worked]  # its size formula worked out: once, or for each axis if they differ
+    weights: str = ""  # how its number of parameters is computed
 
     @property
     def formula(self) -> str:
-        """The size formulas with the numbers put in; "" where none is known."""
+        """The size formulas with their numbers; "" if none is known."""
         return "; ".join(worked.numbers for worked in self.sizes)
 
 
 def walk(network: Autoencoder | Classifier) -> list[Step]:
-    """The layers in the order in which one image meets them."""
+    """The layers in the order in which an image passes them."""
     steps: list[Step] = []
     hooks = []
 
@@ -71,7 +70,7 @@ def walk(network: Autoencoder | Classifier) -> list[Step]:
 
 
 def print_walk(config: DictConfig) -> None:
-    """Prints the walk, the code size, the compression ratio and the parameters of each part."""
+    """Prints the layers on the way, the code size, the compression ratio and the parameters of each part."""
     from diabolo.runs.build import build_module
     from diabolo.runs.terminal import console, text_table
 
@@ -94,7 +93,7 @@ def print_walk(config: DictConfig) -> None:
 
 
 def print_arithmetic(config: DictConfig) -> None:
-    """Prints for each layer that has one the size formula in letters and with its numbers, and its count of weights."""
+    """Prints the size formula of each layer that has one, in letters and in numbers, and its number of weights."""
     from diabolo.runs.build import build_module
     from diabolo.runs.terminal import console
 
@@ -110,10 +109,13 @@ def print_arithmetic(config: DictConfig) -> None:
 
 
 def print_layers(layers: Sequence[str]) -> None:
-    """Prints the worked sizes of layers that stand alone; one without `in` goes on from the one before.
+    """Prints the sizes of layers given as text, worked out; one without `in` follows the one before.
+
+    Args:
+        layers: such as "conv:in=64,kernel=5"; see `diabolo.lessons.arithmetic.free_layer`.
 
     Raises:
-        UserError: a layer that is none; see `diabolo.lessons.arithmetic.free_layer`.
+        UserError: a text that names no layer.
     """
     from diabolo.runs.terminal import console
 
@@ -156,7 +158,7 @@ def _is_leaf(layer: nn.Module) -> bool:
 
 
 def _worked(layer: nn.Module, before: torch.Size, after: torch.Size) -> list[Worked]:
-    """The worked sizes of the axes that differ; none where a formula is not known or the layer does something else."""
+    """The size formula worked out, for each axis if they differ; nothing if no formula fits what the layer did."""
     if len(before) != 4 or len(after) != 4:
         return []
     axes = [of_layer(layer, axis, before[2 + axis], after[2 + axis]) for axis in (0, 1)]

@@ -1,10 +1,11 @@
-"""How much of a checkerboard is in images: their power at the frequencies of a period against that around them.
+"""How much of a checkerboard is in images: their power at the frequencies of the pattern, compared with that around.
 
 Layers that enlarge by a stride repeat the spectrum of their input at the multiples of 1 / stride (Zhang, Karaman &
-Chang, "Detecting and simulating artifacts in GAN fake images", 2019), and a constant stays constant only if their
-kernel has no gain there (the condition of Sugawara, Shiota & Kiya, "Checkerboard artifacts free convolutional neural
-networks", 2019). What is left is the pattern of Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016:
-a peak at these frequencies, where the spectrum of images is smooth. The ratio below is our own measure of that peak.
+Chang, "Detecting and simulating artifacts in GAN fake images", 2019). A constant input gives a constant output only if
+their kernel has no gain at these frequencies (the condition of Sugawara, Shiota & Kiya, "Checkerboard artifacts free
+convolutional neural networks", 2019). Else there is the pattern of Odena, Dumoulin & Olah, "Deconvolution and
+checkerboard artifacts", Distill, 2016: a peak at these frequencies, where the spectrum of images is smooth. The ratio
+below, by which diabolo measures this peak, comes from no paper.
 """
 
 from collections.abc import Sequence
@@ -13,24 +14,30 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from diabolo.errors import UserError, check_int
+from diabolo.errors import ConfigError, check_int
 
-REACH = 2  # bins to a frequency's neighbourhood: a Hann window spreads a peak over the bins next to it, no further
-ROUNDING = (1 / 255) ** 2 / 12  # variance of rounding pixels to bytes: a peak below its power is none
+REACH = 2  # bins from a frequency to its neighbourhood: a Hann window spreads a peak over the next bins, no further
+ROUNDING = (1 / 255) ** 2 / 12  # variance of rounding pixels to bytes: a peak below its power does not count
 
 
 def powers(images: Tensor, period: int = 2) -> Tensor:
-    """Power of N x C x H x W images at the frequencies of a checkerboard and around them: N x 2, float64, means over
-    channels and frequencies.
+    """The power of images at the frequencies of a checkerboard, and around them.
 
-    The frequencies are (a / period, b / period) in cycles a pixel, a and b whole and not both multiples of the period;
-    around each lies the ring of 16 frequencies two bins away. The image is cropped to multiples of the period, so that
-    they are bins of the discrete Fourier transform, and windowed (Hann), so that its borders are no edges. A pattern of
-    amplitude A at one of the frequencies has the power A^2 there and 0 around it; to both is added what the rounding of
-    pixels to bytes amounts to.
+    The frequencies are (a / period, b / period) in cycles a pixel, for whole a and b that are not both multiples of the
+    period. Around each lies the ring of the 16 frequencies two bins away. The image is cropped to multiples of the
+    period, so that the frequencies are bins of the discrete Fourier transform, and windowed (Hann), so that its borders
+    count as no edges. A pattern of amplitude A at one of the frequencies has the power A^2 there and 0 around it. The
+    power of rounding pixels to bytes is added to both.
+
+    Args:
+        images: N x C x H x W in the scale of [0, 1].
+        period: of the pattern, in pixels.
+
+    Returns:
+        N x 2 float64: the power at the frequencies and around them, means over channels and frequencies.
 
     Raises:
-        UserError: a side of less than 4 periods, where the neighbourhoods of two frequencies would meet.
+        ConfigError: a side of less than 4 periods: the neighbourhoods of two frequencies would meet.
     """
     check_sides(images.shape[-2:], period)
     height, width = (side - side % period for side in images.shape[-2:])
@@ -53,17 +60,31 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
 
 
 def check_sides(sides: Sequence[int], period: int) -> None:
-    """Refuses images of a height and width that are too small for `powers`."""
+    """Checks that images of this height and width are large enough for `powers`.
+
+    Raises:
+        ConfigError: they are not.
+    """
     if min(sides) < 2 * REACH * period:
-        raise UserError(
-            f"`period` (= {period}) needs images of at least {2 * REACH * period} pixels a side, not"
-            f" {sides[0]}x{sides[1]}: choose a smaller one."
+        raise ConfigError(
+            "period",
+            period,
+            f"needs images of at least {2 * REACH * period} pixels a side, not {sides[0]}x{sides[1]}: choose a smaller"
+            " one",
         )
 
 
 class Checkerboard(Metric):
-    """Power at a checkerboard's frequencies over that around them, of the mean spectrum of all images since the last
-    reset: about 1 for images without a pattern, smooth or noisy, and above it by the pattern's power. See `powers`."""
+    """The ratio of the power at a checkerboard's frequencies to the power around them, in the mean spectrum of all
+    images since the last reset: about 1 for images without a pattern, be they smooth or noisy; it grows with the
+    pattern's power. See `powers`.
+
+    Args:
+        period: of the pattern in pixels, 2 or more.
+
+    Raises:
+        ConfigError: `period` is no such number; or, in `update`, the images are too small for it.
+    """
 
     full_state_update = False
     power: Tensor
@@ -74,7 +95,7 @@ class Checkerboard(Metric):
         self.add_state("power", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, images: Tensor) -> None:
-        """Takes in N x C x H x W images in the scale of [0, 1]."""
+        """Adds a batch of images, N x C x H x W in the scale of [0, 1]."""
         self.power += powers(images, self.period).sum(0)
 
     def compute(self) -> Tensor:

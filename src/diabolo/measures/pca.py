@@ -2,58 +2,84 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from diabolo.data.subsets import evenly_spaced
 from diabolo.measures.metrics import Yardstick
+
+if TYPE_CHECKING:
+    from diabolo.data.datamodule import ImageData
+
+log = logging.getLogger(__name__)
 
 MEMORY = 2 << 30  # bytes of float32 images to fit on
 EXACT_UP_TO = 4096  # pixels times channels; beyond, the randomised solver
 
 
 def fitting_images(count: int, image_shape: Sequence[int], most: int = 60_000) -> Tensor:
-    """The indices of the training images that PCA is fitted on: all, or spread evenly over them the `most` that are
-    wanted and that 2 GiB hold."""
-    kept = min(count, most, MEMORY // (4 * prod(image_shape)))
-    return torch.linspace(0, count - 1, kept, dtype=torch.float64).round().long()
+    """The indices of the training images that PCA is fitted on, N int64: all `count` of them, or, spread evenly over
+    them, as many as `most` and a memory of 2 GiB allow."""
+    return evenly_spaced(count, min(most, MEMORY // (4 * prod(image_shape))))
 
 
 class LinearCode:
     """PCA with `size` components, fitted on N x C x H x W uint8 images.
 
-    Up to 4,096 numbers an image the components are exact (eigenvectors of the covariance), beyond they come from the
-    randomised solver of Halko et al. (2011). More components than the images span reproduce them without error.
+    Up to 4,096 numbers an image the components are exact (eigenvectors of the covariance). Beyond, they come from the
+    randomised solver of Halko, Martinsson & Tropp, "Finding structure with randomness", 2011. If there are more
+    components than the images span, these images are reproduced without error.
+
+    Args:
+        images: to fit on, N x C x H x W uint8.
+        size: numbers of the code.
+
+    Attributes:
+        mean_image: of the images, C x H x W float32 in [0, 1].
     """
 
     def __init__(self, images: Tensor, size: int) -> None:
         self.shape = tuple(images.shape[1:])
-        data = (images.flatten(1).float() / 255).numpy()
+        pixels = images.flatten(1).float()
+        self.mean_image = (pixels.mean(0) / 255).view(self.shape)
+        data = pixels.div_(255).numpy()
         size = min(size, *data.shape)
         solver = "covariance_eigh" if data.shape[1] <= EXACT_UP_TO else "randomized"
         self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> float32 in the scale of [0, 1]."""
+        """N x C x H x W, bytes or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped."""
         data = images.flatten(1).float().numpy() / (255 if images.dtype == torch.uint8 else 1)
-        ours = self.pca.inverse_transform(self.pca.transform(data))
-        return torch.from_numpy(ours).float().view(-1, *self.shape)
+        reconstructions = self.pca.inverse_transform(self.pca.transform(data))
+        return torch.from_numpy(reconstructions).float().view(-1, *self.shape)
 
     def measure(
-        self, parts: Iterable[Tensor], given: Callable[[Tensor], Tensor] = lambda images: images
+        self, parts: Iterable[Tensor], corrupt: Callable[[Tensor], Tensor] = lambda images: images
     ) -> dict[str, float]:
-        """The yardstick over images that come in parts, each N x C x H x W uint8, reconstructed from `given(part)`."""
+        """The yardstick's metrics by name.
+
+        Args:
+            parts: the images, each part N x C x H x W uint8.
+            corrupt: what is done to a part before it is reconstructed; it is compared with the clean part.
+        """
         yardstick = Yardstick()
         for part in parts:
-            yardstick.update(self.reconstruct(given(part)), part.float() / 255)
+            yardstick.update(self.reconstruct(corrupt(part)), part.float() / 255)
         return {name: float(value) for name, value in yardstick.compute().items()}
 
     def mse_by_size(self, parts: Iterable[Tensor]) -> Tensor:
-        """MSE per pixel with the first 1, 2, ... components, over images in parts, each N x C x H x W uint8: what a
-        component takes up of an image's distance to the mean is no longer error."""
+        """MSE per pixel in [0, 1] with the first 1, 2, ... components, `size` float64, over images in parts, each
+        N x C x H x W uint8.
+
+        Each component takes its share off an image's squared distance to the mean; the rest is the error.
+        """
         taken, distance, numbers = torch.zeros(self.pca.n_components_, dtype=torch.float64), 0.0, 0
         for part in parts:
             data = (part.flatten(1).float() / 255).numpy()
@@ -62,3 +88,25 @@ class LinearCode:
             distance += float(torch.from_numpy(data - self.pca.mean_).double().square().sum())
             numbers += data.size
         return (distance - taken.cumsum(0)).clamp(min=0) / numbers
+
+
+_fitted: WeakKeyDictionary[ImageData, dict[tuple[int, int], LinearCode]] = WeakKeyDictionary()
+
+
+def pca_of(data: ImageData, size: int, most_images: int = 60_000) -> LinearCode:
+    """PCA with `size` components of the training images of `data`, fitted once and kept as long as `data`.
+
+    Args:
+        data: set up.
+        size: numbers of the code.
+        most_images: the most training images to fit on, spread evenly over them; large images lower the number to what
+            2 GiB hold.
+    """
+    fitted = _fitted.setdefault(data, {})
+    if (size, most_images) not in fitted:
+        count = data.count("train")
+        chosen = fitting_images(count, data.image_shape, most_images)
+        if len(chosen) < count:
+            log.info("PCA is fitted on %d of the %d training images", len(chosen), count)
+        fitted[size, most_images] = LinearCode(data.images("train", chosen), size)
+    return fitted[size, most_images]

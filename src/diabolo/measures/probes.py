@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import ConfigError, UserError, check_int
 
 if TYPE_CHECKING:
@@ -28,71 +29,79 @@ STEPS = 300  # of L-BFGS at most
 
 
 class Labelled(NamedTuple):
-    """Vectors and what they are labelled with."""
+    """Vectors and their labels."""
 
     vectors: Tensor  # N x size, float32
     labels: Tensor  # N int64
 
 
 def linear_accuracy(train: Labelled, test: Labelled) -> float:
-    """The part of the test vectors that logistic regression labels rightly, fitted on the training vectors: each number
-    standardised by their mean and deviation, L2 penalty with C = 1, L-BFGS."""
+    """The accuracy on the test vectors of logistic regression fitted on the training vectors: each number standardised
+    by their mean and standard deviation, L2 penalty with C = 1, L-BFGS."""
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=STEPS))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # raw pixels go on gaining in the last digit
-        return _score(model, train, test)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # on raw pixels only the last digit still changes
+        return _accuracy(model, train, test)
 
 
 def knn_accuracy(train: Labelled, test: Labelled, neighbours: int = 5) -> float:
-    """The part of the test vectors whose label is that of most of the nearest training vectors (Euclidean)."""
+    """The accuracy on the test vectors of the majority label of the `neighbours` nearest training vectors (Euclidean
+    distance).
+
+    Raises:
+        ConfigError: there are fewer training vectors than `neighbours`.
+    """
     if len(train.labels) < check_int("neighbours", neighbours):
         raise ConfigError("neighbours", neighbours, f"must be at most the {len(train.labels)} training codes")
-    return _score(KNeighborsClassifier(neighbours), train, test)
+    return _accuracy(KNeighborsClassifier(neighbours), train, test)
+
+
+def labelled_images(data: ImageData, split: str, most: int | None = None) -> Tensor:
+    """The indices of the images of a split that have a label, N int64; at most `most` of them, spread evenly."""
+    labelled = (data.labels(split) >= 0).nonzero().flatten()
+    return labelled if most is None else labelled[evenly_spaced(len(labelled), most)]
 
 
 class Probe:
     """The labelled images of a data set, prepared once for the codes of any number of models.
 
     Args:
-        data: set up; its training images are those that the probes are fitted on.
-        most_codes: so many of the training images at most, spread evenly over them.
+        data: set up; the probes are fitted on its training images.
+        most_codes: the most training images to fit on, spread evenly over those with a label.
         neighbours: k of the k nearest neighbours.
 
     Raises:
-        UserError: fewer than two labels or `neighbours` codes among the training images, or none among the test
-            images.
+        UserError: fewer than two labels or `neighbours` labelled images for training, or none for the test.
     """
 
     def __init__(self, data: ImageData, most_codes: int = 10_000, neighbours: int = 5) -> None:
         self.data, self.neighbours = data, check_int("neighbours", neighbours)
-        known = {split: (data.labels(split) >= 0).nonzero().flatten() for split in ("train", "test")}
-        count = min(len(known["train"]), check_int("most_codes", most_codes))
-        places = torch.linspace(0, len(known["train"]) - 1, count, dtype=torch.float64)
-        self.chosen = {"train": known["train"][places.round().long()], "test": known["test"]}
-        if len(data.labels("train")[self.chosen["train"]].unique()) < 2 or not len(self.chosen["test"]):
+        chosen = labelled_images(data, "train", check_int("most_codes", most_codes))
+        self.chosen = {"train": chosen, "test": labelled_images(data, "test")}
+        if len(data.labels("train")[chosen].unique()) < 2 or not len(self.chosen["test"]):
             raise UserError("a probe needs labelled images of two classes or more: choose labelled data.")
-
-        if count < self.neighbours:
-            raise ConfigError("neighbours", neighbours, f"must be at most the {count} training codes")
+        if len(chosen) < self.neighbours:
+            raise ConfigError("neighbours", neighbours, f"must be at most the {len(chosen)} training codes")
 
     def codes(self, module: Any) -> tuple[Labelled, Labelled]:
-        """The training and the test codes of a model, N x size."""
+        """The training and the test codes of a model, each N x size."""
         with torch.no_grad():
             return self._both(lambda images: module.encode(images.to(module.device)).float().cpu())
 
     def pixels(self) -> tuple[Labelled, Labelled]:
-        """The pixels themselves, N x CHW in [0, 1]."""
+        """The training and the test pixels themselves, each N x CHW in [0, 1]."""
         return self._both(lambda images: images.flatten(1).float() / 255)
 
     def pca(self, size: int) -> tuple[Labelled, Labelled]:
-        """PCA codes of `size` numbers, or of as many as there can be, fitted on the chosen training images."""
+        """Training and test codes of PCA, fitted on the chosen training images, with `size` numbers or as many as there
+        can be."""
         train, test = self.pixels()
         pca = PCA(min(size, *train.vectors.shape), random_state=0).fit(train.vectors.numpy())
-        ours, theirs = (torch.from_numpy(pca.transform(part.vectors.numpy())) for part in (train, test))
-        return Labelled(ours, train.labels), Labelled(theirs, test.labels)
+        train_codes, test_codes = (torch.from_numpy(pca.transform(part.vectors.numpy())) for part in (train, test))
+        return Labelled(train_codes, train.labels), Labelled(test_codes, test.labels)
 
     def measure(self, train: Labelled, test: Labelled) -> dict[str, float]:
-        """`linear_probe_accuracy` and `knn_accuracy`."""
+        """`linear_probe_accuracy` and `knn_accuracy`, each a share in [0, 1]."""
         return {
             "linear_probe_accuracy": linear_accuracy(train, test),
             "knn_accuracy": knn_accuracy(train, test, self.neighbours),
@@ -107,6 +116,6 @@ class Probe:
         return Labelled(torch.cat(parts), self.data.labels(split)[chosen])
 
 
-def _score(model: Any, train: Labelled, test: Labelled) -> float:
+def _accuracy(model: Any, train: Labelled, test: Labelled) -> float:
     model.fit(train.vectors.numpy(), train.labels.numpy())
     return float(model.score(test.vectors.numpy(), test.labels.numpy()))

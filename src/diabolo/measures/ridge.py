@@ -10,23 +10,24 @@ RIDGE = 1e-4  # added to the second moments of the pixels: corrupted images may 
 
 
 class LinearMap:
-    """Least squares with a ridge of 1e-4 on the second moments, solved by the normal equations.
+    """Ridge regression, solved by the normal equations, with a ridge of 1e-4 on the second moments.
 
-    Fitted on pairs of corrupted and clean images that come in parts, both N x C x H x W float32 in [0, 1].
+    Args:
+        pairs: corrupted and clean images to fit on, in parts, both N x C x H x W float32 in [0, 1].
     """
 
     def __init__(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
         within = between = torch.zeros((), dtype=torch.float64)  # P+1 x P+1 and P+1 x P, P = CHW
         count = 0
-        for given, clean in pairs:
-            x, y = _with_one(given), clean.flatten(1)
+        for corrupted, clean in pairs:
+            x, y = _with_one(corrupted), clean.flatten(1)
             within, between, count = within + (x.T @ x).double(), between + (x.T @ y).double(), count + len(x)
         ridge = RIDGE * torch.eye(len(within), dtype=within.dtype, device=within.device)
         self.weights = torch.linalg.solve(within / count + ridge, between / count).float()
 
-    def __call__(self, given: Tensor) -> Tensor:
+    def __call__(self, corrupted: Tensor) -> Tensor:
         """N x C x H x W in [0, 1] -> restorations, N x C x H x W, clipped to [0, 1]."""
-        return (_with_one(given) @ self.weights).view_as(given).clamp(0, 1)
+        return (_with_one(corrupted) @ self.weights).view_as(corrupted).clamp(0, 1)
 
 
 def _with_one(images: Tensor) -> Tensor:

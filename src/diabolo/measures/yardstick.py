@@ -1,4 +1,4 @@
-"""What the yardstick's metrics are called and which way they improve; no torch, for those who only read figures."""
+"""The names of the yardstick's metrics, and which way metrics improve. Without torch, which takes long to import."""
 
 from typing import Literal
 
@@ -7,5 +7,5 @@ GROWS_BETTER = ("psnr", "ssim", "accuracy", "auroc", "average_precision")
 
 
 def direction(metric: str) -> Literal["min", "max"]:
-    """ "max" for a metric whose name ends in one that grows as images get better, else "min"."""
+    """ "max" for a metric that grows as a model gets better, by the end of its name, else "min"."""
     return "max" if metric.endswith(GROWS_BETTER) else "min"
