@@ -152,8 +152,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_commands_of_the_pages_compose(command, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
+def test_commands_of_the_pages_compose(command):
     overrides = [word for word in shlex.split(command)[2:] if word != "-m"]
     swept = [word for word in overrides if not word.startswith("hydra")]
     plain_values = [re.sub(r"^([\w./+~]+=)([^\[{(]*?),.*$", r"\1\2", word) for word in swept]
