@@ -29,3 +29,10 @@ class Takes(nn.Module):
     def __init__(self, encoder: nn.Module, image_shape: list[int], more: int) -> None:
         super().__init__()
         self.encoder, self.image_shape, self.more = encoder, image_shape, more
+
+
+class Rootless(nn.Module):
+    """A loss of 0 whose gradient is 0 times infinity."""
+
+    def forward(self, reconstruction, images):
+        return (0 * (reconstruction - images)).sqrt().mean()

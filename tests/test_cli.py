@@ -5,6 +5,7 @@ import json
 import resource
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from diabolo.runs.folder import RunFolder, load
+from support import ROOT
 
 CONV = ("model=conv_transpose", "model.channels=[4,8]", "data.image_shape=[1,8,8]")
 
@@ -164,7 +166,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 def test_help_version_and_config_are_printed_without_training(diabolo, tmp_path):
     assert "diabolo train -m KEY=A,B,C" in diabolo("--help").out
-    assert diabolo("--version").out == "diabolo 0.1.0\n"
+    release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert diabolo("--version").out == f"diabolo {release}\n"
     helped = diabolo("train", "--help").out
     assert "encoder: conv, fc, lenet, pooled, residual" in helped
     assert "--multirun,-m" in helped

@@ -64,10 +64,12 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "trainer.gradient_clip": Kind.MODEL,
     "trainer.early_stopping": Kind.MODEL,
     "trainer.ema": Kind.MODEL,
+    "trainer.overfit": Kind.MODEL,
     "trainer.monitor": Kind.MODEL,
     "trainer.strategy": Kind.MODEL,
     "trainer.compile": Kind.COMPUTING,
     "trainer.threads": Kind.COMPUTING,
+    "trainer.detect_anomaly": Kind.COMPUTING,
     "trainer.accelerator": Kind.PLACE,
     "trainer.devices": Kind.PLACE,  # but see `kind`
     "callbacks": Kind.DRAWING,  # but see `kind`

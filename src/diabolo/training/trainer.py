@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -14,6 +15,11 @@ from torch import Tensor
 from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_positive
 from diabolo.measures.yardstick import direction
 from diabolo.training.machine import ask_torch_for_gpus, use_threads
+
+if TYPE_CHECKING:
+    from diabolo.data.datamodule import ImageData
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
@@ -36,6 +42,8 @@ def make_trainer(
     compile: bool | str = False,
     monitor: str = "val/mse",
     threads: int | None = None,
+    overfit: int | None = None,
+    detect_anomaly: bool = False,
 ) -> Trainer:
     """A Trainer that writes `best` and `last` checkpoints into `folder/checkpoints`.
 
@@ -50,6 +58,8 @@ def make_trainer(
         compile: `torch.compile` the network, in place; a string is the mode, e.g. "reduce-overhead" for CUDA graphs.
         monitor: what the best checkpoint is best in: the least error, or the highest PSNR or SSIM.
         threads: to compute with on the CPU; null leaves the choice to the libraries.
+        overfit: train and validate on the first so many training images alone, one batch an epoch.
+        detect_anomaly: end the run at the first NaN of a backward pass and name the operation that gave it; slow.
 
     Raises:
         UserError: a value out of range, no such device, or a switch that needs a validation split and has none.
@@ -86,6 +96,8 @@ def make_trainer(
     if str(precision) == "16-mixed" and not on_gpu:
         raise UserError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
 
+    if overfit is not None:
+        switches.append(Overfit(overfit))
     if ema is not None:
         switches.append(EMA(ema))
     if compile:
@@ -106,6 +118,7 @@ def make_trainer(
         devices=devices,
         strategy=strategy,
         precision=str(precision),  # type: ignore[arg-type]
+        detect_anomaly=detect_anomaly,
         num_sanity_val_steps=0,
         limit_val_batches=None if validates else 0,
         log_every_n_steps=1,  # the module itself decides when to log a step
@@ -167,6 +180,26 @@ class EMA(WeightAveraging):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Nothing: a batch of Lightning's is a block of steps here, and the average takes each."""
+
+
+class Overfit(Callback):
+    """Trains and validates on the first few training images, one batch an epoch. A network that cannot learn so few by
+    heart has a fault. Test images stay as they are.
+
+    Args:
+        images: so many, or as many as a batch holds where that is less.
+    """
+
+    def __init__(self, images: int) -> None:
+        self.images = check_int("trainer.overfit", images)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
+        train = data.splits["train"]
+        few = train.subset(torch.arange(min(self.images, data.batch_size, len(train))))
+        data.splits |= {"train": few, "val": few if data.has_val else data.splits["val"]}
+        if stage == "fit":
+            log.info("trains on the first %d training images alone (trainer.overfit)", len(few))
 
 
 class ClipGradients(Callback):
