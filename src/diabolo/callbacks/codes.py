@@ -83,8 +83,8 @@ class Codes(Callback):
         pixels = data.images(split, range(min(self.images, data.count(split))))
         with asking(module):
             parts = pixels.split(data.eval_batch_size)
-            passed = [self._pass(cast("AutoencoderModule", module), part) for part in parts]
-        codes, reconstructions = (torch.cat(parts) for parts in zip(*passed, strict=True))
+            asked = [self._ask(cast("AutoencoderModule", module), part) for part in parts]
+        codes, reconstructions = (torch.cat(parts) for parts in zip(*asked, strict=True))
         dead, constant = dead_units(codes), is_constant(reconstructions, pixels.float() / 255)
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
@@ -92,7 +92,7 @@ class Codes(Callback):
         return codes, f"{dead} of {codes.shape[1]} code units are dead, the same for every image" if dead else ""
 
     @staticmethod
-    def _pass(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
         codes = module.encode(module.given(pixels.to(module.device))).float()
         return codes.cpu(), module.decode(codes).cpu()
 
