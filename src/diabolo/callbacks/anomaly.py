@@ -71,7 +71,7 @@ class Anomaly(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        error = (outputs["ours"] - outputs["theirs"]).flatten(1).square().mean(1)
+        error = (outputs["reconstructions"] - outputs["targets"]).flatten(1).square().mean(1)
         self.parts.append({"mse": error.cpu(), "labels": batch[1].cpu()})
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +90,7 @@ class Anomaly(Callback):
         top = own.argsort(descending=True)[: self.images]
         images = data.images("test", scored.places[top])
         with asking(module):
-            ours = module.reconstruct(module.given(images.to(module.device))).cpu()  # type: ignore[operator]
+            ours = module.reconstruct(module.corrupted(images.to(module.device))).cpu()  # type: ignore[operator]
         log_image(trainer, "anomaly_scores", histogram(own, scored.anomalous), None)
         log_image(trainer, "anomaly_curves", curves(scored.scores, scored.anomalous), None)
         sheet = most_anomalous(images.float() / 255, ours, own[top], scored.labels[top], scored.anomalous[top])
@@ -99,7 +99,7 @@ class Anomaly(Callback):
     def _score(self, data: ImageData, module: Any, errors: Tensor, labels: Tensor) -> Scored:
         fitting = data.images("train", fitting_images(data.count("train"), data.image_shape, self.most_images))
         pca, mean = LinearCode(fitting, module.autoencoder.code_size), fitting.float().mean(0) / 255
-        given: Callable[[Tensor], Tensor] = module.given
+        given: Callable[[Tensor], Tensor] = module.corrupted
         theirs: dict[str, list[Tensor]] = {"pca": [], "mean_image": []}
         for part in data.parts("test"):
             for name, guess in (("pca", pca.reconstruct(given(part))), ("mean_image", mean)):

@@ -47,7 +47,7 @@ class PCABaseline(Callback):
         pl_module.log_dict({f"test/pca_{name}": value for name, value in measured.items()}, rank_zero_only=True)
 
     def _measure(self, trainer: Trainer, split: str) -> dict[str, float]:
-        given: Any = trainer.lightning_module.given
+        given: Any = trainer.lightning_module.corrupted
         return self._fit(trainer, trainer.lightning_module).measure(data_of(trainer).parts(split), given)
 
     def _fit(self, trainer: Trainer, pl_module: LightningModule) -> LinearCode:

@@ -36,8 +36,8 @@ class CheckerboardScore(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        self.ours.update(outputs["ours"])
-        self.theirs.update(outputs["theirs"])
+        self.ours.update(outputs["reconstructions"])
+        self.theirs.update(outputs["targets"])
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         ours, theirs = self.ours.compute().float(), self.theirs.compute().float()

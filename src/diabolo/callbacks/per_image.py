@@ -49,7 +49,7 @@ class PerImage(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        difference = (outputs["ours"] - outputs["theirs"]).flatten(1)
+        difference = (outputs["reconstructions"] - outputs["targets"]).flatten(1)
         figures = {
             "mse": difference.square().mean(1),
             "mae": difference.abs().mean(1),
@@ -81,7 +81,7 @@ class PerImage(Callback):
         codes = []
         with trainer.precision_plugin.forward_context():  # the precision in which the test images were encoded
             for part in chosen.split(data.eval_batch_size):
-                given = module.given(data.images("train", part).to(module.device))  # type: ignore[operator]
+                given = module.corrupted(data.images("train", part).to(module.device))  # type: ignore[operator]
                 codes.append(module.encode(given).float().cpu())  # type: ignore[operator]
         neighbours = KNeighborsClassifier(self.neighbours).fit(torch.cat(codes).numpy(), labels[chosen].numpy())
         return float(neighbours.score(test["codes"][asked].numpy(), test["labels"][asked].numpy()))

@@ -42,7 +42,7 @@ class Reconstructions(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe(data, self.split, self.images).to(module.device)
-        originals, given = pixels.float() / 255, module.given(pixels)
+        originals, given = pixels.float() / 255, module.corrupted(pixels)
         ours = module.reconstruct(given)
         error = [diverging(ours - originals, ERROR_LIMIT)] if self.error_map else []
         return rows([originals, *([given] if module.corruption is not None else []), ours, *error])
@@ -73,7 +73,7 @@ class Progression(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe(data, self.split, self.images).to(module.device)
-        given = module.given(pixels)
+        given = module.corrupted(pixels)
         ours = module.reconstruct(given).clamp(0, 1)
         self.past.append((ours * 255).round().byte().cpu())
         if len(self.past) > self.most_rows:

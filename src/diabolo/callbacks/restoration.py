@@ -72,20 +72,20 @@ class Restoration(Callback):
             count = data.count("train")
             places = torch.linspace(0, count - 1, min(count, self.most_images), dtype=torch.float64).round().long()
             parts = (data.images("train", part).to(pl_module.device) for part in places.split(data.eval_batch_size))
-            self.linear = LinearMap((pl_module.given(part), part.float() / 255) for part in parts)  # type: ignore[operator]
+            self.linear = LinearMap((pl_module.corrupted(part), part.float() / 255) for part in parts)  # type: ignore[operator]
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        clean, given = batch[0].float() / 255, pl_module.given(batch[0])  # type: ignore[operator]
-        restored = self.methods(pl_module, batch[0], given, outputs["ours"])
+        clean, given = batch[0].float() / 255, pl_module.corrupted(batch[0])  # type: ignore[operator]
+        restored = self.methods(pl_module, batch[0], given, outputs["reconstructions"])
         if self.linear is not None:
             restored["linear"] = self.linear(given)
         for name, images in restored.items():
             yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
-            strips = {"clean": clean, **restored, "ours": outputs["ours"]}
+            strips = {"clean": clean, **restored, "ours": outputs["reconstructions"]}
             self.shown = {name.replace("_", " "): strip[: self.images].cpu() for name, strip in strips.items()}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -58,7 +58,7 @@ class Truncation(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        theirs = outputs["theirs"]
+        theirs = outputs["targets"]
         for place, ours in enumerate(self._truncated(pl_module, outputs["codes"])):
             self.squared[place] += (ours - theirs).square().sum(dtype=torch.float64)
         self.squared[-1] += theirs.numel()

@@ -156,7 +156,7 @@ def _contact(
     before = None
     for run in runs:
         if (width := int(size(run) or 0)) != before:
-            theirs = LinearCode(fitting, width).reconstruct(models[run.path].given(images))
+            theirs = LinearCode(fitting, width).reconstruct(models[run.path].corrupted(images))
             rows.append(Row(f"PCA · {width}", strip(_bytes(theirs)), scale, run.number(PCA_ERROR)))
             before = width
         ours = _reconstructed(models[run.path], [images])[0]
@@ -237,7 +237,7 @@ def _reconstructed(model: AutoencoderModule, parts: Iterable[Tensor]) -> list[Te
     import torch
 
     with torch.no_grad():
-        return [model.reconstruct(model.given(part)) for part in parts]
+        return [model.reconstruct(model.corrupted(part)) for part in parts]
 
 
 def _kept(run: Run, name: str) -> np.ndarray | None:

@@ -80,14 +80,14 @@ class FCTiedDecoder(FCDecoder):
         Raises:
             UserError: the encoder has other layers.
         """
-        ours = [layer for layer in self if isinstance(layer, TiedLinear)]
-        theirs = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)][::-1]
-        wanted = [(layer.out_features, layer.in_features) for layer in ours]
-        found = [(layer.in_features, layer.out_features) for layer in theirs]
+        tied = [layer for layer in self if isinstance(layer, TiedLinear)]
+        sources = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)][::-1]
+        wanted = [(layer.out_features, layer.in_features) for layer in tied]
+        found = [(layer.in_features, layer.out_features) for layer in sources]
         if not isinstance(encoder, FCEncoder) or wanted != found:
             raise UserError(
                 f"`decoder` (fc_tied) uses the encoder's weights: it needs encoder=fc with linear layers of"
                 f" {wanted[::-1]} (inputs, outputs), but the encoder ({type(encoder).__name__}) has {found[::-1]}."
             )
-        for layer, source in zip(ours, theirs, strict=True):
+        for layer, source in zip(tied, sources, strict=True):
             layer.source = (source,)

@@ -54,11 +54,12 @@ def _stages(image: Size, count: int, kernel: int | Sequence[Sequence[int]]) -> l
 
 def _kernels(kernel: int | Sequence[Sequence[int]], stages: int) -> list[list[int]]:
     """The sides of the kernels of each stage."""
-    several = isinstance(kernel, Sequence) and not isinstance(kernel, str)
-    if several and len(kernel) != stages:  # type: ignore[arg-type]
+    if not isinstance(kernel, Sequence) or isinstance(kernel, str):
+        kernels = [[check_int("kernel", kernel)]] * stages
+    elif len(kernel) != stages:
         raise ConfigError("kernel", kernel, f"must be one number or a list for each of the {stages} `channels`")
-    sides = kernel if several else [[check_int("kernel", kernel)]] * stages
-    kernels = [check_ints(f"kernel[{stage}]", of) for stage, of in enumerate(sides)]  # type: ignore[arg-type]
+    else:
+        kernels = [check_ints(f"kernel[{stage}]", of) for stage, of in enumerate(kernel)]
     if any(side % 2 == 0 for of in kernels for side in of):
         raise ConfigError("kernel", kernel, "must be odd, so that a padded convolution keeps the size")
     return kernels
