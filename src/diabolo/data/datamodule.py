@@ -52,7 +52,7 @@ class ImageData(LightningDataModule):
         root: str | None = None,
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,
-        batch_size: int = 128,
+        batch_size: int = 64,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
         limit: int | None = None,

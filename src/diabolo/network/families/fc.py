@@ -13,7 +13,14 @@ from diabolo.network.layers import norm_act
 
 
 class FCEncoder(nn.Sequential):
-    """N x C x H x W -> N x `out_features`: flattened, one linear layer per entry of `hidden`, one more to the code."""
+    """N x C x H x W -> N x `out_features`: flattened, one linear layer per entry of `hidden`, one more to the code.
+
+    Args:
+        image_shape: (channels, height, width).
+        out_features: numbers for the bottleneck.
+        hidden: widths of the layers between, from the image inwards; may be empty.
+        activation, norm: after each of them; see `diabolo.network.layers`.
+    """
 
     def __init__(
         self,
@@ -31,7 +38,13 @@ class FCEncoder(nn.Sequential):
 
 
 class FCDecoder(nn.Sequential):
-    """N x `in_features` -> N x C x H x W: the mirror of `FCEncoder` with the same `hidden`."""
+    """N x `in_features` -> N x C x H x W: the mirror of `FCEncoder` with the same `hidden`.
+
+    Args:
+        in_features: numbers in a code.
+        image_shape: (channels, height, width).
+        hidden, activation, norm: as in `FCEncoder`: `hidden` is read from its end.
+    """
 
     LINEAR: Callable[[int, int], nn.Module] = nn.Linear
 
