@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from diabolo.data.corruptions import Corruption
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
 from diabolo.measures.metrics import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import FollowsEpochs
-from diabolo.training.learner import ADVICE, Batch, Learner
+from diabolo.training.learner import ADVICE, Batch, Corrupts, Learner
 from diabolo.training.losses import on_logits
 
 Measured = dict[str, Tensor]
@@ -50,7 +49,7 @@ class AutoencoderModule(Learner):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
-        corruption: Corruption | None = None,
+        corruption: Corrupts | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, pixels, corruption)
         self.autoencoder = autoencoder

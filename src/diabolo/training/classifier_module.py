@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from diabolo.data.corruptions import Corruption
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import UserError
 from diabolo.network.classifier import Classifier
-from diabolo.training.learner import Batch, Learner
+from diabolo.training.learner import Batch, Corrupts, Learner
 from diabolo.training.lightning_internals import datamodule_of
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class ClassifierModule(Learner):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
-        corruption: Corruption | None = None,
+        corruption: Corrupts | None = None,
         penalty: nn.Module | None = None,
     ) -> None:
         super().__init__(optimizer, scheduler, pixels, corruption)

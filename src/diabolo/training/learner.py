@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from diabolo.data.batches import Batches, Resumable
-from diabolo.data.corruptions import Corruption
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
 from diabolo.training.fused_adam import kernel_of
@@ -37,6 +36,19 @@ class AfterStep(Protocol):
         ...
 
 
+class Corrupts(Protocol):
+    """A corruption: N x C x H x W images, bytes or floats in [0, 1], to float32 in [0, 1]. See
+    `diabolo.data.corruptions`."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images, corrupted anew."""
+        ...
+
+    def fixed(self, images: Tensor) -> Tensor:
+        """The images, each corrupted as ever."""
+        ...
+
+
 class Learner(LightningModule):
     """Takes optimiser steps on `training_loss`, which a subclass defines, logs the training loss once an epoch, and
     ends a run whose loss or weights are no longer finite. A subclass that defines a hook that is here calls it, too.
@@ -53,7 +65,7 @@ class Learner(LightningModule):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
-        corruption: Corruption | None = None,
+        corruption: Corrupts | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
