@@ -9,7 +9,7 @@ from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
-from diabolo.training.lightning_internals import counted_step, let_the_log_file_have_it, log_by_steps, trainer_of
+from diabolo.training.lightning_internals import counted_step, log_by_steps, propagate_logs, trainer_of
 from support import TINY
 
 BARE = (*TINY, "callbacks=none", "scheduler=none", "trainer.max_epochs=3")
@@ -80,7 +80,7 @@ def test_lightnings_messages_go_to_the_root_logger_alone(monkeypatch):
     monkeypatch.setattr(logging.getLogger("lightning"), "handlers", [logging.StreamHandler()])
     root = SimpleNamespace(level=0, handle=lambda record: said.append(record.msg))
     monkeypatch.setattr(logging.root, "handlers", [root])
-    let_the_log_file_have_it()
+    propagate_logs()
     logging.getLogger("lightning.pytorch.utilities").warning("hello")
     assert said == ["hello"]
     assert not one.handlers

@@ -29,9 +29,9 @@ log = logging.getLogger("diabolo")
 def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
     """Everything logged goes to the file at `path`, warnings of Python and Lightning included; diabolo's own messages
     go to the terminal too, unless `terminal` is false."""
-    from diabolo.training.lightning_internals import let_the_log_file_have_it
+    from diabolo.training.lightning_internals import propagate_logs
 
-    let_the_log_file_have_it()
+    propagate_logs()
     root = logging.getLogger()
     to_file = logging.FileHandler(path, delay=True)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

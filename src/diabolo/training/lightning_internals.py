@@ -42,7 +42,7 @@ def log_by_steps(trainer: Trainer, extra: int) -> None:
         loop._batches_that_stepped += extra
 
 
-def let_the_log_file_have_it() -> None:
+def propagate_logs() -> None:
     """Has Lightning's messages go to the root logger, as those of any library, and not to the terminal.
 
     Lightning gives its loggers handlers of their own on import. In a release without them this changes nothing.
