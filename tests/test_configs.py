@@ -1,15 +1,19 @@
 """Every yaml below conf/, found on the disk, composes as GROUP=NAME and trains a step."""
 
+import inspect
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import get_method
 from lightning import seed_everything
 from omegaconf import OmegaConf
 from PIL import Image
 
 from diabolo.runs.build import build_module
+from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder, load
 from support import CONF, write_mnist
 
@@ -33,6 +37,7 @@ NEEDS = {  # what a yaml asks of the other groups
     ("callbacks", "super_resolution"): ("corruption=downsample",),
     ("callbacks", "inpainting"): ("corruption=block",),
     ("callbacks", "anomaly"): ("data.exclude_classes=[8]",),
+    ("data", "folder"): ("data.root=.",),
 }
 WRITTEN = ("MNIST", "FashionMNIST", "KMNIST")  # whose files are simple enough to write
 
@@ -109,3 +114,53 @@ def made_set(root: str, download: bool, **arguments) -> SimpleNamespace:
     """What torchvision's classes of colour images look like from outside, with 40 random images."""
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     return SimpleNamespace(data=images, targets=[i % 10 for i in range(40)])
+
+
+PAIRS = {("encoder", "pooled"): "conv_upsample", ("encoder", "conv"): "conv_transpose"}  # of others: model=NAME
+UNEQUAL = {  # defaults that a class has for use in Python, and a yaml another value
+    "diabolo.data.ImageData(root)",  # a source made in Python may need no folder
+    "diabolo.data.torchvision_images(transpose)",  # EMNIST alone lies on its side
+    *(f"diabolo.callbacks.{name}(every_n_epochs)" for name in (
+        "Confusion", "Reconstructions", "Progression", "Interpolation", "LatentMap", "Samples", "Traversals", "Units",
+    )),
+    "diabolo.callbacks.Codes(histogram_every_n_epochs)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "name"), [pair for pair in YAMLS if pair[0] not in ("experiment", "model")])
+def test_a_default_in_python_is_that_of_the_yaml(group, name):
+    """The yaml is the one place for a default; where a class has one too, for use in Python, it is the same."""
+    pair = (f"model={PAIRS.get((group, name), name)}",) if group in ("encoder", "decoder") else ()
+    needs = (*pair, *NEEDS.get((group, name), ()))
+    config = compose_config((*needs, f"callbacks=[{name}]" if group == "callbacks" else f"{group}={name}"))
+    path = CONF / group / f"{name}.yaml"
+    own = OmegaConf.load(path)
+    if group == "data":
+        own = OmegaConf.merge(OmegaConf.load(CONF / "train.yaml").data, own)
+    differing = {}
+    package = () if path.read_text().startswith("# @package _global_") else (group,)
+    for at, node in classes(OmegaConf.to_container(own), package):
+        composed = OmegaConf.select(config, ".".join(at))
+        for argument, parameter in inspect.signature(get_method(node["_target_"])).parameters.items():
+            if argument in composed and parameter.default is not parameter.empty and not is_shared(node, argument):
+                value = composed[argument]
+                value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+                default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+                if default != value and f"{node['_target_']}({argument})" not in UNEQUAL:
+                    differing[f"{node['_target_']}({argument})"] = (default, value)
+    assert not differing, "argument: (in Python, in the yaml)"
+
+
+def classes(node: object, at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict]]:
+    """Nodes that name a class of diabolo's, with where they stand."""
+    if isinstance(node, dict):
+        if str(node.get("_target_", "")).startswith("diabolo."):
+            yield at, node
+        for key, value in node.items():
+            yield from classes(value, (*at, key))
+
+
+def is_shared(node: dict, argument: str) -> bool:
+    """Whether the user or another group has the value: that of `model` is the class's own, which the pair has set."""
+    said = str(node.get(argument))
+    return said == "???" or ("${" in said and "${model." not in said)

@@ -51,7 +51,7 @@ def test_the_figures_are_those_of_plain_counting(run):
     images, labels, train = data.images("test"), data.labels("test").numpy(), data.images("train")
     assert set(data.labels("train").tolist()) == {3, 5}
     assert set(labels.tolist()) == set(range(10))
-    given, clean = model.given(images), images.numpy() / 255
+    given, clean = model.corrupted(images), images.numpy() / 255
     with torch.no_grad():
         ours = model.reconstruct(given).numpy()
     flat = train.flatten(1).double().numpy() / 255

@@ -114,7 +114,7 @@ def test_a_long_progression_is_thinned_between_its_first_and_its_last_row(most):
     for epoch in range(40):
         shade = torch.full((1, 1, 8, 8), epoch / 255)
         module = SimpleNamespace(
-            device="cpu", corruption=None, given=lambda images: images, reconstruct=lambda _, shade=shade: shade
+            device="cpu", corruption=None, corrupted=lambda images: images, reconstruct=lambda _, shade=shade: shade
         )
         picture = (progression.draw(module, data) * 255).round().byte().numpy()
         shades = picture[0, 58::58, 0].tolist()

@@ -40,7 +40,7 @@ def seen(run: RunFolder) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tens
     data, model = build_data(run.config()), load(run.path)
     data.setup()
     images = data.images("test")
-    given = model.given(images)
+    given = model.corrupted(images)
     with torch.no_grad():
         ours = model.reconstruct(given)
     return (*(strip[:, 0].double().numpy() for strip in (images / 255, given, ours)), data.images("train"))
@@ -58,7 +58,7 @@ def assert_measured(run: RunFolder, name: str, ours: np.ndarray, clean: np.ndarr
 
 
 def assert_linear(run: RunFolder, clean: np.ndarray, given: np.ndarray, train: torch.Tensor) -> None:
-    theirs = LinearMap([(load(run.path).given(train), train.float() / 255)])
+    theirs = LinearMap([(load(run.path).corrupted(train), train.float() / 255)])
     assert_measured(run, "linear", theirs(torch.from_numpy(given).float()[:, None])[:, 0].double().numpy(), clean)
 
 

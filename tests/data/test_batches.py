@@ -49,7 +49,7 @@ def test_the_order_is_drawn_by_seed_and_epoch_alone(kind):
     def epochs(seed):
         source, seen = kind(ResumableSampler(COUNT, 5, shuffle=True, seed=seed)), []
         for epoch in range(3):
-            source.sampler.set_epoch(epoch)
+            source.order.set_epoch(epoch)
             seen.append(flat(drawn(source)))
         return seen
 
@@ -82,7 +82,7 @@ def test_a_block_holds_the_batches_that_come_one_after_the_other(block):
 def test_a_continued_epoch_goes_on_with_the_next_batch(kind, stop):
     def fresh():
         source = kind(ResumableSampler(COUNT, 5, shuffle=True, seed=1))
-        source.sampler.set_epoch(2)
+        source.order.set_epoch(2)
         return source
 
     whole, stopped = drawn(fresh()), fresh()

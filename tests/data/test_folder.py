@@ -222,7 +222,7 @@ def test_streamed_images_are_trained_on_as_those_in_memory(tmp_path):
     batches, others = held.train_dataloader(), streamed.train_dataloader()
     for epoch in range(2):
         for one in (batches, others):
-            one.sampler.set_epoch(epoch)
+            one.order.set_epoch(epoch)
         for (pixels, labels), (their_pixels, their_labels) in zip(batches, others, strict=True):
             assert torch.equal(pixels, their_pixels)
             assert torch.equal(labels, their_labels)

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import torch
+import vector_quantize_pytorch
 
 from diabolo.errors import UserError
 from diabolo.network.bottlenecks.quantised import FiniteScalar, VectorQuantised
@@ -81,6 +82,30 @@ def test_entries_that_are_never_replaced_begin_as_vectors_of_the_first_batches_t
         bottleneck(FEATURES + 100)
     moved = (bottleneck.quantiser.codebook - before).norm(dim=1) > 1
     assert 1 <= int(moved.sum()) <= 2, "what is far from all entries moves the nearest of them, and replaces none"
+
+
+def test_the_library_still_has_the_parts_of_a_codebook_that_begins_as_unused():
+    quantiser = VectorQuantised(8, entries=16, dim=2, replace_below=0.5).quantiser
+    sizes = {name: buffer for name, buffer in quantiser.named_buffers() if name.endswith(("cluster_size", "embed_avg"))}
+    assert len(sizes) == 2
+    assert not any(bool(buffer.any()) for buffer in sizes.values())
+    assert quantiser._codebook.reset_cluster_size == 0.5
+
+
+@pytest.mark.parametrize("part", ["reset_cluster_size", "cluster_size"])
+def test_a_codebook_of_other_parts_begins_as_the_library_has_it(part, monkeypatch):
+    own = vector_quantize_pytorch.VectorQuantize
+
+    def other(*arguments, **options):
+        made = own(*arguments, **options)
+        delattr(made._codebook, part)
+        return made
+
+    monkeypatch.setattr(vector_quantize_pytorch, "VectorQuantize", other)
+    bottleneck = VectorQuantised(8, entries=16, dim=2).eval()
+    assert bool(bottleneck.quantiser._codebook.embed_avg.any())
+    code, _ = bottleneck(FEATURES)
+    assert torch.equal(bottleneck.nearest(code), code)
 
 
 def test_diagnostics_are_those_of_a_plain_count(learnt):

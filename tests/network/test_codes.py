@@ -17,7 +17,7 @@ from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder, load
 from diabolo.runs.train import resume
-from diabolo.training.trainer import EMA
+from diabolo.training.ema import EMA
 from stopping import BARE, assert_same, stop
 from support import CONF, TINY
 
@@ -94,7 +94,7 @@ def test_a_run_logs_its_figures_is_loaded_and_continued_bit_for_bit(choice, trai
 
 def test_an_average_of_the_weights_leaves_the_grid_of_a_code_as_it_is():
     before, levels = torch.tensor([3, 4]), torch.tensor([8, 5])
-    average = EMA(0.9)._kwargs["avg_fn"]
+    average = EMA(0.9).average
     assert torch.equal(average(before, levels, 7), levels)
     assert average(torch.tensor([1.0]), torch.tensor([2.0]), 7).item() == pytest.approx(8 / 17 + 2 * 9 / 17)
 

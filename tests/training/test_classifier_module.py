@@ -168,7 +168,7 @@ def test_a_corruption_is_put_on_what_is_trained_on_and_what_is_measured(trained)
     data, model = build_data(noisy.config()), load(noisy.path)
     data.setup()
     with torch.no_grad():
-        logits = model(model.given(data.images("test")))
+        logits = model(model.corrupted(data.images("test")))
     right = float((logits.argmax(1) == data.labels("test")).float().mean())
     assert noisy.metrics()["test/accuracy"] == pytest.approx(right)
     assert noisy.metrics()["train/loss"] != trained(*SMALL).metrics()["train/loss"]

@@ -36,9 +36,9 @@ def cross_entropy(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     [
         (MSE, lambda x, y: (x - y) ** 2),
         (MAE, lambda x, y: np.abs(x - y)),
-        (Huber, lambda x, y: huber(x - y, 1.0)),
+        (Huber, lambda x, y: huber(x - y, 0.1)),
         (lambda **given: Huber(delta=0.2, **given), lambda x, y: huber(x - y, 0.2)),
-        (SmoothL1, lambda x, y: huber(x - y, 1.0)),
+        (SmoothL1, lambda x, y: huber(x - y, 0.1) / 0.1),
         (lambda **given: SmoothL1(beta=0.2, **given), lambda x, y: huber(x - y, 0.2) / 0.2),
         (BCE, cross_entropy),
     ],
@@ -166,8 +166,8 @@ def test_terms_of_weight_zero_are_left_out():
     ("make", "message"),
     [
         (lambda: MSE("max"), r"`reduction` \(= 'max'\) must be one of mean, sum"),
-        (lambda: Huber(0), r"`delta` \(= 0\) must be above 0"),
-        (lambda: SmoothL1(-1), r"`beta` \(= -1\) must be above 0"),
+        (lambda: Huber(0), r"`delta` \(= 0\) must be a number above 0"),
+        (lambda: SmoothL1(-1), r"`beta` \(= -1\) must be a number above 0"),
         (lambda: SSIM(6), r"`window` \(= 6\) must be odd"),
         (lambda: SSIM(1), r"`window` \(= 1\) must be a whole number of at least 3"),
         (lambda: MSSSIM(levels=6), r"`levels` \(= 6\) must be at most 5"),

@@ -70,7 +70,7 @@ def test_the_yardstick_is_that_of_the_restoration_against_the_clean_images(run):
 def test_pca_restores_the_same_corrupted_images(run):
     model, data = load(run.path), data_of(DRAWN)
     train, images = (data.images(split).flatten(1).numpy() / 255 for split in ("train", "test"))
-    noisy = model.given(data.images("test")).flatten(1).numpy()
+    noisy = model.corrupted(data.images("test")).flatten(1).numpy()
     axes = np.linalg.svd(train - train.mean(0), full_matrices=False)[2][:4]
     ours = (noisy - train.mean(0)) @ axes.T @ axes + train.mean(0)
     assert run.metrics()["test/pca_mse"] == pytest.approx(np.square(ours - images).mean(), rel=1e-4)
@@ -79,7 +79,7 @@ def test_pca_restores_the_same_corrupted_images(run):
 def test_every_run_and_every_batch_size_is_measured_on_the_same_corrupted_images(run, trained):
     other = trained(*BARE, "seed=5", "data.eval_batch_size=32")
     images = data_of(DRAWN).images("test")
-    assert torch.equal(load(run.path).given(images), load(other.path).given(images))
+    assert torch.equal(load(run.path).corrupted(images), load(other.path).corrupted(images))
 
 
 def test_dead_units_are_looked_for_in_the_codes_of_corrupted_images(run):
@@ -93,7 +93,7 @@ def test_dead_units_are_looked_for_in_the_codes_of_corrupted_images(run):
 
 def test_the_pictures_show_clean_corrupted_and_restored_images(run):
     model, images = load(run.path), data_of(DRAWN).images("test", range(10))
-    noisy = model.given(images)
+    noisy = model.corrupted(images)
     with torch.no_grad():
         restored = model.reconstruct(noisy)
     expected = [images / 255, noisy, restored.clamp(0, 1)]
@@ -111,7 +111,7 @@ def test_without_a_corruption_images_are_given_as_they_are():
     module = build_module(compose_config(TINY))
     images = data_of(TINY).images("test")
     assert module.corruption is None
-    assert module.given(images) is images
+    assert module.corrupted(images) is images
 
 
 def test_a_run_without_the_group_in_its_config_can_still_be_loaded():

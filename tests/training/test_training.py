@@ -212,3 +212,20 @@ def test_a_last_batch_of_one_image_is_refused_where_the_norm_needs_two(diabolo, 
     ended = diabolo("train", *tiny, "model.norm=batch", "data.limit=65", "data.val_fraction=0")
     assert ended.code == 2
     assert "`data.batch_size` (= 32) leaves a batch of one image" in ended.err
+
+
+def test_with_ema_the_figures_of_the_kept_weights_are_those_of_their_epoch(trained):
+    """The average that was kept is measured, not that of the last epoch."""
+    run = trained(*BARE, "trainer.ema=0.3", "optimizer=sgd", "optimizer.lr=60", "trainer.max_epochs=6")
+    errors = [row["val/mse"] for row in history(run)]
+    best = int(np.argmin(errors))
+    assert best < 5  # else the last would do
+    assert run.metrics()["kept_epoch"] == best + 1
+    assert run.metrics()["val/mse"] == errors[best]
+
+
+def test_pictures_show_the_averaged_weights_and_leave_the_others_in_place(run, trained):
+    averaged = trained(*BARE, "trainer.ema=0.2", "callbacks=default", "callbacks.reconstructions.every_n_epochs=1")
+    trained_on = torch.load(averaged.checkpoint("last"), weights_only=True)["current_model_state"]
+    for ours, name in zip(weights(run), NAMES, strict=True):
+        assert torch.equal(trained_on[f"autoencoder.{name}"], ours), "the average has no part in the training"

@@ -85,7 +85,7 @@ class Anomaly(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        error = (outputs["ours"] - outputs["theirs"]).flatten(1).square().mean(1)
+        error = (outputs["reconstructions"] - outputs["targets"]).flatten(1).square().mean(1)
         self.parts.append({"mse": error.cpu(), "labels": batch[1].cpu()})
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -105,7 +105,7 @@ class Anomaly(Callback):
         top = own.argsort(descending=True)[: self.images]
         images = data_of(trainer).images("test", scored.places[top])
         with asking(module):
-            reconstructions = module.reconstruct(module.given(images.to(module.device))).cpu()
+            reconstructions = module.reconstruct(module.corrupted(images.to(module.device))).cpu()
         log_image(trainer, "anomaly_scores", histogram(own, scored.anomalous), None)
         log_image(trainer, "anomaly_curves", curves(scored.scores, scored.anomalous), None)
         pairs = most_anomalous(
@@ -117,7 +117,7 @@ class Anomaly(Callback):
         pca = pca_of(data, module.autoencoder.code_size, self.most_images)
         baselines: dict[str, list[Tensor]] = {"pca": [], "mean_image": []}
         for part in data.parts("test"):
-            for name, guess in (("pca", pca.reconstruct(module.given(part))), ("mean_image", pca.mean_image)):
+            for name, guess in (("pca", pca.reconstruct(module.corrupted(part))), ("mean_image", pca.mean_image)):
                 baselines[name].append((part.float() / 255 - guess).flatten(1).square().mean(1))
         scores = {"": errors} | {name: torch.cat(values) for name, values in baselines.items()}
         places = (labels >= 0).nonzero().flatten()

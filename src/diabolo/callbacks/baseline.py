@@ -43,5 +43,5 @@ class PCABaseline(Callback):
     def _measure(self, trainer: Trainer, module: Any, split: str) -> dict[str, float]:
         data = data_of(trainer)
         pca = pca_of(data, module.trained().code_size, self.most_images)
-        measured = pca.measure(data.parts(split), module.given)
+        measured = pca.measure(data.parts(split), module.corrupted)
         return {f"{split}/pca_{name}": value for name, value in measured.items()}

@@ -36,8 +36,8 @@ class CheckerboardScore(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        self.reconstructions.update(outputs["ours"])
-        self.originals.update(outputs["theirs"])
+        self.reconstructions.update(outputs["reconstructions"])
+        self.originals.update(outputs["targets"])
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reconstructions, originals = self.reconstructions.compute().float(), self.originals.compute().float()

@@ -93,7 +93,7 @@ class Codes(Callback):
 
     @staticmethod
     def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        codes = module.encode(module.given(pixels.to(module.device))).float()
+        codes = module.encode(module.corrupted(pixels.to(module.device))).float()
         return codes.cpu(), module.decode(codes).cpu()
 
 

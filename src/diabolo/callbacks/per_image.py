@@ -52,7 +52,7 @@ class PerImage(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        difference = (outputs["ours"] - outputs["theirs"]).flatten(1)
+        difference = (outputs["reconstructions"] - outputs["targets"]).flatten(1)
         figures = {
             "mse": difference.square().mean(1),
             "mae": difference.abs().mean(1),
@@ -81,7 +81,9 @@ class PerImage(Callback):
         chosen, codes = labelled_images(data, "train", self.most_codes), []
         with trainer.precision_plugin.forward_context():  # the precision in which the test images were encoded
             for part in chosen.split(data.eval_batch_size):
-                codes.append(module.encode(module.given(data.images("train", part).to(module.device))).float().cpu())
+                codes.append(
+                    module.encode(module.corrupted(data.images("train", part).to(module.device))).float().cpu()
+                )
         train = Labelled(torch.cat(codes), data.labels("train")[chosen])
         return knn_accuracy(train, Labelled(test["codes"][labelled], test["labels"][labelled]), self.neighbours)
 

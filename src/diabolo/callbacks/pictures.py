@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor
 
 from diabolo.errors import UserError, check_choice, check_int
+from diabolo.training.ema import averaged_weights
+from diabolo.training.lightning_internals import datamodule_of, trainer_of
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -76,18 +77,13 @@ class Drawing(Callback):
 def asking(module: LightningModule) -> Iterator[None]:
     """Within it the model can be asked: evaluation mode, no gradients, and during training the averaged weights, if any
     are kept. Afterwards mode, weights and random state are as they were."""
-    training, trainer = module.training, module._trainer
-    callbacks = trainer.callbacks if trainer is not None and trainer.training else []  # type: ignore[attr-defined]
-    averages = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
+    training = module.training
     module.eval()
-    for average in averages:
-        average.on_validation_epoch_start(module.trainer, module)  # swaps them in, and `..._end` out
+    random = torch.random.fork_rng([module.device] if module.device.type == "cuda" else [])
     try:
-        with torch.no_grad(), torch.random.fork_rng([module.device] if module.device.type == "cuda" else []):
+        with torch.no_grad(), random, averaged_weights(module, trainer_of(module)):
             yield
     finally:
-        for average in averages:
-            average.on_validation_epoch_end(module.trainer, module)
         module.train(training)
 
 
@@ -103,7 +99,7 @@ def reconstructing(module: LightningModule) -> AutoencoderModule:
 
 def data_of(trainer: Trainer) -> ImageData:
     """The datamodule of this trainer."""
-    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, and declares it nowhere
+    return datamodule_of(trainer)
 
 
 def tensorboard(trainer: Trainer) -> SummaryWriter | None:

@@ -47,7 +47,7 @@ class Reconstructions(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe_images(data, self.split, self.images).to(module.device)
-        originals, corrupted = pixels.float() / 255, module.given(pixels)
+        originals, corrupted = pixels.float() / 255, module.corrupted(pixels)
         reconstructions = module.reconstruct(corrupted)
         error = [diverging(reconstructions - originals, ERROR_LIMIT)] if self.error_map else []
         seen = [corrupted] if module.corruption is not None else []
@@ -83,7 +83,7 @@ class Progression(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe_images(data, self.split, self.images).to(module.device)
-        corrupted = module.given(pixels)
+        corrupted = module.corrupted(pixels)
         reconstructions = module.reconstruct(corrupted).clamp(0, 1)
         self.past.append((reconstructions * 255).round().byte().cpu())
         if len(self.past) > self.most_rows:

@@ -77,20 +77,20 @@ class Restoration(Callback):
         if self.most_images and prod(data.image_shape) <= LARGEST and self.linear is None:
             places = evenly_spaced(data.count("train"), self.most_images)
             parts = (data.images("train", part).to(module.device) for part in places.split(data.eval_batch_size))
-            self.linear = LinearMap((module.given(part), part.float() / 255) for part in parts)
+            self.linear = LinearMap((module.corrupted(part), part.float() / 255) for part in parts)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        clean, corrupted = batch[0].float() / 255, reconstructing(pl_module).given(batch[0])
-        restored = self.methods(pl_module, batch[0], corrupted, outputs["ours"])
+        clean, corrupted = batch[0].float() / 255, reconstructing(pl_module).corrupted(batch[0])
+        restored = self.methods(pl_module, batch[0], corrupted, outputs["reconstructions"])
         if self.linear is not None:
             restored["linear"] = self.linear(corrupted)
         for name, images in restored.items():
             yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
-            strips = {"clean": clean, **restored, "this run": outputs["ours"]}
+            strips = {"clean": clean, **restored, "this run": outputs["reconstructions"]}
             self.shown = {name.replace("_", " "): strip[: self.images].cpu() for name, strip in strips.items()}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -62,7 +62,7 @@ class Truncation(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        targets = outputs["theirs"]
+        targets = outputs["targets"]
         for place, reconstructions in enumerate(self._truncated(pl_module, outputs["codes"])):
             self.squared[place] += (reconstructions - targets).square().sum(dtype=torch.float64)
         self.squared[-1] += targets.numel()

@@ -6,7 +6,7 @@ an epoch has come, so that a run stopped within an epoch goes on with the batch 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class ResumableSampler:
         self.done = 0  # batches of this epoch that have been handed out
         self.images = len(self._mine(torch.arange(count)))
 
-    def set_epoch(self, epoch: int) -> None:  # called by Lightning before every epoch
+    def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -64,8 +64,17 @@ class ResumableSampler:
         return order[self.rank :: self.world]
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """A loader that knows where it stands: an epoch that was stopped goes on with the batch that comes next."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 class Batches:
-    """What both kinds of batches share: Lightning asks for the length, the sampler (to set the epoch) and the state.
+    """What both kinds of batches share. Lightning asks for length and state; `Learner` sets the epoch of the order.
 
     Iterating gives pairs of images, N x C x H x W uint8, and labels, N int64: the rest of the epoch in blocks.
 
@@ -79,8 +88,6 @@ class Batches:
         self.images = images
         self.order = order
         self.block = block
-        self.sampler = order
-        self.batch_sampler = None
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.block)

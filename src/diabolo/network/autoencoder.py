@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from diabolo.errors import UserError, check_choice
 from diabolo.network.layers import ACTIVATIONS, activation, settled
+from diabolo.network.protocols import HasDiagnostics, TiesWeights, size_of
 from diabolo.network.upsampling import Switched, Switches
 
 
@@ -17,15 +18,20 @@ class AutoencoderOutput(NamedTuple):
     raw: Tensor  # N x C x H x W, float32, before the output activation
     code: Tensor  # N x size
     penalty: Tensor | None  # scalar, to be added to the loss
-    features: Tensor  # N x in_features, what the bottleneck was given
+    features: Tensor  # N x in_features, the encoder's, of which the bottleneck makes the code
 
 
 class Autoencoder(nn.Module):
     """x -> decoder(bottleneck(encoder(x))), images in the network's scale.
 
-    `output` names the activation of the reconstruction (see `diabolo.network.layers.ACTIVATIONS`); it is applied in
-    float32 whatever the precision of the network. `penalty` is one of `diabolo.training.penalties`, added to the
-    bottleneck's own. A decoder that has `tie` is given the encoder, whose weights it uses.
+    Args:
+        encoder: N x C x H x W -> N x `in_features` of the bottleneck.
+        bottleneck: N x `in_features` -> codes, N x `size`, and a penalty; see `diabolo.network.protocols`.
+        decoder: N x `size` -> N x C x H x W, before the output activation.
+        image_shape: (channels, height, width).
+        output: activation of the reconstruction (see `diabolo.network.layers.ACTIVATIONS`); it is applied in float32
+            whatever the precision of the network.
+        penalty: one of `diabolo.training.penalties`, added to the bottleneck's own.
 
     Raises:
         UserError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
@@ -48,12 +54,12 @@ class Autoencoder(nn.Module):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.penalty = penalty
-        if hasattr(decoder, "tie"):
-            decoder.tie(encoder)  # type: ignore[operator]
+        if isinstance(decoder, TiesWeights):
+            decoder.tie(encoder)
         self.output_name = output
         self.output = activation(check_choice("model.output", output, ACTIVATIONS))
         self.image_shape = tuple(image_shape)
-        self.code_size: int = bottleneck.size  # type: ignore[assignment]
+        self.code_size = size_of(bottleneck)
         self.unpools = isinstance(decoder, Switched) and decoder.unpools
         self._check()
 
@@ -85,15 +91,15 @@ class Autoencoder(nn.Module):
 
     @property
     def has_diagnostics(self) -> bool:
-        return any(hasattr(part, "diagnostics") for part in (self.bottleneck, self.penalty))
+        return any(isinstance(part, HasDiagnostics) for part in (self.bottleneck, self.penalty))
 
     def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
-        """Figures of the code over a split, from its N x in_features float32; see `diabolo.network.bottlenecks`."""
+        """Figures of the code over a split, from its N x in_features float32; see `HasDiagnostics`."""
         code, _ = self.bottleneck(features)
         figures: dict[str, Tensor] = {}
         for part, values in ((self.bottleneck, features), (self.penalty, code)):
-            if hasattr(part, "diagnostics"):
-                figures |= part.diagnostics(values)  # type: ignore[union-attr, operator]
+            if isinstance(part, HasDiagnostics):
+                figures |= part.diagnostics(values)
         return figures
 
     @torch.no_grad()

@@ -6,12 +6,19 @@ from torch import Tensor, nn
 
 from diabolo.errors import UserError, check_int
 from diabolo.network.layers import settled
+from diabolo.network.protocols import size_of
 
 
 class Classifier(nn.Module):
     """x -> head(bottleneck(encoder(x))): images in the network's scale to a logit for each class.
 
     Without a head the code itself is the logits, as in LeNet-5, whose last layer gives a number a class.
+
+    Args:
+        encoder, bottleneck, penalty: as in `Autoencoder`.
+        image_shape: (channels, height, width).
+        classes: how many; labels are 0 to classes - 1.
+        head: whether a linear layer stands between code and logits.
 
     Raises:
         UserError: there is no head and the code has not one number a class.
@@ -33,7 +40,7 @@ class Classifier(nn.Module):
         self.bottleneck = bottleneck
         self.penalty = penalty
         self.image_shape = tuple(image_shape)
-        self.code_size: int = bottleneck.size  # type: ignore[assignment]
+        self.code_size = size_of(bottleneck)
         self.classes = check_int("task.classes", classes, 2)
         if not head and self.code_size != classes:
             raise UserError(

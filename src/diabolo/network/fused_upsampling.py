@@ -8,6 +8,8 @@ values of a map by weights where the convolution takes k^2: 4 for 9 with a kerne
 alone. With one thread 1.1 to 3.3 times as fast, with two 1.0 to 2.5 (`scripts/doubling_speed.py`).
 """
 
+from typing import TypeGuard
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 FEW_MAPS = 8  # with fewer, the library's transposed convolution takes longer than what it would replace
 
 
-def can_double(layer: nn.Module, maps: Tensor) -> bool:
+def can_double(layer: nn.Module, maps: Tensor) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2d]:
     """Whether `doubled` knows the layer, and pays for it and N x C x h x w maps: on a GPU that is not measured."""
     if not isinstance(layer, CONVOLUTIONS) or type(layer) not in CONVOLUTIONS:
         return False  # one derived from them may compute something else

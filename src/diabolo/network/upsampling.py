@@ -7,7 +7,7 @@ al., "Deconvolution and Checkerboard Artifacts", Distill 2016.
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from diabolo.errors import UserError, check_choice
 from diabolo.network.fused_upsampling import can_double, doubled
 from diabolo.network.shapes import Size
+from diabolo.network.torch_internals import watched
 
 
 class Switch(NamedTuple):
@@ -136,7 +137,6 @@ def enlarging(width: int, after: int, target: Size, mode: str, kernel: int) -> l
 
 
 SWITCHING = (MaxPool, Unpool)
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # those of `nn.Module`
 
 
 class Switched(nn.Sequential):
@@ -152,8 +152,9 @@ class Switched(nn.Sequential):
         layers = deque(self)
         while layers:
             layer = layers.popleft()
-            if isinstance(layer, Upsample) and layers and _at_once(layer, layers[0], values):
-                values = doubled(values, layers.popleft())  # type: ignore[arg-type]
+            if isinstance(layer, Upsample) and layers and _at_once(after := layers[0], layer, values):
+                layers.popleft()
+                values = doubled(values, after)
             elif type(layer) is nn.ReLU and layers and switches is None and _pools_first(layer, layers[0]):
                 values = layer(layers.popleft()(values))
             elif isinstance(layer, SWITCHING):
@@ -168,16 +169,12 @@ class Switched(nn.Sequential):
         return any(isinstance(layer, Unpool) for layer in self)
 
 
-def _at_once(upsample: Upsample, after: nn.Module, maps: Tensor) -> bool:
-    return upsample.repeats(maps) and can_double(after, maps) and not _watched(upsample, after)
+def _at_once(after: nn.Module, upsample: Upsample, maps: Tensor) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2d]:
+    return upsample.repeats(maps) and can_double(after, maps) and not watched(upsample, after)
 
 
 def _pools_first(relu: nn.ReLU, after: nn.Module) -> bool:
-    return isinstance(after, MaxPool) and not _watched(relu, after)
-
-
-def _watched(*layers: nn.Module) -> bool:
-    return any(getattr(layer, hooks) for layer in layers for hooks in HOOKS)
+    return isinstance(after, MaxPool) and not watched(relu, after)
 
 
 def _times(sides: Tensor | Size) -> str:

@@ -155,7 +155,7 @@ def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     rows = [Row("originals", strip(images.numpy()), scale)]
     for alike in grouped(loaded.runs, lambda run: run.code_size):
         first, size = alike[0], alike[0].code_size or 0
-        linear = LinearCode(fitting, size).reconstruct(loaded.models[first.path].given(images))
+        linear = LinearCode(fitting, size).reconstruct(loaded.models[first.path].corrupted(images))
         rows.append(Row(f"PCA of size {size}", strip(_bytes(linear)), scale, first.number(PCA_ERROR)))
         for run in alike:
             (reconstructions,) = loaded.reconstruct(run, [images])
@@ -249,7 +249,7 @@ def _reconstructed(model: AutoencoderModule, parts: Iterable[Tensor]) -> list[Te
     import torch
 
     with torch.no_grad():
-        return [model.reconstruct(model.given(part)) for part in parts]
+        return [model.reconstruct(model.corrupted(part)) for part in parts]
 
 
 def _last_drawn(run: Run, name: str) -> np.ndarray | None:

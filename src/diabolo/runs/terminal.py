@@ -30,11 +30,9 @@ log = logging.getLogger("diabolo")
 def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
     """Everything logged goes to the file at `path`, warnings of Python and Lightning included; diabolo's own messages
     go to the terminal too, unless `terminal` is false."""
-    import lightning  # noqa: F401  it adds handlers of its own, which print what the file is for
+    from diabolo.training.lightning_internals import propagate_logs
 
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+    propagate_logs()
     root = logging.getLogger()
     to_file = logging.FileHandler(path, delay=True)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -1,7 +1,7 @@
 """The LightningModule of an autoencoder: its loss and its yardstick. It knows no concrete family, loss or picture."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,13 @@ from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
 from diabolo.measures.metrics import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
-from diabolo.training.epoch_loss import ADVICE
-from diabolo.training.learner import Batch, Learner
+from diabolo.network.protocols import FollowsEpochs
+from diabolo.training.learner import ADVICE, Batch, Corrupts, Learner
+from diabolo.training.losses import on_logits
 
-Measured = dict[str, Tensor]  # ours, theirs: N x C x H x W in the scale of [0, 1]; ssim: N; codes: N x size
+Measured = dict[str, Tensor]
+"""What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `ssim`,
+N; `codes`, N x size."""
 
 
 def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
@@ -29,12 +32,11 @@ class AutoencoderModule(Learner):
 
     Args:
         autoencoder: the network.
-        loss: takes (reconstruction, images) in the network's scale; see `diabolo.training.losses`.
-        optimizer: parameters -> optimiser.
-        scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
-        pixels: the scale that the network is trained on.
+        loss: takes (reconstruction, target), N x C x H x W in the network's scale, and gives a scalar; see
+            `diabolo.training.losses`.
+        optimizer, scheduler, pixels: as in `Learner`.
         corruption: what is done to the images before the network sees them; see `diabolo.data.corruptions`. Loss and
-            yardstick are those of the restoration against the clean images.
+            yardstick compare what the network makes of them with the clean images.
 
     Raises:
         UserError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
@@ -47,14 +49,12 @@ class AutoencoderModule(Learner):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
-        corruption: nn.Module | None = None,
+        corruption: Corrupts | None = None,
     ) -> None:
-        super().__init__(optimizer, scheduler)
+        super().__init__(optimizer, scheduler, pixels, corruption)
         self.autoencoder = autoencoder
         self.loss = loss
-        self.pixels = pixels or PixelScale()
-        self.corruption = corruption
-        self.on_logits: bool = getattr(loss, "on_logits", False)
+        self.on_logits = on_logits(loss)
         if self.on_logits and autoencoder.output_name != "sigmoid":
             raise UserError(
                 f"`model.output` (= {autoencoder.output_name!r}) must be sigmoid for `loss` ({type(loss).__name__}),"
@@ -83,11 +83,6 @@ class AutoencoderModule(Learner):
         switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
         return self.pixels.to_unit(self.autoencoder.reconstruct(self.pixels.to_network(images)))
 
-    def given(self, images: Tensor) -> Tensor:
-        """What the network is measured on: `images` themselves or, where there is a corruption, each of them corrupted
-        as ever, float32 in the scale of [0, 1]."""
-        return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
-
     forward = reconstruct
 
     # ---- steps ----
@@ -101,8 +96,9 @@ class AutoencoderModule(Learner):
         return self._objective(self.autoencoder(seen), target)
 
     def on_train_epoch_start(self) -> None:
-        if hasattr(self.autoencoder.bottleneck, "start_epoch"):
-            self.autoencoder.bottleneck.start_epoch(self.current_epoch)  # type: ignore[operator]
+        super().on_train_epoch_start()
+        if isinstance(self.autoencoder.bottleneck, FollowsEpochs):
+            self.autoencoder.bottleneck.start_epoch(self.current_epoch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch)
@@ -130,26 +126,28 @@ class AutoencoderModule(Learner):
 
     def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])
-        seen = target if self.corruption is None else self.pixels.to_network(self.given(batch[0]))
+        seen = target if self.corruption is None else self.pixels.to_network(self.corrupted(batch[0]))
         out: AutoencoderOutput = self.autoencoder(seen)
         with torch.autocast(target.device.type, enabled=False):
-            ours = self.pixels.to_unit(self.autoencoder.output(out.raw))
-            theirs = self.pixels.to_unit(target)
-            similarity = ssim_per_image(ours, theirs)
-            self.yardsticks[split].update(ours, theirs, similarity)  # type: ignore[operator]
+            reconstructions = self.pixels.to_unit(self.autoencoder.output(out.raw))
+            targets = self.pixels.to_unit(target)
+            similarity = ssim_per_image(reconstructions, targets)
+            self._yardstick(split).update(reconstructions, targets, similarity)
         if self.autoencoder.unpools:  # how much of the figures the code alone would reach
-            alone = (self.decode(out.code) - theirs).square().mean()
+            alone = (self.decode(out.code) - targets).square().mean()
             self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
         if self.autoencoder.has_diagnostics:
             self.features.update(out.features)
         if out.penalty is not None:
             self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
-        return {"ours": ours, "theirs": theirs, "ssim": similarity, "codes": out.code.float()}
+        return {"reconstructions": reconstructions, "targets": targets, "ssim": similarity, "codes": out.code.float()}
+
+    def _yardstick(self, split: str) -> Yardstick:
+        return cast(Yardstick, self.yardsticks[split])
 
     def _report(self, split: str) -> None:
-        yardstick = self.yardsticks[split]
-        assert isinstance(yardstick, Yardstick)
+        yardstick = self._yardstick(split)
         values = {f"{split}/{name}": value for name, value in yardstick.compute().items()}
         yardstick.reset()
         if not bool(values[f"{split}/mse"].isfinite()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,8 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import UserError
 from diabolo.network.classifier import Classifier
-from diabolo.training.learner import Batch, Learner
+from diabolo.training.learner import Batch, Corrupts, Learner
+from diabolo.training.lightning_internals import datamodule_of
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -30,9 +31,7 @@ class ClassifierModule(Learner):
         encoder, bottleneck, penalty: the network's; `task.head` puts a linear layer from the code to the classes.
         image_shape: (channels, height, width).
         classes: how many; labels are 0 to classes - 1.
-        optimizer, scheduler: as in `Learner`.
-        pixels: the scale that the network is trained on.
-        corruption: what is done to the images before the network sees them, as in `AutoencoderModule`.
+        optimizer, scheduler, pixels, corruption: as in `Learner`.
 
     Raises:
         UserError: the network does not fit the classes, or, when the training begins, the labels do not.
@@ -48,13 +47,11 @@ class ClassifierModule(Learner):
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
-        corruption: nn.Module | None = None,
+        corruption: Corrupts | None = None,
         penalty: nn.Module | None = None,
     ) -> None:
-        super().__init__(optimizer, scheduler)
+        super().__init__(optimizer, scheduler, pixels, corruption)
         self.classifier = Classifier(encoder, bottleneck, image_shape, classes, head, penalty)
-        self.pixels = pixels or PixelScale()
-        self.corruption = corruption
         self.counts = nn.ModuleDict({split: MulticlassConfusionMatrix(classes) for split in ("val", "test")})
 
     # ---- the model, in [0, 1] ----
@@ -70,10 +67,6 @@ class ClassifierModule(Learner):
     def classify(self, images: Tensor) -> Tensor:
         """N x C x H x W, bytes or floats in [0, 1] -> the likeliest label of each, N int64."""
         return self(images).argmax(1)
-
-    def given(self, images: Tensor) -> Tensor:
-        """What the network is measured on: `images` or, where there is a corruption, each corrupted as ever."""
-        return images if self.corruption is None else self.corruption.fixed(images)  # type: ignore[operator]
 
     @property
     def autoencoder(self) -> NoReturn:
@@ -96,7 +89,7 @@ class ClassifierModule(Learner):
         return self._objective(logits, penalty, labels)
 
     def on_fit_start(self) -> None:
-        data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: ImageData = datamodule_of(self.trainer)
         labels = torch.cat([data.labels(split) for split in ("train", "val", "test")])
         classes = self.classifier.classes
         if strange := [label for label in labels.unique().tolist() if not 0 <= label < classes]:
@@ -133,13 +126,16 @@ class ClassifierModule(Learner):
 
     def _measure(self, split: str, batch: Batch) -> None:
         images, labels = batch
-        logits, penalty = self.classifier(self.pixels.to_network(self.given(images)))
-        self.counts[split].update(logits.argmax(1), labels)  # type: ignore[operator]
+        logits, penalty = self.classifier(self.pixels.to_network(self.corrupted(images)))
+        self._counts(split).update(logits.argmax(1), labels)
         self.log(f"{split}/loss", self._objective(logits, penalty, labels), batch_size=len(labels), sync_dist=True)
 
+    def _counts(self, split: str) -> MulticlassConfusionMatrix:
+        return cast(MulticlassConfusionMatrix, self.counts[split])
+
     def _report(self, split: str) -> None:
-        counts = self.counts[split].compute().double()  # type: ignore[operator]  # true class x named class
-        self.counts[split].reset()  # type: ignore[operator]
+        counts = self._counts(split).compute().double()  # true class x named class
+        self._counts(split).reset()
         right, images = counts.diagonal(), counts.sum(1)
         self.log(f"{split}/accuracy", (right.sum() / images.sum()).float())
         if split == "test":

@@ -8,24 +8,24 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
-KERNELS = {Adam: torch._fused_adam_, AdamW: torch._fused_adamw_}
+from diabolo.network.torch_internals import fused_kernel, watched_steps
+
 UNUSUAL = ("amsgrad", "maximize", "capturable", "differentiable")  # settings left to the optimiser
 
 
 def kernel_of(optimizer: Optimizer) -> Callable[[], None] | None:
     """What `optimizer.step()` does, bit for bit, as long as its weights and their state stay the same tensors; None
     where only the optimiser itself can do it, as before its first step."""
-    kernel = KERNELS.get(type(optimizer))
+    kernel = fused_kernel(optimizer)
     if kernel is None or len(optimizer.param_groups) != 1:
         return None
     group = optimizer.param_groups[0]
     weights = [one for one in group["params"] if one.requires_grad]
     states = [optimizer.state[one] for one in weights if one in optimizer.state]
     alike = len({(one.device, one.dtype) for one in weights}) == 1
-    hooks = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    if not group["fused"] or len(states) < len(weights) or not alike or hooks:
+    if not group["fused"] or len(states) < len(weights) or not alike or watched_steps(optimizer):
         return None
     if any(group[setting] for setting in UNUSUAL) or isinstance(group["lr"], Tensor):
         return None
@@ -36,22 +36,7 @@ def kernel_of(optimizer: Optimizer) -> Callable[[], None] | None:
         gradients = [one.grad for one in weights]
         if any(one is None for one in gradients):  # of a layer that this step went without
             optimizer.step()
-            return
-        torch._foreach_add_(steps, 1)
-        kernel(
-            weights,
-            gradients,
-            means,
-            squares,
-            [],
-            steps,
-            lr=group["lr"],  # which a schedule changes, as it does `betas`
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        else:
+            kernel(weights, gradients, means, squares, steps, group)  # of which a schedule changes `lr` and `betas`
 
     return step

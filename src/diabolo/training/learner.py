@@ -1,44 +1,79 @@
 """What every LightningModule here learns by: optimiser steps, schedules, and what a continued run needs."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from diabolo.data.batches import Batches, Resumable
+from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
-from diabolo.training.epoch_loss import ADVICE, EpochLoss
 from diabolo.training.fused_adam import kernel_of
+from diabolo.training.lightning_internals import callbacks_of, counted_step, log_by_steps, trainer_of
 
 Batch = tuple[Tensor, Tensor]  # images (bytes or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
 STEPS_BETWEEN_LOGS = 50
+ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkpoints of finished epochs are kept)."
+
+
+@runtime_checkable
+class AfterStep(Protocol):
+    """A callback that is called after every optimiser step.
+
+    Lightning's own `on_train_batch_end` comes once a block of steps (`data.block`), with the loss of the last.
+    """
+
+    def on_step_end(self, trainer: Trainer, module: LightningModule, loss: Tensor) -> None:
+        """`trainer.global_step` counts the steps so far, this one included; `loss` is its scalar, detached and still on
+        its device: reading it has a GPU waited for."""
+        ...
+
+
+class Corrupts(Protocol):
+    """A corruption: N x C x H x W images, bytes or floats in [0, 1], to float32 in [0, 1]. See
+    `diabolo.data.corruptions`."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images, corrupted anew."""
+        ...
+
+    def fixed(self, images: Tensor) -> Tensor:
+        """The images, each corrupted as ever."""
+        ...
 
 
 class Learner(LightningModule):
     """Takes optimiser steps on `training_loss`, which a subclass defines, logs the training loss once an epoch, and
-    ends a run whose loss or weights are no longer finite.
+    ends a run whose loss or weights are no longer finite. A subclass that defines a hook that is here calls it, too.
 
     Args:
         optimizer: parameters -> optimiser.
         scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
+        pixels: the scale that the network is trained on, by default [0, 1].
+        corruption: what is done to the images before the network sees them, if anything.
     """
 
     def __init__(
         self,
         optimizer: Callable[..., Optimizer] | None = None,
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
+        pixels: PixelScale | None = None,
+        corruption: Corrupts | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.gradient_clip: float | None = None  # the gradient's largest norm
-        self.after_step: list[Callable[[], None]] = []  # called after every optimiser step
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.pixels = pixels or PixelScale()
+        self.corruption = corruption
         self._epoch_loss = EpochLoss()
         self._batches: dict[str, Any] | None = None  # where the batches of a continued run stood
         self._schedule: dict[str, Any] = {}  # Lightning's scheduler config, with its interval and monitor
@@ -52,6 +87,11 @@ class Learner(LightningModule):
         """What a step lowers, a scalar in float32, for a minibatch of images and labels as in `Batch`."""
         raise NotImplementedError
 
+    def corrupted(self, images: Tensor) -> Tensor:
+        """What the network is measured on: `images` themselves or, where there is a corruption, each of them corrupted
+        as ever, float32 in [0, 1]. N x C x H x W in and out."""
+        return images if self.corruption is None else self.corruption.fixed(images)
+
     # ---- steps ----
 
     def training_step(self, block: Batch, batch_idx: int) -> Tensor:
@@ -62,8 +102,7 @@ class Learner(LightningModule):
         losses = [step(*minibatch) for minibatch in zip(block[0].split(size), block[1].split(size), strict=True)]
         values = torch.stack(losses).tolist()  # a GPU waits here, once a block
         self._epoch_loss.update(values, len(block[0]), size, first)
-        # Lightning counts blocks and would write the figures of an epoch at that count
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped += len(losses) - 1
+        log_by_steps(self.trainer, len(losses) - 1)
         if self.logger is not None:
             for number, value in enumerate(values, first + 1):
                 if number % STEPS_BETWEEN_LOGS == 0:
@@ -76,10 +115,11 @@ class Learner(LightningModule):
         """minibatch -> its loss, after one optimiser step. What the steps share is looked up once."""
         wrapped: Any = self.optimizers()
         plain = self.trainer.scaler is None and self.trainer.world_size == 1  # else Lightning's way round both
-        optimizer: Any = wrapped.optimizer if plain else wrapped
-        parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
+        parameters = [weights for group in wrapped.param_groups for weights in group["params"]]
         schedule = self._schedule.get("scheduler") if self._schedule.get("interval") == "step" else None
-        update = kernel_of(optimizer) or optimizer.step  # Lightning's wrapper has no kernel
+        optimizer: Optimizer = wrapped.optimizer
+        update = counted_step(wrapped, kernel_of(optimizer) or optimizer.step) if plain else wrapped.step
+        after_step = [callback for callback in callbacks_of(self.trainer) if isinstance(callback, AfterStep)]
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
             for weights in parameters:
@@ -91,19 +131,15 @@ class Learner(LightningModule):
                 self.manual_backward(loss)
             if self.gradient_clip is not None:
                 if self.trainer.scaler is not None:
-                    self.trainer.scaler.unscale_(wrapped.optimizer)
+                    self.trainer.scaler.unscale_(optimizer)
                 clip_grad_norm_(parameters, self.gradient_clip)
-            if plain:
-                wrapped._on_before_step()  # counts the step, which `wrapped.step` would do at four times the cost
-                update()
-                wrapped._on_after_step()
-            else:
-                update()
+            update()
             if schedule is not None:
                 schedule.step()
-            for hook in self.after_step:
-                hook()
-            return loss.detach()
+            loss = loss.detach()
+            for callback in after_step:
+                callback.on_step_end(self.trainer, self, loss)
+            return loss
 
         return step
 
@@ -115,6 +151,10 @@ class Learner(LightningModule):
         }
         self.log_dict(final, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
         self._epoch_loss.reset()
+
+    def on_train_epoch_start(self) -> None:
+        if isinstance(batches := self.trainer.train_dataloader, Batches):
+            batches.order.set_epoch(self.current_epoch)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.trainer.is_last_batch and not all(bool(p.isfinite().all()) for p in self.parameters()):
@@ -128,9 +168,9 @@ class Learner(LightningModule):
                 scheduler.step(self._measured("scheduler.monitor", self._schedule["monitor"]))
             else:
                 scheduler.step()
-        for watching in (*self.trainer.checkpoint_callbacks, *self.trainer.early_stopping_callbacks):
-            if watching.monitor is not None:  # type: ignore[attr-defined]
-                self._measured("trainer.monitor", watching.monitor)  # type: ignore[attr-defined]
+        for watching in callbacks_of(self.trainer):
+            if isinstance(watching, ModelCheckpoint | EarlyStopping) and watching.monitor is not None:
+                self._measured("trainer.monitor", watching.monitor)
 
     def configure_optimizers(self) -> Any:
         assert self.optimizer is not None, "a module that is to be trained needs an optimiser"
@@ -142,9 +182,9 @@ class Learner(LightningModule):
 
     def _steps(self) -> int:
         """Optimiser steps of the whole run."""
-        self.trainer.fit_loop.setup_data()  # does nothing where it has been done
-        batches: Any = self.trainer.train_dataloader
-        return len(getattr(batches, "order", batches)) * int(self.trainer.max_epochs or 1)
+        calls = int(self.trainer.estimated_stepping_batches)  # of `training_step`; loads the training data
+        batches = self.trainer.train_dataloader
+        return len(batches.order) * int(self.trainer.max_epochs or 1) if isinstance(batches, Batches) else calls
 
     # ---- what a continued run needs beside the weights ----
 
@@ -153,11 +193,12 @@ class Learner(LightningModule):
         checkpoint["rng"] = torch.get_rng_state()
         checkpoint["cuda_rng"] = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         checkpoint["scheduled_steps"] = self._steps() if self._schedule.get("interval") == "step" else None
-        batches: Any = self.trainer.train_dataloader
-        checkpoint["batches"] = batches.state_dict() if hasattr(batches, "state_dict") else None
+        batches = self.trainer.train_dataloader
+        checkpoint["batches"] = batches.state_dict() if isinstance(batches, Resumable) else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self._trainer is not None and self._trainer.training:
+        trainer = trainer_of(self)
+        if trainer is not None and trainer.training:
             planned = checkpoint["scheduled_steps"]
             if planned is not None and planned != self._steps():
                 raise UserError(
@@ -166,7 +207,7 @@ class Learner(LightningModule):
                 )
             self._epoch_loss.load(checkpoint["epoch_loss"])
             torch.set_rng_state(checkpoint["rng"])
-            device = self.trainer.strategy.root_device  # where the module will be, and is not yet
+            device = trainer.strategy.root_device  # where the module will be, and is not yet
             if checkpoint["cuda_rng"] is not None and device.type == "cuda":
                 torch.cuda.set_rng_state(checkpoint["cuda_rng"], device)
             self._batches = checkpoint["batches"]
@@ -174,12 +215,16 @@ class Learner(LightningModule):
     def on_train_start(self) -> None:
         """Takes the batches to where they stood: Lightning, which does it too, forgets it where a schedule has asked
         for the number of steps before the checkpoint is read."""
-        batches: Any = self.trainer.train_dataloader
-        if self._batches is not None:
+        batches = self.trainer.train_dataloader
+        if self._batches is not None and isinstance(batches, Resumable):
             batches.load_state_dict(self._batches)
             self._batches = None
-        self._minibatch = batches.order.batch_size if hasattr(batches, "order") else None
-        if getattr(batches, "smallest", 0) == 1 and any(isinstance(layer, _BatchNorm) for layer in self.modules()):
+        if not isinstance(batches, Batches):
+            return
+        batches.order.set_epoch(self.current_epoch)  # a run that goes on within an epoch meets no start of one
+        self._minibatch = batches.order.batch_size
+        norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+        if batches.smallest == 1 and any(isinstance(layer, norms) for layer in self.modules()):
             raise UserError(
                 f"`data.batch_size` (= {batches.order.batch_size}) leaves a batch of one image at the end of each epoch"
                 f" of {batches.order.images}, and batch normalisation needs two: choose another."
@@ -195,3 +240,34 @@ class Learner(LightningModule):
                 " (val/* needs data.val_fraction above 0)."
             )
         return metrics[name]
+
+
+class EpochLoss:
+    """Mean of the training loss over the images of an epoch, gathered block by block."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.images = 0.0, 0
+
+    def update(self, losses: Sequence[float], images: int, size: int, step: int) -> None:
+        """Adds the losses of the minibatches of a block: `images` in all, `size` in each but the last.
+
+        Raises:
+            Diverged: a loss is not a finite number; `step` counts those before the block.
+        """
+        for number, loss in enumerate(losses):
+            if not isfinite(loss):
+                raise Diverged(f"the loss is not a finite number at step {step + number}{ADVICE}")
+            self.total += loss * min(size, images - number * size)
+        self.images += images
+
+    def mean(self) -> float:
+        return self.total / self.images
+
+    def state(self) -> dict[str, Any]:
+        return {"total": self.total, "images": self.images}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.total, self.images = state["total"], state["images"]

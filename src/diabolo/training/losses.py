@@ -1,4 +1,5 @@
-"""Reconstruction losses: modules that take the reconstruction and the clean images, both N x C x H x W float32.
+"""Reconstruction losses: modules that take the reconstruction and its target, the clean images, both N x C x H x W
+float32, and give a scalar.
 
 They see the scale the network is trained on. A loss with `on_logits = True` is handed the decoder's output before the
 output activation, which then has to be a sigmoid. `reduction` is "mean" (over all pixels, channels and images) or "sum"
@@ -7,7 +8,7 @@ output activation, which then has to be a sigmoid. `reduction` is "mean" (over a
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +19,30 @@ from torchmetrics.functional.image import (
 )
 
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError, UserError, check_choice, check_int
+from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_positive
 
 REDUCTIONS = ("mean", "sum")
 
 
+@runtime_checkable
+class KnowsLogits(Protocol):
+    """A loss that says whether it takes the decoder's output before the output activation."""
+
+    on_logits: bool
+
+
+def on_logits(loss: nn.Module) -> bool:
+    """Whether `loss` takes logits."""
+    return isinstance(loss, KnowsLogits) and loss.on_logits
+
+
 class PixelLoss(nn.Module):
-    """A loss that is a function of each pixel by itself."""
+    """A loss that is a function of each pixel by itself.
+
+    Args:
+        reduced: (reconstruction, target, reduction="mean" or "sum") -> scalar.
+        reduction: "mean" or "sum".
+    """
 
     on_logits: ClassVar[bool] = False
 
@@ -33,9 +51,9 @@ class PixelLoss(nn.Module):
         self.reduced = reduced
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
 
-    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        loss = self.reduced(reconstruction, images, reduction=self.reduction)
-        return loss if self.reduction == "mean" else loss / len(images)
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        loss = self.reduced(reconstruction, target, reduction=self.reduction)
+        return loss if self.reduction == "mean" else loss / len(target)
 
 
 class MSE(PixelLoss):
@@ -55,18 +73,16 @@ class MAE(PixelLoss):
 class Huber(PixelLoss):
     """Squared below `delta`, linear above (Huber 1964)."""
 
-    def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
-        if not delta > 0:
-            raise ConfigError("delta", delta, "must be above 0")
+    def __init__(self, delta: float = 0.1, reduction: str = "mean") -> None:
+        check_positive("delta", delta)
         super().__init__(partial(F.huber_loss, delta=delta), reduction)
 
 
 class SmoothL1(PixelLoss):
     """Huber's loss divided by its threshold `beta`, so that its slope is 1 whatever the threshold (Girshick 2015)."""
 
-    def __init__(self, beta: float = 1.0, reduction: str = "mean") -> None:
-        if not beta > 0:
-            raise ConfigError("beta", beta, "must be above 0")
+    def __init__(self, beta: float = 0.1, reduction: str = "mean") -> None:
+        check_positive("beta", beta)
         super().__init__(partial(F.smooth_l1_loss, beta=beta), reduction)
 
 
@@ -80,9 +96,13 @@ class BCE(PixelLoss):
 
 
 class SSIM(nn.Module):
-    """1 - structural similarity (Wang et al. 2004), on the scale of [0, 1]; `window` is the side of a uniform window.
+    """1 - structural similarity (Wang et al. 2004), on the scale of [0, 1]. One value an image, so that there is no
+    `reduction`.
 
-    `mean` and `std` are those by which the data were normalised. One value an image, so the reductions are alike.
+    Args:
+        window: side of the uniform window, in pixels, odd.
+        mean, std: those by which the data were normalised: a number, one a channel, or None.
+        channels: of the images.
     """
 
     on_logits: ClassVar[bool] = False
@@ -100,28 +120,31 @@ class SSIM(nn.Module):
         self.window = window
         self.pixels = PixelScale(mean, std, channels)
 
-    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
-        if min(images.shape[-2:]) < self.window:
-            raise ConfigError(
-                "loss.window", self.window, f"must not exceed the image's smaller side ({min(images.shape[-2:])})"
-            )
-        ours, theirs = self.pixels.to_unit(reconstruction), self.pixels.to_unit(images)
-        return 1 - self.similarity(ours, theirs)
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        side = min(target.shape[-2:])
+        if side < self.window:
+            raise ConfigError("loss.window", self.window, f"must not exceed the image's smaller side ({side})")
+        return 1 - self.similarity(self.pixels.to_unit(reconstruction), self.pixels.to_unit(target))
 
-    def similarity(self, ours: Tensor, theirs: Tensor) -> Tensor:
+    def similarity(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """Of images in [0, 1], a scalar."""
         value = structural_similarity_index_measure(
-            ours, theirs, gaussian_kernel=False, kernel_size=self.window, data_range=1.0
+            reconstruction, target, gaussian_kernel=False, kernel_size=self.window, data_range=1.0
         )
         assert isinstance(value, Tensor)  # a tuple only where a full image is asked for
         return value
 
 
 class MSSSIM(SSIM):
-    """1 - multi-scale structural similarity (Wang et al. 2003) over `levels` halvings of the image.
+    """1 - multi-scale structural similarity (Wang et al. 2003) over an image and its halvings.
 
     The weights are the paper's first `levels`, scaled to sum to 1; negative contrast terms count as 0 (its "relu"
     form), which keeps the gradient finite. The window must fit into the smallest scale, and torchmetrics asks for a
     smaller side of at least window * (levels - 1)^2, which is more at 4 levels.
+
+    Args:
+        window, mean, std, channels: as in `SSIM`.
+        levels: how many scales, the image itself included.
     """
 
     WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -139,8 +162,8 @@ class MSSSIM(SSIM):
             raise ConfigError("levels", levels, f"must be at most {len(self.WEIGHTS)}")
         self.betas = tuple(weight / sum(self.WEIGHTS[:levels]) for weight in self.WEIGHTS[:levels])
 
-    def similarity(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        levels, side = len(self.betas), min(theirs.shape[-2:])
+    def similarity(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        levels, side = len(self.betas), min(target.shape[-2:])
         needed = self.window * max(2 ** (levels - 1), (levels - 1) ** 2)
         if side < needed:
             raise UserError(
@@ -148,8 +171,8 @@ class MSSSIM(SSIM):
                 f" `loss.window` (= {self.window}): take fewer levels or a smaller window."
             )
         return multiscale_structural_similarity_index_measure(
-            ours,
-            theirs,
+            reconstruction,
+            target,
             gaussian_kernel=False,
             kernel_size=self.window,
             data_range=1.0,
@@ -162,6 +185,10 @@ class Mix(nn.Module):
     """The weighted sum of other losses; those of weight 0 are left out.
 
     With a term on logits the mix is on logits too and applies the sigmoid itself for the others.
+
+    Args:
+        terms: losses by name.
+        weights: of each, 0 or more.
     """
 
     def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
@@ -172,16 +199,13 @@ class Mix(nn.Module):
         if not self.weights or min(self.weights.values()) < 0:
             raise ConfigError("weights", dict(weights), "must have a positive and no negative weight")
         self.terms = nn.ModuleDict({name: terms[name] for name in self.weights})
-        self.on_logits = any(getattr(term, "on_logits", False) for term in self.terms.values())
+        self.on_logits = any(on_logits(term) for term in self.terms.values())
 
-    def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         probabilities = torch.sigmoid(reconstruction) if self.on_logits else reconstruction
         return torch.stack(
             [
-                weight * self.terms[name](reconstruction if self._logits(name) else probabilities, images)
+                weight * self.terms[name](reconstruction if on_logits(self.terms[name]) else probabilities, target)
                 for name, weight in self.weights.items()
             ]
         ).sum()
-
-    def _logits(self, name: str) -> bool:
-        return getattr(self.terms[name], "on_logits", False)

@@ -17,6 +17,9 @@ class L1(nn.Module):
 
     Numbers become exactly 0 behind `bottleneck.activation=relu` alone. A decoder that outgrows the codes' scale evades
     the penalty; `optimizer.weight_decay` holds it.
+
+    Args:
+        weight: beside a loss that is a mean over pixels; times their number beside a sum.
     """
 
     def __init__(self, weight: float) -> None:
@@ -43,6 +46,10 @@ class Contractive(nn.Module):
 
     Under batch normalisation an image's code depends on the other images too; that dependence is then counted along.
     Evaluation draws the same signs every time.
+
+    Args:
+        weight: beside a loss that is a mean over pixels; times their number beside a sum.
+        probes: random vectors a step, or None for the exact norm.
 
     Raises:
         UserError: in the first step, where the bottleneck's codes jump and have no Jacobian.

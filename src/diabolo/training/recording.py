@@ -77,8 +77,8 @@ class History(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and self.path.exists():
-            kept = [line for line in self.path.read_text().splitlines() if _epoch(line) <= trainer.current_epoch]
-            self.path.write_text("".join(f"{line}\n" for line in kept))
+            earlier = [line for line in self.path.read_text().splitlines() if _epoch(line) <= trainer.current_epoch]
+            self.path.write_text("".join(f"{line}\n" for line in earlier))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:

@@ -1,4 +1,5 @@
-"""Learning-rate schedules: from the optimiser and the number of steps to Lightning's scheduler config."""
+"""Learning-rate schedules: from the optimiser and the number of optimiser steps of the whole run to Lightning's
+scheduler config, a mapping with `scheduler`, `interval` ("step" or "epoch") and, for a plateau, `monitor`."""
 
 from typing import Any
 
@@ -10,7 +11,8 @@ from diabolo.measures.yardstick import direction
 
 
 def cosine(optimizer: Optimizer, total_steps: int, final: float = 0.0) -> dict[str, Any]:
-    """From the optimiser's rate down to `final` along half a cosine, step by step (Loshchilov & Hutter 2017)."""
+    """From the optimiser's rate down to `final` along half a cosine, step by step (Loshchilov & Hutter 2017, without
+    restarts)."""
     return {"scheduler": CosineAnnealingLR(optimizer, total_steps, eta_min=final), "interval": "step"}
 
 
@@ -33,6 +35,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> dict
 def plateau(
     optimizer: Optimizer, total_steps: int, patience: int = 5, factor: float = 0.1, monitor: str = "val/mse"
 ) -> dict[str, Any]:
-    """Multiplies the rate by `factor` when `monitor` has not got better for `patience` epochs."""
+    """Multiplies the rate by `factor` when `monitor`, the name of a logged metric, has not got better for `patience`
+    epochs."""
     scheduler = ReduceLROnPlateau(optimizer, direction(monitor), factor=factor, patience=patience)
     return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}

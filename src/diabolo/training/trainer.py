@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
-from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
-from torch import Tensor
+from lightning.pytorch.callbacks import EarlyStopping
 
 from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_positive
 from diabolo.measures.yardstick import direction
+from diabolo.training.checkpoint_io import WholeCheckpoints
+from diabolo.training.ema import EMA
+from diabolo.training.learner import Learner
 from diabolo.training.machine import ask_torch_for_gpus, use_threads
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def make_trainer(
         precision: "auto" is bf16-mixed on a GPU that has it and 32 elsewhere.
         gradient_clip: the gradient's largest norm.
         early_stopping: epochs without a better `monitor` after which training stops.
-        ema: decay of an exponential moving average of the weights, which is then validated, tested and kept.
+        ema: decay of an exponential moving average of the weights, which is then validated, drawn and tested.
         compile: `torch.compile` the network, in place; a string is the mode, e.g. "reduce-overhead" for CUDA graphs.
         monitor: what the best checkpoint is best in: the least error, or the highest PSNR or SSIM.
         threads: to compute with on the CPU; null leaves the choice to the libraries.
@@ -117,8 +119,9 @@ def make_trainer(
         accelerator=accelerator,
         devices=devices,
         strategy=strategy,
-        precision=str(precision),  # type: ignore[arg-type]
+        precision=str(precision),  # type: ignore[arg-type]  # one of `PRECISIONS`
         detect_anomaly=detect_anomaly,
+        plugins=[WholeCheckpoints()],
         num_sanity_val_steps=0,
         limit_val_batches=None if validates else 0,
         log_every_n_steps=1,  # the module itself decides when to log a step
@@ -155,33 +158,6 @@ class ModelCheckpoint(lightning_callbacks.ModelCheckpoint):
         super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath})
 
 
-class EMA(WeightAveraging):
-    """Exponential moving average of the weights with a warm-up: decay min(`decay`, (1 + t) / (10 + t)) at update t, so
-    that short runs are not held at their initial weights (as in TensorFlow's `ExponentialMovingAverage`)."""
-
-    def __init__(self, decay: float) -> None:
-        if check_positive("trainer.ema", decay) >= 1:
-            raise ConfigError("trainer.ema", decay, "must lie between 0 and 1")
-
-        def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-            if not current.is_floating_point():  # counts, and the grid of a finite code
-                return current
-            warm = min(decay, (1 + float(updates)) / (10 + float(updates)))
-            return averaged * warm + current * (1 - warm)
-
-        super().__init__(avg_fn=average)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._device = trainer.strategy.root_device  # where the module will be, and is not yet
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            after = super().on_train_batch_end
-            pl_module.after_step.append(lambda: after(trainer, pl_module, None, None, 0))  # type: ignore
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Nothing: a batch of Lightning's is a block of steps here, and the average takes each."""
-
-
 class Overfit(Callback):
     """Trains and validates on the first few training images, one batch an epoch. A network that cannot learn so few by
     heart has a fault. Test images stay as they are.
@@ -209,7 +185,7 @@ class ClipGradients(Callback):
         self.norm = norm
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        pl_module.gradient_clip = self.norm  # type: ignore[assignment]
+        cast(Learner, pl_module).gradient_clip = self.norm
 
 
 class Compile(Callback):
@@ -220,4 +196,4 @@ class Compile(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            pl_module.trained().compile(mode=self.mode)  # type: ignore[operator]
+            cast(Learner, pl_module).trained().compile(mode=self.mode)

@@ -67,8 +67,8 @@ class Nested(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, None]:
         code = features
         if self.training:
-            kept = self.drawn().repeat_interleave(len(features))  # truncations N
-            code = self.truncate(features.repeat(self.truncations, 1), kept)
+            known = self.drawn().repeat_interleave(len(features))  # truncations N
+            code = self.truncate(features.repeat(self.truncations, 1), known)
         return code, None
 
     def drawn(self) -> Tensor:
@@ -76,11 +76,11 @@ class Nested(nn.Module):
         places = torch.arange(self.truncations, device=self.k.device) + torch.rand(1, device=self.k.device)
         return self.k[torch.searchsorted(self.shares[:-1], places / self.truncations)]
 
-    def truncate(self, codes: Tensor, kept: Tensor | int) -> Tensor:
-        """N x size -> N x size of which only the first `kept` are known, one count for all or one a code (N)."""
+    def truncate(self, codes: Tensor, known: Tensor | int) -> Tensor:
+        """N x size -> N x size of which only the first `known` are known, one count for all or one a code (N)."""
         places = torch.arange(self.size, device=codes.device)
-        known = (places < torch.as_tensor(kept, device=codes.device).view(-1, 1)).expand_as(codes)
-        left = codes.where(known, 0)
+        first = (places < torch.as_tensor(known, device=codes.device).view(-1, 1)).expand_as(codes)
+        left = codes.where(first, 0)
         if self.estimate is None:
             return left
-        return left.where(known, self.estimate(torch.cat([left, known.to(codes.dtype)], 1)).to(codes.dtype))
+        return left.where(first, self.estimate(torch.cat([left, first.to(codes.dtype)], 1)).to(codes.dtype))

@@ -93,10 +93,7 @@ class VectorQuantised(Quantised):
             rotation_trick=False,
             sync_codebook=False,
         )
-        # nothing has been seen yet: the first batches set what they use and replace the rest
-        self.quantiser._codebook.reset_cluster_size = replace_below or FILLED
-        self.quantiser._codebook.cluster_size.zero_()
-        self.quantiser._codebook.embed_avg.zero_()
+        _begin_unused(self.quantiser, replace_below or FILLED)
 
     def start_epoch(self, epoch: int) -> None:
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
@@ -130,25 +127,28 @@ class FiniteScalar(Quantised):
         UserError: a value out of range, or the library is missing.
     """
 
+    levels: Tensor
+
     def __init__(self, size: int, levels: Sequence[int] = (8, 5, 5, 5)) -> None:
         levels = [check_int(f"levels[{i}]", level, 3) for i, level in enumerate(check_ints("levels", levels))]
         if prod(levels) > MOST_ENTRIES:
             raise ConfigError("levels", levels, f"make {prod(levels):,} entries, more than {MOST_ENTRIES:,}")
         super().__init__(size, len(levels), prod(levels))
         self.quantiser = _library().FSQ(levels, return_indices=False)
+        self.register_buffer("levels", torch.tensor(levels, dtype=torch.int32), persistent=False)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         vectors = self.quantiser.quantize(features.float().unflatten(1, (-1, self.dim)))
         return vectors.flatten(1).to(features.dtype), None
 
     def indices(self, vectors: Tensor) -> Tensor:
-        half = self.quantiser._levels // 2
+        half = self.levels // 2
         steps = (vectors * half).round()  # the levels are steps of 1 / half, from -1 on
-        steps = torch.minimum(steps.maximum(-half), self.quantiser._levels - 1 - half)
+        steps = torch.minimum(steps.maximum(-half), self.levels - 1 - half)
         return self.quantiser.codes_to_indices(steps / half)
 
     def vectors(self, indices: Tensor) -> Tensor:
-        return self.quantiser._indices_to_codes(indices)
+        return self.quantiser.indices_to_codes(indices)
 
 
 def _library() -> ModuleType:
@@ -157,3 +157,23 @@ def _library() -> ModuleType:
     except ImportError as missing:
         raise UserError("vector-quantize-pytorch is not installed: uv sync --extra quantize.") from missing
     return vector_quantize_pytorch
+
+
+# ---- what vector-quantize-pytorch keeps to itself ----
+
+
+def _begin_unused(quantiser: nn.Module, filled: float) -> None:
+    """Has the first batches fill the codebook of a `VectorQuantize`: its entries begin as never used, and one that has
+    been replaced counts as used by `filled` vectors a step.
+
+    The library has all entries begin as used once, so that random ones would stay for hundreds of steps, and offers no
+    argument for it. In a release whose codebook has other parts, it begins in that way.
+    """
+    codebook = getattr(quantiser, "_codebook", None)
+    if codebook is not None and all(hasattr(codebook, name) for name in CODEBOOK):
+        codebook.reset_cluster_size = filled
+        codebook.cluster_size.zero_()
+        codebook.embed_avg.zero_()
+
+
+CODEBOOK = ("reset_cluster_size", "cluster_size", "embed_avg")

@@ -10,8 +10,12 @@ class TopK(nn.Module):
     """The k largest numbers of each image's code stay, the others become 0 (Makhzani & Frey, "k-Sparse Autoencoders",
     2014). N x `size` -> N x `size`.
 
+    Args:
+        size: numbers in the code.
+        k: how many of them are not 0.
+
     Raises:
-        UserError: k is above the size.
+        ConfigError: k is above the size.
     """
 
     def __init__(self, size: int, k: int) -> None:
@@ -19,14 +23,14 @@ class TopK(nn.Module):
         self.size = self.in_features = check_int("size", size)
         self.k = check_int("k", k)
         if k > size:
-            raise ConfigError("k", k, f"must not exceed `size` (= {size}): so many numbers there are to keep")
+            raise ConfigError("k", k, f"must not exceed `size` (= {size}), the numbers that there are")
 
     def forward(self, features: Tensor) -> tuple[Tensor, None]:
         return self.nearest(features), None
 
     def nearest(self, codes: Tensor) -> Tensor:
-        kept = codes.topk(self.k, dim=1)
-        return torch.zeros_like(codes).scatter(1, kept.indices, kept.values)
+        largest = codes.topk(self.k, dim=1)
+        return torch.zeros_like(codes).scatter(1, largest.indices, largest.values)
 
     def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
         """`used_units`: how many units are among the k of at least one image; how often each is."""
@@ -41,6 +45,10 @@ class Noisy(nn.Module):
     Without the normalisation the encoder would outgrow the noise. With it a unit is a Gaussian channel of
     log2(1 + 1 / noise^2) / 2 bits at most (Shannon 1948), and near codes decode to near images. Evaluation uses running
     means and variances, as batch normalisation does.
+
+    Args:
+        size: numbers in the code.
+        noise: its standard deviation, where a unit's own is 1.
     """
 
     def __init__(self, size: int, noise: float = 0.1) -> None:

@@ -7,7 +7,12 @@ from diabolo.network.layers import activation as make_activation
 
 
 class Vector(nn.Module):
-    """The code is the encoder's output, passed through `activation` where one is named. N x `size` -> N x `size`."""
+    """The code is the encoder's output, passed through an activation where one is named. N x `size` -> N x `size`.
+
+    Args:
+        size: numbers in the code.
+        activation: one of `diabolo.network.layers.ACTIVATIONS`; None is the identity.
+    """
 
     def __init__(self, size: int, activation: str | None = None) -> None:
         super().__init__()

@@ -14,13 +14,23 @@ STRIDE = 2
 
 
 class ConvEncoder(nn.Sequential):
-    """N x C x H x W -> N x `out_features`: a convolution of stride 2 per entry of `channels`, then the head."""
+    """N x C x H x W -> N x `out_features`: a convolution of stride 2 per entry of `channels`, then the head.
+
+    Args:
+        image_shape: (channels, height, width).
+        out_features: numbers for the bottleneck.
+        channels: feature maps of each stage, from the image inwards.
+        kernel: side of the kernels in pixels, 2 or more.
+        head: from the last maps to the numbers; see `diabolo.network.families.heads`.
+        hidden: widths of the linear layers of `head="mlp"`.
+        activation, norm: after each convolution; see `diabolo.network.layers`.
+    """
 
     def __init__(
         self,
         image_shape: Sequence[int],
         out_features: int,
-        channels: Sequence[int] = (16, 32),
+        channels: Sequence[int] = (16, 32, 64),
         kernel: int = 3,
         head: str = "linear",
         hidden: Sequence[int] = (256,),
@@ -37,13 +47,19 @@ class ConvEncoder(nn.Sequential):
 
 
 class ConvTransposeDecoder(nn.Sequential):
-    """N x `in_features` -> N x C x H x W: the mirror of `ConvEncoder`, each stage restoring the size it met."""
+    """N x `in_features` -> N x C x H x W: the mirror of `ConvEncoder`, each stage restoring the size it met.
+
+    Args:
+        in_features: numbers in a code.
+        image_shape: (channels, height, width).
+        channels, kernel, head, hidden, activation, norm: as in `ConvEncoder`: `channels` is read from its end.
+    """
 
     def __init__(
         self,
         in_features: int,
         image_shape: Sequence[int],
-        channels: Sequence[int] = (16, 32),
+        channels: Sequence[int] = (16, 32, 64),
         kernel: int = 3,
         head: str = "linear",
         hidden: Sequence[int] = (256,),

@@ -13,7 +13,14 @@ from diabolo.network.layers import norm_act
 
 
 class FCEncoder(nn.Sequential):
-    """N x C x H x W -> N x `out_features`: flattened, one linear layer per entry of `hidden`, one more to the code."""
+    """N x C x H x W -> N x `out_features`: flattened, one linear layer per entry of `hidden`, one more to the code.
+
+    Args:
+        image_shape: (channels, height, width).
+        out_features: numbers for the bottleneck.
+        hidden: widths of the layers between, from the image inwards; may be empty.
+        activation, norm: after each of them; see `diabolo.network.layers`.
+    """
 
     def __init__(
         self,
@@ -31,7 +38,13 @@ class FCEncoder(nn.Sequential):
 
 
 class FCDecoder(nn.Sequential):
-    """N x `in_features` -> N x C x H x W: the mirror of `FCEncoder` with the same `hidden`."""
+    """N x `in_features` -> N x C x H x W: the mirror of `FCEncoder` with the same `hidden`.
+
+    Args:
+        in_features: numbers in a code.
+        image_shape: (channels, height, width).
+        hidden, activation, norm: as in `FCEncoder`: `hidden` is read from its end.
+    """
 
     LINEAR: Callable[[int, int], nn.Module] = nn.Linear
 
@@ -80,14 +93,14 @@ class FCTiedDecoder(FCDecoder):
         Raises:
             UserError: the encoder has other layers.
         """
-        ours = [layer for layer in self if isinstance(layer, TiedLinear)]
-        theirs = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)][::-1]
-        wanted = [(layer.out_features, layer.in_features) for layer in ours]
-        found = [(layer.in_features, layer.out_features) for layer in theirs]
+        tied = [layer for layer in self if isinstance(layer, TiedLinear)]
+        sources = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)][::-1]
+        wanted = [(layer.out_features, layer.in_features) for layer in tied]
+        found = [(layer.in_features, layer.out_features) for layer in sources]
         if not isinstance(encoder, FCEncoder) or wanted != found:
             raise UserError(
                 f"`decoder` (fc_tied) uses the encoder's weights: it needs encoder=fc with linear layers of"
                 f" {wanted[::-1]} (inputs, outputs), but the encoder ({type(encoder).__name__}) has {found[::-1]}."
             )
-        for layer, source in zip(ours, theirs, strict=True):
+        for layer, source in zip(tied, sources, strict=True):
             layer.source = (source,)

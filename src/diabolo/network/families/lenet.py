@@ -54,18 +54,29 @@ def _stages(image: Size, count: int, kernel: int | Sequence[Sequence[int]]) -> l
 
 def _kernels(kernel: int | Sequence[Sequence[int]], stages: int) -> list[list[int]]:
     """The sides of the kernels of each stage."""
-    several = isinstance(kernel, Sequence) and not isinstance(kernel, str)
-    if several and len(kernel) != stages:  # type: ignore[arg-type]
+    if not isinstance(kernel, Sequence) or isinstance(kernel, str):
+        kernels = [[check_int("kernel", kernel)]] * stages
+    elif len(kernel) != stages:
         raise ConfigError("kernel", kernel, f"must be one number or a list for each of the {stages} `channels`")
-    sides = kernel if several else [[check_int("kernel", kernel)]] * stages
-    kernels = [check_ints(f"kernel[{stage}]", of) for stage, of in enumerate(sides)]  # type: ignore[arg-type]
+    else:
+        kernels = [check_ints(f"kernel[{stage}]", of) for stage, of in enumerate(kernel)]
     if any(side % 2 == 0 for of in kernels for side in of):
         raise ConfigError("kernel", kernel, "must be odd, so that a padded convolution keeps the size")
     return kernels
 
 
 class LeNetEncoder(Switched):
-    """N x C x H x W -> N x `out_features`. For 28x28: 6x14x14, 16x5x5, 400, 120, 84, the code."""
+    """N x C x H x W -> N x `out_features`. For 28x28: 6x14x14, 16x5x5, 400, 120, 84, the code.
+
+    Args:
+        image_shape: (channels, height, width).
+        out_features: numbers for the bottleneck.
+        channels: feature maps of each stage, from the image inwards.
+        hidden: widths of the linear layers before the last; may be empty.
+        kernel: side of the kernels in pixels, odd; or a list of them for each stage, as above.
+        pool: "max" or "average".
+        activation, norm: after each layer but the last; see `diabolo.network.layers`.
+    """
 
     def __init__(
         self,
@@ -99,7 +110,14 @@ class LeNetEncoder(Switched):
 
 class LeNetDecoder(Switched):
     """N x `in_features` -> N x C x H x W: `LeNetEncoder` read backwards; transposed convolutions for convolutions,
-    upsampling for pooling (with "pixel_shuffle" a 3x3 convolution makes the four times as many channels)."""
+    upsampling for pooling (with "pixel_shuffle" a 3x3 convolution makes the four times as many channels).
+
+    Args:
+        in_features: numbers in a code.
+        image_shape: (channels, height, width).
+        upsample: one of `diabolo.network.upsampling.MODES`.
+        channels, hidden, kernel, activation, norm: as in `LeNetEncoder`: the lists are read from their ends.
+    """
 
     def __init__(
         self,

@@ -22,13 +22,24 @@ def _padding(kernel: int) -> int:
 
 
 class PooledEncoder(Switched):
-    """N x C x H x W -> N x `out_features`: per entry of `channels` a convolution and a pooling by 2, then the head."""
+    """N x C x H x W -> N x `out_features`: per entry of `channels` a convolution and a pooling by 2, then the head.
+
+    Args:
+        image_shape: (channels, height, width).
+        out_features: numbers for the bottleneck.
+        channels: feature maps of each stage, from the image inwards.
+        kernel: side of the kernels in pixels, odd.
+        pool: "max" or "average".
+        head: from the last maps to the numbers; see `diabolo.network.families.heads`.
+        hidden: widths of the linear layers of `head="mlp"`.
+        activation, norm: after each convolution; see `diabolo.network.layers`.
+    """
 
     def __init__(
         self,
         image_shape: Sequence[int],
         out_features: int,
-        channels: Sequence[int] = (16, 32),
+        channels: Sequence[int] = (16, 32, 64),
         kernel: int = 3,
         pool: str = "max",
         head: str = "linear",
@@ -49,13 +60,20 @@ class PooledEncoder(Switched):
 
 class UpsampleDecoder(Switched):
     """N x `in_features` -> N x C x H x W: per stage an upsampling to the size the encoder met, and a convolution; with
-    `upsample` "pixel_shuffle" the convolution first. See `diabolo.network.upsampling`."""
+    `upsample` "pixel_shuffle" the convolution first.
+
+    Args:
+        in_features: numbers in a code.
+        image_shape: (channels, height, width).
+        upsample: one of `diabolo.network.upsampling.MODES`.
+        channels, kernel, head, hidden, activation, norm: as in `PooledEncoder`: `channels` is read from its end.
+    """
 
     def __init__(
         self,
         in_features: int,
         image_shape: Sequence[int],
-        channels: Sequence[int] = (16, 32),
+        channels: Sequence[int] = (16, 32, 64),
         kernel: int = 3,
         upsample: str = "nearest",
         head: str = "linear",

@@ -14,7 +14,12 @@ from diabolo.network.upsampling import Switched, enlarging
 
 class ResidualBlock(nn.Module):
     """x + f(x) with f = (norm, activation, 3x3 convolution) twice (He et al., "Identity mappings in deep residual
-    networks", 2016, figure 1b). N x `channels` x H x W in and out."""
+    networks", 2016, figure 1b). N x `channels` x H x W in and out.
+
+    Args:
+        channels: of the maps.
+        activation, norm: before each convolution; see `diabolo.network.layers`.
+    """
 
     def __init__(self, channels: int, activation: str, norm: str) -> None:
         super().__init__()
@@ -30,7 +35,17 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualEncoder(nn.Sequential):
-    """N x C x H x W -> N x `out_features`: per entry of `channels` a strided convolution and `blocks` residual ones."""
+    """N x C x H x W -> N x `out_features`: per entry of `channels` a strided convolution and `blocks` residual ones.
+
+    Args:
+        image_shape: (channels, height, width).
+        out_features: numbers for the bottleneck.
+        channels: feature maps of each stage, from the image inwards.
+        blocks: residual blocks a stage.
+        head: from the last maps to the numbers; see `diabolo.network.families.heads`.
+        hidden: widths of the linear layers of `head="mlp"`.
+        activation, norm: see `diabolo.network.layers`.
+    """
 
     def __init__(
         self,
@@ -55,7 +70,14 @@ class ResidualEncoder(nn.Sequential):
 
 
 class ResidualDecoder(Switched):
-    """N x `in_features` -> N x C x H x W: per stage `blocks` residual ones, an upsampling and a convolution."""
+    """N x `in_features` -> N x C x H x W: per stage `blocks` residual ones, an upsampling and a convolution.
+
+    Args:
+        in_features: numbers in a code.
+        image_shape: (channels, height, width).
+        upsample: one of `diabolo.network.upsampling.MODES`.
+        channels, blocks, head, hidden, activation, norm: as in `ResidualEncoder`: `channels` is read from its end.
+    """
 
     def __init__(
         self,
