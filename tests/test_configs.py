@@ -120,10 +120,6 @@ PAIRS = {("encoder", "pooled"): "conv_upsample", ("encoder", "conv"): "conv_tran
 UNEQUAL = {  # defaults that a class has for use in Python, and a yaml another value
     "diabolo.data.ImageData(root)",  # a source made in Python may need no folder
     "diabolo.data.torchvision_images(transpose)",  # EMNIST alone lies on its side
-    *(f"diabolo.callbacks.{name}(every_n_epochs)" for name in (
-        "Confusion", "Reconstructions", "Progression", "Interpolation", "LatentMap", "Samples", "Traversals", "Units",
-    )),
-    "diabolo.callbacks.Codes(histogram_every_n_epochs)",
 }  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def test_the_walk_counts_the_biases_of_tied_layers():
 @pytest.mark.parametrize(("encoder", "found"), [
     (FCEncoder(SHAPE, 4, (9,)), "the encoder (FCEncoder) has [(64, 9), (9, 4)]"),
     (FCEncoder(SHAPE, 8, (12, 7)), "the encoder (FCEncoder) has [(64, 12), (12, 7), (7, 8)]"),  # a Gaussian's
-    (ConvEncoder(SHAPE, 4), "the encoder (ConvEncoder) has [(128, 4)]"),
+    (ConvEncoder(SHAPE, 4), "the encoder (ConvEncoder) has [(64, 4)]"),
 ])  # fmt: skip
 def test_an_encoder_of_other_layers_is_refused(encoder, found):
     message = f"it needs encoder=fc with linear layers of [(64, 12), (12, 7), (7, 4)] (inputs, outputs), but {found}."

@@ -110,8 +110,9 @@ def test_a_run_folder_of_a_classifier_serves_the_other_commands(run, diabolo):
     measured = evaluate(run.path)
     assert measured == {name: run.metrics()[name] for name in measured}
     folder = str(run.path.parent)
-    assert f"{run.metrics()['test/accuracy']:.4g}" in diabolo("runs", "ls", folder).out
-    assert f"{run.metrics()['test/accuracy']:.4g}" in diabolo("compare", folder).out
+    percent = f"{100 * run.metrics()['test/accuracy']:.4g}"
+    assert percent in diabolo("runs", "ls", folder).out
+    assert percent in diabolo("compare", folder).out
     told = diabolo("inspect", *SMALL).out
     assert "Linear 16->10" in told
     assert "parameters: 1,210 (encoder 1,210)" in told
@@ -123,9 +124,8 @@ def test_compare_names_the_classifier_of_the_highest_accuracy(diabolo, tmp_path)
     for seed, accuracy in ((0, 0.8), (1, 0.9)):
         figures = {"val/accuracy": accuracy, "test/accuracy": accuracy + 0.05}
         write_run(tmp_path / "runs" / f"s{seed}", metrics=figures, config={"optimizer.lr": seed})
-    assert "Best accuracy (chosen on validation, measured in test): optimizer.lr=1, with accuracy 0.95." in (
-        diabolo("compare", "runs").out
-    )
+    best = "Best accuracy (chosen on validation images, measured on test images): optimizer.lr=1, with accuracy 95 %."
+    assert best in diabolo("compare", "runs").out
 
 
 def test_nothing_is_reconstructed(run):

@@ -11,10 +11,10 @@ from torch import Tensor
 from diabolo.callbacks.layout import figure_image
 from diabolo.callbacks.pictures import Drawing
 from diabolo.errors import UserError
+from diabolo.training.classifier_module import ClassifierModule
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.training.classifier_module import ClassifierModule
 
 MOST_NUMBERED = 20  # classes; with more of them the cells hold no counts
 
@@ -33,7 +33,7 @@ class Confusion(Drawing):
     name = "confusion"
 
     def draw(self, module: ClassifierModule, data: ImageData) -> Tensor:  # type: ignore[override]
-        if not hasattr(module, "classify"):
+        if not isinstance(module, ClassifierModule):
             raise UserError("a confusion matrix is drawn of a classifier: take task=classify, or leave it out.")
         predicted = torch.cat([module.classify(part.to(module.device)).cpu() for part in data.parts(self.split)])
         return matrix_image(confusion_matrix(data.labels(self.split), predicted, module.classifier.classes))

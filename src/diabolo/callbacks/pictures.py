@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from diabolo.errors import UserError, check_choice, check_int
+from diabolo.network.protocols import CanFindNearest
 from diabolo.training.ema import averaged_weights
 from diabolo.training.lightning_internals import datamodule_of, trainer_of
 
@@ -141,8 +142,8 @@ def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
     """Images of codes that no image was encoded to: N x size -> N x C x H x W in the scale of [0, 1], not clipped. A
     bottleneck that cannot give every code is asked for the nearest one that it can give."""
     bottleneck = module.autoencoder.bottleneck
-    if hasattr(bottleneck, "nearest"):
-        codes = bottleneck.nearest(codes)  # type: ignore[operator]
+    if isinstance(bottleneck, CanFindNearest):
+        codes = bottleneck.nearest(codes)
     return module.decode(codes)
 
 

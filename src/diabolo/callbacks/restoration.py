@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 
 from diabolo.callbacks.layout import labelled, rows
 from diabolo.callbacks.pictures import after_training, data_of, log_image, reconstructing, tensorboard
+from diabolo.data.protocols import Masks, Reduces
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_int
 from diabolo.measures.metrics import Yardstick
@@ -139,7 +140,7 @@ class SuperResolution(Restoration):
     name = "super_resolution"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not hasattr(reconstructing(pl_module).corruption, "reduce"):
+        if not isinstance(reconstructing(pl_module).corruption, Reduces):
             raise UserError("callbacks.super_resolution measures interpolations: choose corruption=downsample.")
 
     def methods(self, module: Any, images: Tensor, corrupted: Tensor, restored: Tensor) -> dict[str, Tensor]:
@@ -166,7 +167,7 @@ class Inpainting(Restoration):
     name = "inpainting"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not hasattr(reconstructing(pl_module).corruption, "mask"):
+        if not isinstance(reconstructing(pl_module).corruption, Masks):
             raise UserError("callbacks.inpainting measures what is filled in: choose corruption=block.")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

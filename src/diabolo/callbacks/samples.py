@@ -13,6 +13,7 @@ from torch import Tensor
 from diabolo.callbacks.layout import rows, titled
 from diabolo.callbacks.pictures import Drawing, decode, encoded
 from diabolo.errors import check_int
+from diabolo.network.protocols import CanSample
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -53,9 +54,9 @@ class Samples(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         count, bottleneck = self.columns * self.lines, module.autoencoder.bottleneck
-        if hasattr(bottleneck, "sample"):
+        if isinstance(bottleneck, CanSample):
             torch.manual_seed(self.seed)  # `Drawing` restores the state
-            codes, source = bottleneck.sample(count), "samples of the prior"  # type: ignore[operator]
+            codes, source = bottleneck.sample(count), "samples of the prior"
         else:
             codes, components = self._fitted(encoded(module, data, "train", self.codes), count)
             kind = "a Gaussian" if components == 1 else f"a mixture of {components} Gaussians"

@@ -13,6 +13,7 @@ from diabolo.callbacks.layout import figure_image, labelled, rows
 from diabolo.callbacks.pictures import after_training, data_of, log_image, reconstructing
 from diabolo.errors import ConfigError, UserError, check_int, check_ints
 from diabolo.measures.pca import pca_of
+from diabolo.network.protocols import CanTruncate
 
 TICKS = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # of the curve's axis of code sizes
 
@@ -41,18 +42,18 @@ class Truncation(Callback):
         self.figures: dict[int, tuple[float, float]] = {}  # K: the run's MSE, PCA's
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        bottleneck: Any = reconstructing(pl_module).autoencoder.bottleneck
-        if not hasattr(bottleneck, "truncate"):
+        bottleneck = reconstructing(pl_module).autoencoder.bottleneck
+        if not isinstance(bottleneck, CanTruncate):
             raise UserError(
                 f"the first numbers of a code are no code of their own with {type(bottleneck).__name__}: choose"
                 " bottleneck=nested, or drop the callback truncation."
             )
-        self.measured = self.sizes or bottleneck.sizes
-        if self.measured[-1] > bottleneck.size:
+        self.measured, size = self.sizes or bottleneck.sizes, reconstructing(pl_module).autoencoder.code_size
+        if self.measured[-1] > size:
             raise ConfigError(
                 "callbacks.truncation.sizes",
                 self.sizes,
-                f"names {self.measured[-1]}, but `bottleneck.size` is {bottleneck.size}: choose sizes up to it",
+                f"names {self.measured[-1]}, but `bottleneck.size` is {size}: choose sizes up to it",
             )
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

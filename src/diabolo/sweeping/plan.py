@@ -116,23 +116,19 @@ def reason(failure: BaseException) -> str:
 
 def print_outcome(jobs: Sequence[Job], folder: Path) -> None:
     """Prints a line for each job, and how many were done, skipped and failed."""
-    from rich.table import Table
     from rich.text import Text
 
-    from diabolo.runs.terminal import console, short
+    from diabolo.runs.terminal import console, short, text_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("run", overflow="fold")
-    table.add_column("")
     shown = "test/accuracy" if any("test/accuracy" in job.run.metrics() for job in jobs) else "test/mse"
-    table.add_column(shown.replace("/", " "), justify="right")
-    table.add_column("", overflow="fold")
     colours = {"done": "green", "skipped": "dim", "failed": "bold red"}
+    lines: list[list[str | Text]] = []
     for job in jobs:
         value = job.run.metrics().get(shown) if job.outcome != "failed" else None
-        cells = (Text(job.label), Text(job.outcome, colours[job.outcome]), Text(f"{value:.5f}" if value else ""))
-        table.add_row(*cells, Text(job.note))
-    console.print(table)
+        figure = f"{value:.5f}" if value else ""
+        lines.append([job.label, Text(job.outcome, colours[job.outcome]), figure, job.note])
+    metric = shown.replace("/", " ")
+    console.print(text_table(["run", "", metric, ""], lines, right=[metric]))
     counts = ", ".join(f"{sum(j.outcome == o for j in jobs)} {o}" for o in colours)
     console.print(f"{counts} -> {short(folder)}", soft_wrap=True, markup=False)
 

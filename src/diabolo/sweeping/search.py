@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 
 from optuna.trial import TrialState
-from rich.table import Table
 
 from diabolo.errors import UserError, check_choice, check_int
 from diabolo.measures.yardstick import direction
 from diabolo.runs.config import compose_config, concerns_overrides, explain
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.terminal import console, short
+from diabolo.runs.terminal import console, short, text_table
 from diabolo.sweeping.space import Space, parse_space
 from diabolo.sweeping.study import PRUNERS, Question, opened_study
 from diabolo.sweeping.trials import KILLS, TrialRunner
@@ -97,13 +96,13 @@ def print_result(runner: TrialRunner) -> bool:
     if not best:
         console.print(f"no trial is complete; study: {short(runner.folder)}", soft_wrap=True, markup=False)
         return False
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("best" if len(runner.question.objectives) == 1 else "Pareto front")
-    for objective in runner.question.objectives:
-        table.add_column(f"{objective} ({direction(objective)})", justify="right")
-    for trial in best:
-        table.add_row(" ".join(runner.space.point(trial.params)), *(f"{value:.5g}" for value in trial.values))
-    console.print(table)
+    objectives = [f"{objective} ({direction(objective)})" for objective in runner.question.objectives]
+    lines = [
+        [" ".join(runner.space.point(trial.params)), *(f"{value:.5g}" for value in trial.values)] for trial in best
+    ]
+    console.print(
+        text_table(["best" if len(objectives) == 1 else "Pareto front", *objectives], lines, right=objectives)
+    )
     for trial in best:
         run = short(runner.folder / trial.user_attrs["run"])
         console.print(f"{' '.join(runner.numbers(trial.values))}: {run}", soft_wrap=True, markup=False)

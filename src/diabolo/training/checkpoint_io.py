@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from diabolo.training.files import whole
+from diabolo.training.files import write_whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -19,13 +19,8 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Raises OSError where the disk is full, which torch calls a RuntimeError."""
+        """Raises OSError where the disk is full; torch, writing to a file itself, would call it a RuntimeError."""
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with whole(place) as draft:
-            try:
-                torch.save(checkpoint, draft)
-            except RuntimeError as failure:
-                if "PytorchStreamWriter" not in str(failure) and "write" not in str(failure):
-                    raise
-                raise OSError(errno.ENOSPC, "the checkpoint could not be written whole", str(place)) from failure
+        torch.save(checkpoint, content := io.BytesIO())
+        write_whole(place, content.getbuffer())

@@ -24,7 +24,7 @@ def whole(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | memoryview) -> None:
     """Writes text, as UTF-8, or bytes."""
     with whole(path) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
