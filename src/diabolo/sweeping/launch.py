@@ -26,7 +26,7 @@ LONGER = (  # the larger, the longer a run takes
     "trainer.max_epochs",
 )
 
-IMPORTED_LATE = ("diabolo.runs.terminal", "diabolo.sweeping.job", "torch.utils.tensorboard")  # by every run
+IMPORTED_LATE = ("diabolo.sweeping.warm", "diabolo.sweeping.job", "torch.utils.tensorboard")  # by every run
 
 
 def launch(
