@@ -117,13 +117,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if not S_ISREG(path.stat().st_mode):
             raise Unreadable(path, "it is no regular file")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
+        file = path.open("rb")
     except FileNotFoundError:
         raise Unreadable(path, "it is not there") from None
     except OSError as failure:
         raise Unreadable(path, failure.strerror or str(failure)) from failure
+    try:
+        with file:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as failure:  # zip, pickle, struct and torch each have errors of their own
         raise Unreadable(path, "it is damaged, or no checkpoint of a run") from failure
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
