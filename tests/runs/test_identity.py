@@ -48,7 +48,7 @@ OTHER = {  # key -> another value, for each kind
     Kind.DRAWING: ["callbacks.projector=null", "logger=none"],
     Kind.COMPUTING: ["data.block=1", "data.eval_batch_size=7", "data.num_workers=0", "trainer.compile=true",
                      "trainer.threads=1"],
-    Kind.PLACE: ["data.root=/elsewhere"],
+    Kind.WHERE: ["data.root=/elsewhere"],
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_all_who_ask_agree(of, override, tmp_path):
     base, other = (compose_config([*TINY, *named, *more]) for more in ((), (override,)))
     another = of in (Kind.MODEL, Kind.IMAGES)
     assert same(base, other) is (not another and of is not Kind.DRAWING)
-    assert (run_name([override]) == "default") is (of in (Kind.COMPUTING, Kind.PLACE))
+    assert (run_name([override]) == "default") is (of in (Kind.COMPUTING, Kind.WHERE))
     folded = {"seed=7"}  # the report brings seeds together
     assert (settings(flat(base)) != settings(flat(other))) is (another and override not in folded)
     assert (report_settings({}, flat(base)) != report_settings({}, flat(other))) is (another and override not in folded)
@@ -76,12 +76,12 @@ def test_all_who_ask_agree(of, override, tmp_path):
 
 
 def test_a_folder_of_images_is_told_by_its_place_and_a_named_set_is_not():
-    for source, of in (({"dataset": "MNIST"}, Kind.PLACE), ({"_target_": "mine.images"}, Kind.IMAGES)):
+    for source, of in (({"dataset": "MNIST"}, Kind.WHERE), ({"_target_": "mine.images"}, Kind.IMAGES)):
         assert kind("data.root", flat({"data": {"root": "/here", "source": source}})) is of
 
 
 def test_several_devices_are_of_the_model_only_where_they_share_each_batch():
-    assert kind("trainer.devices", {"trainer.strategy": "auto"}) is Kind.PLACE
+    assert kind("trainer.devices", {"trainer.strategy": "auto"}) is Kind.WHERE
     assert kind("trainer.devices", {"trainer.strategy": "ddp"}) is Kind.MODEL
 
 

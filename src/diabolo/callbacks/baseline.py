@@ -8,8 +8,8 @@ from lightning import Callback, LightningModule, Trainer
 
 from diabolo.callbacks.pictures import data_of, tensorboard
 from diabolo.errors import check_int
+from diabolo.measures.metric_names import YARDSTICK
 from diabolo.measures.pca import pca_of
-from diabolo.measures.yardstick import YARDSTICK
 
 
 class PCABaseline(Callback):

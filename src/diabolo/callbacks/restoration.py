@@ -16,9 +16,9 @@ from diabolo.callbacks.pictures import after_training, data_of, log_image, recon
 from diabolo.data.protocols import Masks, Reduces
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_int
-from diabolo.measures.metrics import Yardstick
+from diabolo.measures.metric_names import YARDSTICK
 from diabolo.measures.ridge import LARGEST, LinearMap
-from diabolo.measures.yardstick import YARDSTICK
+from diabolo.measures.yardstick import Yardstick
 
 Figures = dict[str, dict[str, float]]  # method -> metric -> value
 OWN = ""  # the name of the run itself among the methods

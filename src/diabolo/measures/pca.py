@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from diabolo.data.subsets import evenly_spaced
-from diabolo.measures.metrics import Yardstick
+from diabolo.measures.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData

@@ -1,11 +1,105 @@
-"""The names of the yardstick's metrics, and which way metrics improve. Without torch, which takes long to import."""
+"""The yardstick: the same four numbers for every run, per pixel in [0, 1], in float32, over a whole split."""
 
-from typing import Literal
+from functools import cache
 
-YARDSTICK = ("mse", "mae", "psnr", "ssim")
-GROWS_BETTER = ("psnr", "ssim", "accuracy", "auroc", "average_precision")
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+SIGMA = 1.5  # pixels, of SSIM's Gaussian window
+RADIUS = 5  # pixels: a window of 11x11
+C1, C2 = 0.01**2, 0.03**2  # SSIM's constants for a data range of 1
 
 
-def direction(metric: str) -> Literal["min", "max"]:
-    """ "max" for a metric that grows as a model gets better, by the end of its name, else "min"."""
-    return "max" if metric.endswith(GROWS_BETTER) else "min"
+def ssim_per_image(reconstructions: Tensor, targets: Tensor) -> Tensor:
+    """SSIM of each reconstruction and its target, both N x C x H x W float32 in the scale of [0, 1]: N numbers.
+
+    From Wang, Bovik, Sheikh & Simoncelli, "Image quality assessment: from error visibility to structural similarity",
+    2004, section III.B, with a data range of 1. The mean is taken where the 11x11 window lies inside the image, as in
+    the paper and in scikit-image. An axis shorter than 11 pixels has no such place: there the whole axis counts, its
+    border reflected. Sides must be 6 or more.
+    """
+    rows, columns = (window(side).to(targets) for side in targets.shape[-2:])
+    products = [reconstructions.square(), targets.square(), reconstructions * targets]
+    x, y, xx, yy, xy = (torch.stack([reconstructions, targets, *products]) @ columns).mT @ rows  # N x C x places^2 each
+    similarity = (2 * x * y + C1) * (2 * (xy - x * y) + C2)
+    similarity /= (x.square() + y.square() + C1) * (xx - x.square() + yy - y.square() + C2)
+    return similarity.flatten(1).mean(1)
+
+
+@cache
+def window(side: int) -> Tensor:
+    """SSIM's Gaussian window at each of its places along an axis of `side` pixels, as a matrix, pixels x places.
+
+    For 28x28 images two products of matrices are 15 times as fast on a CPU as torchmetrics' convolution by the 11x11
+    window.
+    """
+    weights = torch.exp(torch.arange(-RADIUS, RADIUS + 1) ** 2 / (-2 * SIGMA**2))
+    reflected = F.pad(torch.eye(side)[None], (RADIUS, RADIUS), mode="reflect")[0]  # pixels x (pixels + 10)
+    every = reflected.unfold(1, len(weights), 1) @ (weights / weights.sum())  # pixels x pixels
+    return every[:, RADIUS:-RADIUS] if side > 2 * RADIUS else every
+
+
+class Collected(Metric):
+    """All rows since the last reset, those of other processes included: N x size float32."""
+
+    full_state_update = False
+    rows: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("rows", [], dist_reduce_fx="cat")
+
+    def update(self, rows: Tensor) -> None:
+        self.rows.append(rows.float().clone())  # CUDA graphs write the next batch over it
+
+    def compute(self) -> Tensor:
+        return dim_zero_cat(self.rows)
+
+
+class Yardstick(Metric):
+    """MSE, MAE, PSNR and SSIM over all images since the last reset.
+
+    MSE and MAE are means over images, channels and pixels, in the units of [0, 1]; PSNR is 10 log10(1 / MSE) of that
+    mean, in dB; SSIM is the mean over images of `ssim_per_image`. Reconstructions outside [0, 1] are not clipped: they
+    count as the errors they are.
+    """
+
+    full_state_update = False
+    squared: Tensor
+    absolute: Tensor
+    similarity: Tensor
+    pixels: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("squared", "absolute", "similarity", "pixels", "images"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, reconstructions: Tensor, targets: Tensor, similarity: Tensor | None = None) -> None:
+        """Adds a batch.
+
+        Args:
+            reconstructions, targets: N x C x H x W float32 in the scale of [0, 1].
+            similarity: their `ssim_per_image`, N, if it is known already: it costs more than all the rest.
+        """
+        difference = reconstructions - targets
+        similarity = ssim_per_image(reconstructions, targets) if similarity is None else similarity
+        self.squared += difference.square().sum(dtype=torch.float64)
+        self.absolute += difference.abs().sum(dtype=torch.float64)
+        self.similarity += similarity.sum(dtype=torch.float64)
+        self.pixels += targets.numel()
+        self.images += len(targets)
+
+    def compute(self) -> dict[str, Tensor]:
+        """`mse`, `mae`, `psnr` and `ssim`, each a float64 scalar."""
+        mse = self.squared / self.pixels
+        return {
+            "mse": mse,
+            "mae": self.absolute / self.pixels,
+            "psnr": -10 * torch.log10(mse),
+            "ssim": self.similarity / self.images,
+        }

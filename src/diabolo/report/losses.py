@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diabolo.measures.yardstick import direction
+from diabolo.measures.metric_names import direction
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, Names, fold, grouped
 from diabolo.report.numbers import head, in_unit

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 from diabolo.errors import UserError, did_you_mean
-from diabolo.measures.yardstick import direction
+from diabolo.measures.metric_names import direction
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, order_key
 from diabolo.runs.identity import plain

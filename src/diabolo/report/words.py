@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from diabolo.measures.yardstick import YARDSTICK, direction
+from diabolo.measures.metric_names import YARDSTICK, direction
 from diabolo.report.collect import CUT_OFF, Run
 from diabolo.report.fold import Folded, Names, fold, grouped
 from diabolo.report.numbers import figure, with_unit

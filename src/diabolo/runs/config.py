@@ -38,7 +38,7 @@ def run_name(overrides: Sequence[str]) -> str:
 
     Overrides that change where and how a run is computed, not what it is, are left out.
     """
-    named = sorted(o for o in overrides if kind(o.lstrip("+~").partition("=")[0]) not in (Kind.COMPUTING, Kind.PLACE))
+    named = sorted(o for o in overrides if kind(o.lstrip("+~").partition("=")[0]) not in (Kind.COMPUTING, Kind.WHERE))
     plain = re.sub(r"[\[\]{}'\"\s]", "", "_".join(named))
     name = re.sub(r"[^\w.=+-]+", "-", plain).strip("-") or "default"
     if len(name) > LONGEST_NAME:

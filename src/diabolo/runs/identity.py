@@ -24,7 +24,7 @@ class Kind(Enum):
     IMAGES = "which images it is measured on: another run, whose figures do not compare"
     DRAWING = "what is drawn and logged: the same run, seen otherwise"
     COMPUTING = "how it is computed: the same run, its figures the same up to rounding"
-    PLACE = "where it runs and where things lie: the same run"
+    WHERE = "where it runs and where things lie: the same run"
 
 
 KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in this table
@@ -56,8 +56,8 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "data.eval_batch_size": Kind.COMPUTING,
     "data.num_workers": Kind.COMPUTING,
     "data.source.memory_limit": Kind.COMPUTING,
-    "data.source.download": Kind.PLACE,
-    "data.root": Kind.PLACE,  # but see `kind`
+    "data.source.download": Kind.WHERE,
+    "data.root": Kind.WHERE,  # but see `kind`
     "trainer._target_": Kind.MODEL,
     "trainer.max_epochs": Kind.MODEL,
     "trainer.precision": Kind.MODEL,
@@ -70,12 +70,12 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "trainer.compile": Kind.COMPUTING,
     "trainer.threads": Kind.COMPUTING,
     "trainer.detect_anomaly": Kind.COMPUTING,
-    "trainer.accelerator": Kind.PLACE,
-    "trainer.devices": Kind.PLACE,  # but see `kind`
+    "trainer.accelerator": Kind.WHERE,
+    "trainer.devices": Kind.WHERE,  # but see `kind`
     "callbacks": Kind.DRAWING,  # but see `kind`
     "logger": Kind.DRAWING,
-    "rerun": Kind.PLACE,
-    "hydra": Kind.PLACE,
+    "rerun": Kind.WHERE,
+    "hydra": Kind.WHERE,
 }
 TRAINING_IMAGES = ("data.val_fraction", "data.limit", "data.train_classes", "data.exclude_classes")
 """Keys of the model that decide which images it is trained on, as PCA beside it is."""

@@ -16,7 +16,7 @@ from diabolo.runs.reading import Unreadable, read_checkpoint, read_rows
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = (Kind.COMPUTING, Kind.PLACE, Kind.DRAWING)
+MAY_CHANGE = (Kind.COMPUTING, Kind.WHERE, Kind.DRAWING)
 LONGER = ("trainer.max_epochs", "trainer.early_stopping")
 COUNTED = ("data.block", "data.source.memory_limit")  # a checkpoint within an epoch counts its blocks
 """What a continued run may change: how long, where, and what is drawn. All else is in the weights, in the optimiser's

@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from diabolo.errors import UserError, check_choice, check_int
-from diabolo.measures.yardstick import direction
+from diabolo.measures.metric_names import direction
 from diabolo.runs.config import compose_config, concerns_overrides, explain
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.terminal import console, short, text_table

@@ -16,7 +16,7 @@ import optuna
 from optuna.study import StudyDirection
 
 from diabolo.errors import UserError
-from diabolo.measures.yardstick import direction
+from diabolo.measures.metric_names import direction
 from diabolo.runs.config import run_name
 from diabolo.sweeping.space import parse_space
 

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
-from diabolo.measures.metrics import Collected, Yardstick, ssim_per_image
+from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import FollowsEpochs
 from diabolo.training.learner import ADVICE, Batch, Corrupts, Learner

@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
 from diabolo.errors import ConfigError
-from diabolo.measures.yardstick import direction
+from diabolo.measures.metric_names import direction
 
 
 def cosine(optimizer: Optimizer, total_steps: int, final: float = 0.0) -> dict[str, Any]:

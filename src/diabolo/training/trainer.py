@@ -12,7 +12,7 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from lightning.pytorch.callbacks import EarlyStopping
 
 from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_positive
-from diabolo.measures.yardstick import direction
+from diabolo.measures.metric_names import direction
 from diabolo.training.checkpoint_io import WholeCheckpoints
 from diabolo.training.ema import EMA
 from diabolo.training.learner import Learner

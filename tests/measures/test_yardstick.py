@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from diabolo.measures.metrics import RADIUS, Yardstick, ssim_per_image
+from diabolo.measures.yardstick import RADIUS, Yardstick, ssim_per_image
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 12, 40), (1, 11, 11), (1, 8, 8), (3, 9, 30), (1, 10, 6)]
 
