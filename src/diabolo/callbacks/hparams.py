@@ -6,9 +6,11 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from diabolo.measures.metric_names import YARDSTICK
+
 PREFIX = "final/"  # apart from the curves: written once, for the best weights
 METRICS = (
-    *(f"{split}/{name}" for split in ("val", "test") for name in ("mse", "mae", "psnr", "ssim")),
+    *(f"{split}/{name}" for split in ("val", "test") for name in YARDSTICK),
     "test/pca_mse",
     "code/dead_units",
     "output/constant",
