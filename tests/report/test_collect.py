@@ -110,7 +110,12 @@ def test_strange_contents_are_shown_and_break_nothing(tmp_path, diabolo):
     strange = {"test/mse": "low", "test/mae": 1e308, "val/mse": None, "code/dead_units": -3, "parameters": True}
     for name, size in (("a", "many"), ("b", None)):
         write_run(
-            tmp_path / "runs" / name, size, seed=[1], metrics=strange | {"code_size": "x"}, history=[{"val/mse": "?"}]
+            tmp_path / "runs" / name,
+            size,
+            seed=[1],
+            metrics=strange | {"code_size": "x"},
+            config={"callbacks.hparams.params.seed": [1]},  # equal, not the same: that would be an alias
+            history=[{"val/mse": "?"}],
         )
     (tmp_path / "runs" / "a" / "per_image.npz").write_text("no zip")
     (tmp_path / "runs" / "b" / "metrics.json").write_text('{"test/mse": NaN, "val/mse": Infinity}')

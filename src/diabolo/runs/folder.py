@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from diabolo.training.learner import Learner
 
 GROUPS = ("data", "encoder", "bottleneck", "model", "optimizer", "trainer", "task")  # which every config has
+BLOCK = 512  # bytes of what st_blocks counts
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
@@ -218,14 +219,14 @@ class RunFolder:
         known = self.state() if (self.path / "state.json").is_file() else {}
         known = {name: value for name, value in known.items() if name not in ("reason", "refused")}
         file = self.path / "state.json"
-        text = json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n"
+        text = (json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n").encode()
         try:
             write_whole(file, text)
         except OSError:
-            if state not in ("failed", "stopped") or not file.is_file():
+            if state not in ("failed", "stopped") or not file.is_file() or len(text) > BLOCK * file.stat().st_blocks:
                 raise
-            with file.open("rb+", buffering=0) as place:  # the disk's block that it has; cut only once it stands
-                if place.write(text.encode()) < len(text.encode()):
+            with file.open("rb+", buffering=0) as place:
+                if place.write(text) < len(text):
                     raise
                 place.truncate()
 
