@@ -247,5 +247,7 @@ def complete(arguments: Arguments) -> None:
 
 
 def refuse(sentence: str) -> NoReturn:
-    print(f"diabolo: {sentence}", file=sys.stderr)
+    from diabolo.runs.terminal import visible
+
+    print(f"diabolo: {visible(sentence)}", file=sys.stderr)
     sys.exit(2)

@@ -51,12 +51,13 @@ def test_what_is_no_run_is_named_with_the_reason(tmp_path):
     assert why["foreign"] == "there is no run in it"
     assert why["state"] == "it has no config.yaml"
     assert why["stateless"] == "it has no state.json"
-    assert why["other"] == "ValueError: state.json names no state"
-    assert why["list"] == "ValueError: config.yaml is no mapping"
-    assert why["half"].startswith("JSONDecodeError: ")
-    assert why["metrics"].startswith("JSONDecodeError: ")
-    assert why["yaml"].startswith("ParserError: ")
-    assert why["tag"].startswith("ConstructorError: ")
+    assert why["other"] == "state.json cannot be read: it names no state"
+    assert why["list"] == "config.yaml cannot be read: it holds no mapping"
+    assert why["half"].startswith("state.json cannot be read: it is no JSON (")
+    assert why["metrics"].startswith("metrics.json cannot be read: it is no JSON (")
+    assert why["yaml"].startswith("config.yaml cannot be read: it is no YAML (")
+    assert why["tag"].startswith("config.yaml cannot be read: it is no YAML (")
+    assert why["binary"] == "config.yaml cannot be read: it is no text in UTF-8"
     assert set(why) == {
         "half",
         "other",
@@ -106,10 +107,15 @@ def test_a_run_whose_process_is_gone_is_cut_off(tmp_path):
 
 
 def test_strange_contents_are_shown_and_break_nothing(tmp_path, diabolo):
-    strange = {"test/mse": "low", "test/mae": [1], "val/mse": None, "code/dead_units": {}, "parameters": True}
+    strange = {"test/mse": "low", "test/mae": 1e308, "val/mse": None, "code/dead_units": -3, "parameters": True}
     for name, size in (("a", "many"), ("b", None)):
         write_run(
-            tmp_path / "runs" / name, size, seed=[1], metrics=strange | {"code_size": "x"}, history=[{"val/mse": "?"}]
+            tmp_path / "runs" / name,
+            size,
+            seed=[1],
+            metrics=strange | {"code_size": "x"},
+            config={"callbacks.hparams.params.seed": [1]},  # equal, not the same: that would be an alias
+            history=[{"val/mse": "?"}],
         )
     (tmp_path / "runs" / "a" / "per_image.npz").write_text("no zip")
     (tmp_path / "runs" / "b" / "metrics.json").write_text('{"test/mse": NaN, "val/mse": Infinity}')

@@ -93,14 +93,18 @@ def test_page_plots_and_board_are_given_the_chosen_runs(diabolo, tmp_path, monke
         made = ModuleType(f"diabolo.report.{module}")
         setattr(made, function, lambda *given, name=module: called.update({name: given}))
         monkeypatch.setitem(sys.modules, made.__name__, made)
-    monkeypatch.setattr("diabolo.report.sheets.sheets", lambda runs: drawn.append(runs) or (["a sheet"], ["a word"]))
+    monkeypatch.setattr("diabolo.report.sheets.sheets", lambda *given: drawn.append(given) or (["a sheet"], ["a word"]))
     write_run(tmp_path / "runs" / "a", 2, metrics={"test/mse": 0.5})
     write_run(tmp_path / "runs" / "b", 4, metrics={"test/mse": 0.25})
     (tmp_path / "runs" / "empty").mkdir()
     asked = ("--html", "page.html", "--plots", "plots", "--tensorboard", "board", "--where", "bottleneck.size=4")
     assert diabolo("compare", *asked).code == 0
+    assert diabolo("compare", "--html", "page.html", "--trust").code == 0
+    assert drawn.pop()[1] is True
+    assert diabolo("compare", *asked).code == 0
+    drawn.pop()
     runs, skipped, file, words, tables, *pictures = called["page"]
-    assert drawn == [runs], "once for both"
+    assert drawn == [(runs, False)], "once for both, and nobody is trusted"
     assert pictures == [["a sheet"], ["a word"]]
     assert called["board"][2] == ["a sheet"]
     assert ([run.name for run in runs], [one.path.name for one in skipped]) == (["b"], ["empty"])

@@ -1,6 +1,9 @@
 """Sheets of images, every pixel against plain code, and runs whose data or weights are gone."""
 
+import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from diabolo.report.collect import collect
 from diabolo.report.sheets import captioned, sheets
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
+from diabolo.runs.trust import note_own_parts
 
 
 @pytest.fixture
@@ -149,3 +153,57 @@ def test_nothing_is_downloaded(copied, monkeypatch):
     assert [sheet.name for sheet in made] == ["kept_reconstructions", "interpolations"]
     assert len(missing) == 3
     assert "there is no MNIST" in missing[0]
+
+
+OWN = """
+from diabolo.training import MSE
+from pathlib import Path
+
+
+class Own(MSE):
+    def __init__(self, **_):
+        super().__init__()
+        Path("ran").touch()
+"""
+
+
+def test_a_run_that_is_not_trusted_shows_what_it_drew_itself_until_the_reader_trusts_it(diabolo, copied):
+    Path("own.py").write_text(OWN)
+    for name in ("mse_2", "mse_4"):
+        text = (copied / name / "config.yaml").read_text()
+        (copied / name / "config.yaml").write_text(text.replace("diabolo.training.MSE", "own.Own"))
+    first = min(copied.iterdir())
+    assert first.name == "mae_4"
+    for command in (["--html", "page.html"], ["--tensorboard", "board"]):
+        assert diabolo("compare", "runs", *command).code == 0
+        assert not Path("ran").exists()
+    page = Path("page.html").read_text()
+    assert page.count("as it was drawn in training, since the config of") == 2
+    assert "names &#39;own.Own&#39; at `loss._target_`" in page
+    assert "say --trust" in page
+    assert "The same test images" in page, "of the run that is trusted"
+    assert diabolo("compare", "runs", "--html", "page.html", "--trust").code == 0
+    assert Path("ran").exists()
+    assert "since the config of" not in Path("page.html").read_text()
+
+
+def test_a_part_of_ones_own_is_found_in_the_current_folder(diabolo, copied):
+    Path("mine_own.py").write_text(OWN)
+    text = (copied / "mse_4" / "config.yaml").read_text().replace("diabolo.training.MSE", "mine_own.Own")
+    (copied / "mse_4" / "config.yaml").write_text(text)
+    sys.path.append(str(Path.cwd()))  # as training does
+    note_own_parts({"loss": {"_target_": "mine_own.Own"}})
+    sys.path.pop()
+    assert diabolo("compare", "runs", "--html", "page.html").code == 0
+    assert Path("ran").exists()
+    assert "since" not in Path("page.html").read_text()
+
+
+def test_a_run_whose_metrics_are_of_another_model_is_named(copied):
+    for name, size in (("mse_4", 400_000), ("mae_4", -4)):
+        file = copied / name / "metrics.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"code_size": size}))
+    made, missing = sheets(collect([copied])[0])
+    assert [row.caption for row in made[0].rows][:2] == ["originals", "PCA of size 2"]
+    assert len(missing) == 2
+    assert "its model has a code of 4, and its metrics say 400000" in " ".join(missing)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,22 +9,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from diabolo.errors import UserError
-from diabolo.report.settings import LOADER, Words, all_choices, settings
+from diabolo.report.settings import Words, all_choices, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
 from diabolo.runs.old_names import with_current_names
+from diabolo.runs.reading import Unreadable, check_file, read_metrics, read_rows, read_state, read_yaml
+from diabolo.runs.terminal import visible
 
-STATES = ("running", "done", "stopped", "failed")
 CUT_OFF = "cut off"  # running by its own account, but its process is gone
 FIELDS = ("name", "state", "reason", "started")
+LARGEST_CODE = 2**31
+MOST = 1e100  # float32 ends at 3e38: a larger figure is damage, and squares, logarithms and axes could not take it
 
 
 @dataclass
 class Run:
-    """One run as its folder tells it. `config` is flat: dotted keys to values; lists stay lists."""
+    """One run as its folder tells it, in texts that a terminal or a page can show as they are. `config` is flat: dotted
+    keys to values; lists stay lists."""
 
     path: Path
     name: str  # relative to the folder that was asked for
@@ -45,16 +45,11 @@ class Run:
 
     @cached_property
     def history(self) -> list[Flat]:
-        """The metrics of each epoch; lines cut short by a kill are left out."""
-        path = self.path / "history.jsonl"
-        rows = []
-        for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            rows += [row] if isinstance(row, dict) else []
-        return rows
+        """The metrics of each epoch; lines that are damaged, as one cut short by a kill, are left out."""
+        try:
+            return read_rows(self.path / "history.jsonl")
+        except Unreadable:
+            return []
 
     @cached_property
     def settings(self) -> Words:
@@ -66,7 +61,7 @@ class Run:
         """How many numbers the code has, as measured or else as configured; None where neither is known."""
         measured = self.number("code_size")
         size = self.number("bottleneck.size") if measured is None else measured
-        return None if size is None else int(size)
+        return None if size is None or abs(size) > LARGEST_CODE else int(size)
 
     def get(self, key: str) -> Any:
         """A metric, a config value or the name chosen of a config group; None where the run has none of them."""
@@ -75,10 +70,9 @@ class Run:
         return self.groups.get(key, self.metrics.get(key, self.config.get(key)))
 
     def number(self, key: str) -> float | None:
-        """What `get` gives, if it is a finite number."""
+        """What `get` gives, if it is a finite number that a run can measure."""
         value = self.get(key)
-        ordinary = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return float(value) if ordinary else None
+        return float(value) if is_figure(value) else None
 
     def keys(self) -> set[str]:
         """All that `get` knows."""
@@ -87,6 +81,11 @@ class Run:
     def knows(self, key: str) -> bool:
         """Whether the run has the key, be its value null."""
         return key in FIELDS or any(key in mapping for mapping in (self.metrics, self.config, self.groups))
+
+
+def is_figure(value: Any) -> bool:
+    """Whether a value from a run's files is a number, finite and not beyond what can be worked with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST
 
 
 @dataclass
@@ -119,7 +118,7 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
             name = found.name if found == folder else str(found.relative_to(folder))
             try:
                 runs.append(read(found, name))
-            except UNREADABLE as failure:
+            except Unreadable as failure:
                 skipped.append(Skipped(found, _why(found, failure)))
     return sorted(runs, key=lambda run: run.name), skipped
 
@@ -128,30 +127,35 @@ def read(path: Path, name: str) -> Run:
     """The run in the folder `path`.
 
     Raises:
-        OSError, ValueError, TypeError, RecursionError, yaml.YAMLError: its files are not what a run writes.
+        Unreadable: one of its files is not what a run writes.
     """
-    state = json.loads((path / "state.json").read_text())
-    if not isinstance(state, dict) or state.get("state") not in STATES:
-        raise ValueError("state.json names no state")
-    config = yaml.load((path / "config.yaml").read_text(), Loader=LOADER)
-    if not isinstance(config, dict):
-        raise ValueError("config.yaml is no mapping")
-    metrics_file = path / "metrics.json"
-    metrics = json.loads(metrics_file.read_text()) if metrics_file.is_file() else {}
-    if not isinstance(metrics, dict):
-        raise ValueError("metrics.json is no mapping")
-    cut_off = state["state"] == "running" and not RunFolder(path).is_held()
+    folder = RunFolder(path)
+    state = _shown(read_state(path / "state.json"))
+    config = _shown(with_current_names(read_yaml(path / "config.yaml")))
+    metrics = _shown(read_metrics(path / "metrics.json")) if (path / "metrics.json").exists() else {}
+    if (path / "history.jsonl").exists():  # whose lines are read when they are asked for
+        check_file(path / "history.jsonl")
+    cut_off = state["state"] == "running" and not folder.is_held()
     return Run(
         path,
-        name,
+        visible(name),
         CUT_OFF if cut_off else state["state"],
-        str(state.get("reason", "")),
-        flat(with_current_names(config)),
+        state.get("reason", ""),
+        flat(config),
         metrics,
-        str(state.get("started", "")),
-        dict(state.get("versions", {})),
-        dict(state.get("choices", {})),
+        state.get("started", ""),
+        state.get("versions", {}),
+        state.get("choices", {}),
     )
+
+
+def _shown(value: Any) -> Any:
+    """A plain value with all texts in it made visible."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, dict):
+        return {visible(key): _shown(inner) for key, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _search(folder: Path, seen: set[Path]) -> list[Path | Skipped]:
@@ -179,12 +183,11 @@ def _search(folder: Path, seen: set[Path]) -> list[Path | Skipped]:
     return [Skipped(folder, NO_RUN if entries else EMPTY)]
 
 
-def _why(path: Path, failure: Exception) -> str:
+def _why(path: Path, failure: Unreadable) -> str:
     """What is wrong with the run folder, in words."""
-    if missing := [name for name in ("config.yaml", "state.json") if not (path / name).is_file()]:
+    if missing := [name for name in ("config.yaml", "state.json") if not (path / name).exists()]:
         return f"it has no {missing[0]}"
-    return f"{type(failure).__name__}: {' '.join(str(failure).split())[:120]}"
+    return f"{failure.path.name} cannot be read: {failure.why}"
 
 
 NO_RUN, EMPTY, SEEN = "there is no run in it", "it is empty", "it was searched already"
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError)

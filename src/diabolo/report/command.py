@@ -15,9 +15,9 @@ from diabolo.report.collect import Run, Skipped, collect
 from diabolo.report.fold import Names
 from diabolo.report.losses import compare_losses, matrix, pairs, summary
 from diabolo.report.select import where
-from diabolo.report.table import Table, for_terminal, tabulate, to_markdown, write_csv, write_text
+from diabolo.report.table import Table, for_terminal, markdown, tabulate, to_markdown, write_csv, write_text
 from diabolo.report.words import say
-from diabolo.runs.terminal import text_table
+from diabolo.runs.terminal import text_table, visible
 
 if TYPE_CHECKING:
     from diabolo.report.sheets import Sheet
@@ -43,6 +43,9 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("--html", metavar="FILE", help="write one page with everything, plots and pictures included")
     parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG and SVG")
     parser.add_argument("--tensorboard", metavar="DIR", help="write the plots as a TensorBoard run")
+    parser.add_argument(
+        "--trust", action="store_true", help="run what the folders name, whoever made them (--html, --tensorboard)"
+    )
     given = parser.parse_intermixed_args(arguments)
 
     runs, skipped = selected(given.folders, given.where)
@@ -64,7 +67,7 @@ def compare(arguments: Sequence[str]) -> None:
     if given.html or given.tensorboard:
         from diabolo.report.sheets import sheets
 
-        pictures = sheets(runs)  # the one thing that needs torch and the models
+        pictures = sheets(runs, given.trust)  # the one thing that needs torch and the models
     if given.html:
         from diabolo.report.page import write_page
 
@@ -83,7 +86,7 @@ def _print(words: Sequence[str], table: Table, blocks: Sequence[Block]) -> None:
     """Prints words and tables; of long tables the first rows."""
     out = console()
     for sentence in words:
-        out.print(f"- {sentence}", markup=False, soft_wrap=True)
+        out.print(f"- {visible(sentence)}", markup=False, soft_wrap=True)
     out.print()
     out.print(for_terminal(table))
     for title, heads, lines in blocks:
@@ -97,7 +100,7 @@ def _print(words: Sequence[str], table: Table, blocks: Sequence[Block]) -> None:
 
 def _markdown(words: Sequence[str], table: Table, blocks: Sequence[Block]) -> str:
     parts = [
-        "".join(f"- {sentence}\n" for sentence in words),
+        "".join(f"- {markdown(sentence)}\n" for sentence in words),
         to_markdown(table.titles(), map(table.cells, table.rows)),
         *(f"**{title}**\n\n{to_markdown(heads, lines)}" for title, heads, lines in blocks),
     ]
@@ -139,7 +142,7 @@ def selected(folders: Sequence[str], conditions: Sequence[str]) -> tuple[list[Ru
 def say_skipped(skipped: Sequence[Skipped]) -> None:
     """Names on stderr what was skipped, and why."""
     for one in skipped[:MOST_SKIPPED]:
-        print(f"skipped {one.path}: {one.why}", file=sys.stderr)
+        print(visible(f"skipped {one.path}: {one.why}"), file=sys.stderr)
     if len(skipped) > MOST_SKIPPED:
         print(f"skipped {len(skipped) - MOST_SKIPPED} more folders", file=sys.stderr)
 

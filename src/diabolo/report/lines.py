@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -10,6 +11,8 @@ from statistics import fmean
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, Names, fold, grouped
 
+SIZE = re.compile("[0-9]{1,9}")
+LEAST = 1e-100  # a smaller figure is damage, and the axes could not take it
 ERROR, PCA_ERROR = "test/mse", "test/pca_mse"
 
 
@@ -66,13 +69,14 @@ def _measured(run: Run, x_key: str | None, y_key: str) -> list[tuple[int, float,
     errors = {run.code_size: run.number(y_key)}
     if x_key is None:
         at = f"{y_key}_at/"
-        errors |= {int(key.removeprefix(at)): run.number(key) for key in run.metrics if key.startswith(at)}
-    found = []
+        found = ((key.removeprefix(at), key) for key in run.metrics if key.startswith(at))
+        errors |= {int(size): run.number(key) for size, key in found if SIZE.fullmatch(size)}
+    measured = []
     for size, y in errors.items():
         x = size if x_key is None else run.number(x_key)
-        if size is not None and x is not None and y is not None and x > 0 and y > 0:
-            found.append((size, float(x), y))
-    return found
+        if size is not None and x is not None and y is not None and x > LEAST and y > LEAST:
+            measured.append((size, float(x), y))
+    return measured
 
 
 def best_by_size(runs: Iterable[Run], most: int) -> list[Run]:

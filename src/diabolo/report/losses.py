@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,6 +16,7 @@ from diabolo.report.fold import Folded, Names, fold, grouped
 from diabolo.report.numbers import head, in_unit
 from diabolo.report.settings import Words
 from diabolo.runs.identity import plain
+from diabolo.runs.reading import Unreadable, read_arrays
 
 MEASURED_BY = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/knn_accuracy")
 PAIRED = ("mse", "mae", "ssim")  # figures that single images have
@@ -72,6 +72,7 @@ class Comparison:
     setting: Words
     rows: dict[str, Folded]
     differences: list[Difference]
+    unread: list[Unreadable]  # files without which differences are missing
 
 
 def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
@@ -82,17 +83,19 @@ def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
     for alike in grouped(done, lambda run: frozenset(_without_loss(run).items())):
         rows = dict(sorted((names.loss(row), row) for row in fold(alike)))
         if len(rows) > 1:
-            found.append(Comparison(_without_loss(alike[0]), rows, _differences(rows)))
+            found.append(Comparison(_without_loss(alike[0]), rows, *_differences(rows)))
     return sorted(found, key=lambda one: names.place(next(iter(one.rows.values()))))
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
-    """One sentence a pair of losses and metric, over all settings."""
+    """One sentence a pair of losses and metric, over all settings, and one for each file that could not be read."""
     alike = grouped(
         (one for comparison in comparisons for one in comparison.differences),
         lambda one: (one.first, one.second, one.metric),
     )
-    return [_over_settings(differences) if len(differences) > 1 else differences[0].verdict() for differences in alike]
+    said = [_over_settings(differences) if len(differences) > 1 else differences[0].verdict() for differences in alike]
+    damaged = [failure for comparison in comparisons for failure in comparison.unread]
+    return said + [f"A run is not compared image by image: {failure}" for failure in damaged]
 
 
 def _over_settings(differences: Sequence[Difference]) -> str:
@@ -146,25 +149,33 @@ def _without_loss(run: Run) -> Words:
     return {key: value for key, value in run.settings.items() if key.partition(".")[0] != "loss"}
 
 
-def _differences(rows: dict[str, Folded]) -> list[Difference]:
-    figures = {name: _of_seeds(row) for name, row in rows.items()}
+def _differences(rows: dict[str, Folded]) -> tuple[list[Difference], list[Unreadable]]:
+    """The differences of each pair of losses, and the files that could not be read."""
+    unread: list[Unreadable] = []
+    figures = {name: _of_seeds(row, unread) for name, row in rows.items()}
     found = []
     for first, second in combinations(rows, 2):
         one, other = figures[first], figures[second]
         if one is not None and other is not None and one[0] == other[0]:
             found += [_difference(metric, first, second, one[1], other[1]) for metric in PAIRED]
-    return found
+    return found, unread
 
 
 Seeds = dict[str, dict[str, np.ndarray]]  # seed -> metric -> N figures
 
 
-def _of_seeds(row: Folded) -> tuple[str, Seeds] | None:
-    """The hash of the images and the figures of each seed; None where a run has none or was measured on others."""
+def _of_seeds(row: Folded, unread: list[Unreadable]) -> tuple[str, Seeds] | None:
+    """The hash of the images and the figures of each seed; None where a run has none or was measured on others. A run
+    whose file is damaged is left out, and the file goes to `unread`."""
     seeds: Seeds = {}
     images = set()
     for run in row.runs:
-        if (read := per_image(run.path)) is None:
+        try:
+            read = per_image(run.path)
+        except Unreadable as damaged:
+            unread.append(damaged)
+            continue
+        if read is None:
             return None
         images.add(f"{read[0]} {len(read[1]['labels'])}")
         seeds[plain(run.get("seed"))] = read[1]
@@ -173,15 +184,28 @@ def _of_seeds(row: Folded) -> tuple[str, Seeds] | None:
 
 def per_image(folder: Path) -> tuple[str, dict[str, np.ndarray]] | None:
     """What `diabolo.callbacks.per_image` left in a run folder: the hash of the images, and N float32 figures each of
-    mse, mae and ssim, with N labels. None where there is no such file or it is broken."""
-    try:
-        with (folder / "per_image.npz").open("rb") as file, np.load(file) as arrays:
-            figures = {name: arrays[name].astype(np.float32) for name in PAIRED} | {"labels": arrays["labels"]}
-            images = str(arrays["images"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile):
+    mse, mae and ssim, with N int labels. None where there is no such file.
+
+    Raises:
+        Unreadable: it is damaged, or holds something else.
+    """
+    path = folder / "per_image.npz"
+    if not path.exists():
         return None
+    arrays = read_arrays(path)
+    if missing := [name for name in (*PAIRED, "labels", "images") if name not in arrays]:
+        raise Unreadable(path, f"it has no array {missing[0]!r}")
+    figures = {name: arrays[name] for name in (*PAIRED, "labels")}
     shapes = {values.shape for values in figures.values()}
-    return (images, figures) if len(shapes) == 1 and len(shapes.pop()) == 1 and len(figures["labels"]) else None
+    if len(shapes) > 1 or figures["labels"].ndim != 1 or not len(figures["labels"]):
+        raise Unreadable(path, "its arrays have not a figure for each image")
+    if figures["labels"].dtype.kind not in "iu" or any(figures[name].dtype.kind != "f" for name in PAIRED):
+        raise Unreadable(path, "its arrays hold no numbers of the right kind")
+    if not all(np.isfinite(figures[name]).all() for name in PAIRED):
+        raise Unreadable(path, "a figure in it is not finite")
+    return str(arrays["images"]), {
+        name: values if name == "labels" else values.astype(np.float32) for name, values in figures.items()
+    }
 
 
 def _difference(metric: str, first: str, second: str, one: Seeds, other: Seeds) -> Difference:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diabolo.errors import UserError
-from diabolo.report.collect import UNREADABLE, Run, read
+from diabolo.report.collect import Run, read
 from diabolo.report.command import add_selection, console, count, say_skipped, selected
 from diabolo.report.fold import Names, order_key
 from diabolo.report.numbers import head, in_unit, with_unit
 from diabolo.report.select import check_key, ranked
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import plain
-from diabolo.runs.terminal import text_table
+from diabolo.runs.terminal import text_table, visible
 from diabolo.runs.written import behind_link, is_ours
 
 HELP = """\
@@ -82,10 +82,7 @@ def _show(arguments: Sequence[str]) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder")
     given = parser.parse_args(arguments)
     folder = RunFolder.find(given.run)
-    try:
-        run = read(folder.path, folder.path.name)
-    except UNREADABLE as failure:
-        raise UserError(f"{given.run!r} cannot be read as a run ({type(failure).__name__}: {failure}).") from failure
+    run = read(folder.path, folder.path.name)
     state = folder.state()
     out = console()
     lines = [["run", str(folder.path)], ["state", run.state + (f": {run.reason}" if run.reason else "")]]
@@ -104,7 +101,7 @@ def _show(arguments: Sequence[str]) -> None:
     if pictures:
         out.print("\npictures", style="bold")
         for picture in pictures:
-            out.print(str(picture), markup=False, soft_wrap=True)
+            out.print(visible(str(picture)), markup=False, soft_wrap=True)
 
 
 def _best(arguments: Sequence[str]) -> None:
@@ -119,10 +116,20 @@ def _best(arguments: Sequence[str]) -> None:
     if not measured:
         raise UserError(f"none of the {len(runs)} runs is done with a number as `{given.by}`.")
     best = ranked(measured, given.by, measured)[0]
-    print(best.path)
+    _print_path(best.path)
     shown = with_unit(given.by, best.number(given.by) or 0.0)
     print(f"{Names(runs).run(best)}: {given.by} {shown}, the best of {len(measured)} runs", file=sys.stderr)
     say_skipped(skipped)
+
+
+def _print_path(path: Path) -> None:
+    """A path to look at on a terminal; for `$(...)` to the byte, whatever is in it."""
+    if sys.stdout.isatty():
+        print(visible(str(path)))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def _rm(arguments: Sequence[str]) -> None:

@@ -30,6 +30,8 @@ from diabolo.report.lines import ERROR
 from diabolo.report.numbers import head, unit
 from diabolo.report.plots import plots
 from diabolo.report.sheets import Row, Sheet, png
+from diabolo.report.table import unwritable_file, write_text
+from diabolo.runs.terminal import visible
 
 METRICS = (
     ERROR,
@@ -71,8 +73,13 @@ def write_page(
     Args:
         tables: further tables, each a title, a header and rows.
         sheets, missing: what `diabolo.report.sheets.sheets` gives.
+
+    Raises:
+        UserError: the file cannot be written.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"short": short, "whole": whole, "image": image, "head": head}
     template = environment.from_string((files("diabolo.report") / "page.html").read_text("utf-8"))
     states = Counter(run.state for run in runs)
@@ -91,8 +98,16 @@ def write_page(
         made=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
         versions=_versions(runs),
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page, "utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise unwritable_file(file, failure) from failure
+    write_text(file, page)
+
+
+def _shown(value: Any) -> Any:
+    """What the template says of a value: Jinja then escapes it, but for what is HTML already."""
+    return value if isinstance(value, Markup) or not isinstance(value, str | Path) else visible(str(value))
 
 
 def run_table(runs: Sequence[Run]) -> Grid:

@@ -15,11 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
 
 from diabolo.plotting import COLOURS, INK, STYLE
-from diabolo.report.collect import Run
+from diabolo.report.collect import Run, is_figure
 from diabolo.report.figures import Plot, decades, empty_axes, legend, png, svg, wrapped
 from diabolo.report.fold import Names
-from diabolo.report.lines import ERROR, PCA_ERROR, Line, Point, best_by_size, lines, points
+from diabolo.report.lines import ERROR, LEAST, PCA_ERROR, Line, Point, best_by_size, lines, points
 from diabolo.report.losses import per_image
+from diabolo.report.table import unwritable_file
+from diabolo.runs.reading import Unreadable
 
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"
@@ -58,13 +60,20 @@ def plots(runs: Sequence[Run]) -> list[Plot]:
 
 
 def write_plots(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Writes every plot as PNG and SVG, on white, and returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes every plot as PNG and SVG, on white, and returns the files.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     written = []
-    for plot in plots(runs):
-        for path, content in ((f"{plot.name}.png", png(plot)), (f"{plot.name}.svg", svg(plot).encode())):
-            (folder / path).write_bytes(content)
-            written.append(folder / path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for plot in plots(runs):
+            for path, content in ((f"{plot.name}.png", png(plot)), (f"{plot.name}.svg", svg(plot).encode())):
+                (folder / path).write_bytes(content)
+                written.append(folder / path)
+    except OSError as failure:
+        raise unwritable_file(folder, failure) from failure
     return written
 
 
@@ -260,10 +269,15 @@ def _curve(run: Run) -> tuple[bool, list[tuple[float, float]]]:
 
 def _class_means(run: Run) -> dict[int, float]:
     """The mean squared error of each class, where the run recorded those of single images and they have labels."""
-    if (read := per_image(run.path)) is None:
+    try:
+        read = per_image(run.path)
+    except Unreadable:
+        return {}
+    if read is None:
         return {}
     errors, labels = read[1]["mse"], read[1]["labels"]
-    return {int(label): float(errors[labels == label].mean()) for label in np.unique(labels) if label >= 0}
+    means = {int(label): float(errors[labels == label].mean(dtype=np.float64)) for label in np.unique(labels)}
+    return {label: mean for label, mean in means.items() if label >= 0 and _positive(mean)}
 
 
 def _write_values(axes: Axes, table: np.ndarray) -> None:
@@ -282,4 +296,4 @@ def _thinned(measured: list[tuple[float, float]], most: int) -> list[tuple[float
 
 
 def _positive(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+    return is_figure(value) and value > LEAST

@@ -44,8 +44,10 @@ def _print_set(configs: dict[str, DictConfig], most_codes: int, neighbours: int,
     from diabolo.measures.probes import Probe
     from diabolo.runs.build import build_data
 
-    data = build_data(next(iter(configs.values())))
-    data.setup()
+    first, config = next(iter(configs.items()))
+    with RunFolder(first).describes_a_run():
+        data = build_data(config)
+        data.setup()
     probe = Probe(data, most_codes, neighbours)
     sizes = {folder: config.bottleneck.size for folder, config in configs.items()}
     lines = [_line(folder, sizes[folder], probe.measure(*probe.codes(load(folder, trust=trust)))) for folder in configs]

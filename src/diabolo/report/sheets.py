@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from diabolo.errors import UserError
 from diabolo.report.collect import Run
 from diabolo.report.fold import Names, grouped
 from diabolo.report.lines import ERROR, PCA_ERROR, best_by_size
+from diabolo.runs.folder import RunFolder, load
 from diabolo.runs.identity import seen
+from diabolo.runs.reading import Unreadable, read_picture
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
     from torch import Tensor
 
     from diabolo.data.datamodule import ImageData
@@ -32,6 +38,7 @@ MOST_RUNS = 12
 IMAGES = 10  # of the test split, from its start
 EXTREMES = 10  # best and worst images of the best run
 SMALLEST_TILE = 56  # pixels on a screen; smaller images are enlarged by a whole factor
+LONGEST_CAPTION = 400  # letters in a picture
 GAP, GREY = 1, 128  # pixels between images; a grey that shows on white and on black
 
 
@@ -70,11 +77,17 @@ class Loaded:
         return _reconstructed(self.models[run.path], parts)
 
 
-def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
+def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[str]]:
     """All sheets of the best runs of each line and size, at most 12, and a sentence for each that is missing.
 
-    Runs on other images get a sheet of their own. A run whose data or checkpoint is gone shows what it drew itself.
+    Runs on other images get a sheet of their own. A run whose data or checkpoint is gone, or whose config names what is
+    not trusted, shows what it drew itself.
+
+    Args:
+        trust: whether to run what the folders' configs name, whatever it is; see `diabolo.runs.trust`.
     """
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # where parts of one's own lie; libraries come first
     names = Names(runs)
     picked = sorted(best_by_size(runs, MOST_RUNS), key=lambda run: (run.code_size or 0, run.number(ERROR) or 0))
     made: list[Sheet] = []
@@ -82,7 +95,7 @@ def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
     missing: list[str] = []
     groups = grouped(picked, lambda run: seen(run.config))
     for place, alike in enumerate(groups):
-        loaded, failed = _load(alike, names)
+        loaded, failed = _load(alike, names, trust)
         for run, failure in failed:
             row, sentence = _drawn_itself(run, names, failure)
             drawn += [row] if row else []
@@ -93,7 +106,7 @@ def sheets(runs: Sequence[Run]) -> tuple[list[Sheet], list[str]]:
             images = f": {alike[0].groups.get('data', 'images')} {_shape(alike[0])}" if several else ""
             made += [_contact(loaded, suffix, images), _extremes(loaded, suffix, images)]
     if drawn:
-        note = "As these runs drew them: images, reconstructions, error. Their data or checkpoints are no longer there."
+        note = "As these runs drew them: images, reconstructions, error. Their models or data cannot be used here."
         made.append(Sheet("kept_reconstructions", "Reconstructions drawn by the runs", note, tuple(drawn), True))
     lines = [
         Row(names.run(run), picture, 1, run.number(ERROR))
@@ -126,7 +139,7 @@ def captioned(sheet: Sheet) -> np.ndarray:
     """The whole sheet as one picture on white, each row under its caption: H x W x 3 bytes."""
     font, line = ImageFont.load_default(16), 26
     pictures = [row.picture.repeat(row.scale, 0).repeat(row.scale, 1) for row in sheet.rows]
-    texts = [_said(row) for row in sheet.rows]
+    texts = [" ".join(_said(row).split())[:LONGEST_CAPTION] for row in sheet.rows]
     width = max(*(p.shape[1] for p in pictures), *(int(font.getlength(text)) for text in texts)) + 12
     page = Image.new("RGB", (width, sum(p.shape[0] + line + 6 for p in pictures) + 6), "white")
     pen, top = ImageDraw.Draw(page), 0
@@ -186,7 +199,8 @@ def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
 
 def _drawn_itself(run: Run, names: Names, failure: Exception) -> tuple[Row | None, str]:
     """The reconstructions that a run drew in training, if they are there, and why its model is not used."""
-    why = " ".join(str(failure).split())[:160] or type(failure).__name__
+    why = " ".join(str(failure).split()) or type(failure).__name__
+    why = why if isinstance(failure, UserError) else why[:160]
     log.debug("no model or data", exc_info=failure)
     picture = _last_drawn(run, "reconstructions")
     if picture is None:
@@ -199,33 +213,41 @@ def _drawn_itself(run: Run, names: Names, failure: Exception) -> tuple[Row | Non
 
 
 def _shape(run: Run) -> str:
-    return "x".join(map(str, run.config.get("data.image_shape") or ()))
+    shape = run.config.get("data.image_shape")
+    return "x".join(map(str, shape)) if isinstance(shape, list) else ""
 
 
-def _load(runs: Sequence[Run], names: Names) -> tuple[Loaded | None, list[tuple[Run, Exception]]]:
+def _load(runs: Sequence[Run], names: Names, trust: bool) -> tuple[Loaded | None, list[tuple[Run, Exception]]]:
     """The data of runs on the same images with the models that can be loaded, None where there is none; and the other
     runs, each with what it failed by."""
-    try:
-        data = _data(runs[0])
-    except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
-        return None, [(run, failure) for run in runs]
-    models: dict[Path, AutoencoderModule] = {}
+    configs: dict[Path, DictConfig] = {}
     failed: list[tuple[Run, Exception]] = []
     for run in runs:
         try:
-            models[run.path] = _model(run, data)
+            configs[run.path] = RunFolder(run.path).trusted_config(trust)
+        except UserError as failure:
+            failed.append((run, failure))
+    readable = [run for run in runs if run.path in configs]
+    if not readable:
+        return None, failed
+    try:
+        data = _data(configs[readable[0].path])
+    except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
+        return None, failed + [(run, failure) for run in readable]
+    models: dict[Path, AutoencoderModule] = {}
+    for run in readable:
+        try:
+            models[run.path] = _model(run, data, trust)
         except Exception as failure:  # a checkpoint that is gone, cut short or of another version
             failed.append((run, failure))
-    loaded = [run for run in runs if run.path in models]
+    loaded = [run for run in readable if run.path in models]
     return Loaded(data, models, loaded, names) if loaded else None, failed
 
 
-def _data(run: Run) -> ImageData:
-    """The run's images, where they are; nothing is downloaded."""
+def _data(config: DictConfig) -> ImageData:
+    """A run's images, where they are; nothing is downloaded."""
     from diabolo.runs.build import build_data
-    from diabolo.runs.folder import RunFolder
 
-    config = RunFolder(run.path).trusted_config()
     if "download" in config.data.source:
         config.data.source.download = False
     data = build_data(config)
@@ -233,14 +255,15 @@ def _data(run: Run) -> ImageData:
     return data
 
 
-def _model(run: Run, data: ImageData) -> AutoencoderModule:
+def _model(run: Run, data: ImageData, trust: bool) -> AutoencoderModule:
     """The run's model, tried on one image."""
-    from diabolo.runs.folder import load
     from diabolo.training.autoencoder_module import AutoencoderModule
 
-    model = load(run.path)
+    model = load(run.path, trust=trust)
     if not isinstance(model, AutoencoderModule):
         raise TypeError("it reconstructs no images")
+    if model.autoencoder.code_size != run.code_size:
+        raise ValueError(f"its model has a code of {model.autoencoder.code_size}, and its metrics say {run.code_size}")
     _reconstructed(model, [data.images("test", [0])])
     return model
 
@@ -254,11 +277,9 @@ def _reconstructed(model: AutoencoderModule, parts: Iterable[Tensor]) -> list[Te
 
 def _last_drawn(run: Run, name: str) -> np.ndarray | None:
     """The last picture that a run drew under a name, if it can be read."""
-    path = run.path / "pictures" / name / "final.png"
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L" if picture.mode == "L" else "RGB"))
-    except OSError:
+        return read_picture(run.path / "pictures" / name / "final.png")
+    except Unreadable:
         return None
 
 

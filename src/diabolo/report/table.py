@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from diabolo.report.fold import Folded, Names, fold
 from diabolo.report.numbers import head, in_unit
 from diabolo.report.select import check_key, ranked
 from diabolo.runs.identity import plain
-from diabolo.runs.terminal import text_table
+from diabolo.runs.terminal import text_table, visible
 
 MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse", "test/accuracy")
 
@@ -83,8 +84,27 @@ def for_terminal(table: Table) -> RichTable:
 
 def to_markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    lines = [list(map(markdown, heads)), ["---"] * len(heads), *(map(markdown, row) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def markdown(text: str) -> str:
+    """`text` as Markdown shows it: on one line, no tag, link, code or cell of a table. Signs that mean something only
+    at the edge of a word are escaped there alone."""
+    return SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))
+
+
+SPECIAL = re.compile(r"[\\`|<>\[\]&]|[*~](?=\S)|(?<=\S)[*~]|(?<!\w)_|_(?!\w)|^(?:[#+-]|\d+(?=[.)]))(?=[\s.)])")
+
+
+def csv_cell(text: str) -> str:
+    """`text` as a cell of a CSV file: what a spreadsheet would take for a formula begins with a quote; a number does
+    not."""
+    return f"'{visible(text)}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else visible(text)
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-inf")
 
 
 def write_csv(table: Table, file: str | Path) -> None:
@@ -104,8 +124,8 @@ def write_csv(table: Table, file: str | Path) -> None:
         folders = ";".join(str(run.path) for run in row.runs)
         lines.append([*table.words(row), *numbers, table.names.setting(row), folders])
     try:
-        with Path(file).open("w", newline="") as out:
-            csv.writer(out).writerows(lines)
+        with Path(file).open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows(map(csv_cell, line) for line in lines)
     except OSError as failure:
         raise unwritable_file(file, failure) from failure
 
@@ -117,7 +137,7 @@ def write_text(file: str | Path, text: str) -> None:
         UserError: the file cannot be written.
     """
     try:
-        Path(file).write_text(text)
+        Path(file).write_text(text, encoding="utf-8")
     except OSError as failure:
         raise unwritable_file(file, failure) from failure
 

@@ -170,6 +170,11 @@ def _broken(runs: Sequence[Run], names: Names) -> list[str]:
         ),
         ("has dead code units", "have dead code units", lambda run: bool(run.number("code/dead_units"))),
         ("diverged in training", "diverged in training", _diverged),
+        (
+            "has a history.jsonl of which no line can be read",
+            "have a history.jsonl of which no line can be read",
+            _without_history,
+        ),
     )
     done = [run for run in runs if run.state == "done"]
     said = []
@@ -190,6 +195,11 @@ def _diverged(run: Run) -> bool:
         return True
     errors = [row["val/mse"] for row in run.history if isinstance(row.get("val/mse"), int | float)]
     return bool(errors) and not errors[-1] <= LATE * min(errors)
+
+
+def _without_history(run: Run) -> bool:
+    """Whether the file is there and damaged as a whole."""
+    return not run.history and (run.path / "history.jsonl").exists()
 
 
 def _shown(row: Folded, key: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.reading import Unreadable
 from diabolo.runs.resume import revised
 
 
@@ -31,22 +32,28 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
         revised(run, overrides, also=["trainer.precision"], trust=trust), ["trainer.devices=1", "trainer.strategy=auto"]
     )  # one process says it once
     with logging_to(run.log):
-        module, data = load(folder, trust=trust), build_data(config)
-        callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
-        trainer = build_trainer(
-            config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
-        )
-        data.setup()
+        module = load(folder, trust=trust)
+        with run.describes_a_run():
+            data = build_data(config)
+            callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
+            trainer = build_trainer(
+                config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
+            )
+            data.setup()
         return measure(trainer, module, data)
 
 
 def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:
     """Prints the metrics beside those that the run recorded."""
-    from diabolo.runs.terminal import console, text_table
+    from diabolo.runs.terminal import console, text_table, visible
 
-    recorded = RunFolder.find(folder).metrics()
+    try:
+        recorded = RunFolder.find(folder).metrics()
+    except Unreadable as damaged:
+        recorded = {}
+        console.print(f"There is nothing to compare with: {visible(str(damaged))}", soft_wrap=True, markup=False)
     lines = [
-        [name, f"{value:.6g}", f"{recorded[name]:.6g}" if recorded.get(name) is not None else ""]
+        [name, f"{value:.6g}", f"{known:.6g}" if isinstance(known := recorded.get(name), int | float) else ""]
         for name, value in sorted(measured.items())
     ]
     console.print(text_table(["metric", "now", "recorded"], lines))

@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import UserError
+from diabolo.errors import UserError, out_of_memory
 from diabolo.runs.old_names import with_current_names
-from diabolo.runs.reading import Unreadable, read_checkpoint, read_metrics, read_state, read_yaml
+from diabolo.runs.reading import Unreadable, read_checkpoint, read_metrics, read_state, read_text, read_yaml
 from diabolo.runs.trust import check
 from diabolo.runs.written import is_free, is_ours, remove_written
 from diabolo.training.files import write_whole
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from diabolo.training.classifier_module import ClassifierModule
     from diabolo.training.learner import Learner
 
+GROUPS = ("data", "encoder", "bottleneck", "model", "optimizer", "trainer", "task")  # which every config has
+BLOCK = 512  # bytes of what st_blocks counts
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
@@ -86,7 +89,7 @@ class RunFolder:
 
     def config(self) -> DictConfig:
         """The resolved config, its `_target_`s by their current names, to be looked at; see `trusted_config`."""
-        return OmegaConf.create(with_current_names(read_yaml(self.path / "config.yaml")))
+        return self._created(with_current_names(read_yaml(self.path / "config.yaml")))
 
     def trusted_config(self, trust: bool = False) -> DictConfig:
         """The config, to be made objects of.
@@ -95,12 +98,32 @@ class RunFolder:
             trust: whether the reader answers for whoever made the run.
 
         Raises:
+            Unreadable: it is damaged, as one whose end is missing.
             Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trust`.
         """
         plain = with_current_names(read_yaml(self.path / "config.yaml"))
+        if missing := [group for group in GROUPS if not isinstance(plain.get(group), dict)]:
+            raise Unreadable(self.path / "config.yaml", f"it has no group `{missing[0]}`, as every run's config has")
         if not trust:
             check(plain, self.path)
-        return OmegaConf.create(plain)
+        return self._created(plain)
+
+    def _created(self, plain: dict[str, Any]) -> DictConfig:
+        with self.describes_a_run():
+            return OmegaConf.create(plain)
+
+    @contextmanager
+    def describes_a_run(self) -> Iterator[None]:
+        """What is made of the config within this context is refused in one sentence that names the file: its author is
+        not at hand, and a part of it that is missing or of another kind is met in many places."""
+        try:
+            yield
+        except (OmegaConfBaseException, TypeError, ValueError, LookupError, AttributeError, RuntimeError) as failure:
+            if isinstance(failure, UserError):
+                raise
+            said = " ".join(str(failure).split())[:120] or type(failure).__name__
+            why = f"it does not describe a run that can be built ({said})"
+            raise out_of_memory(failure) or Unreadable(self.path / "config.yaml", why) from failure
 
     def state(self) -> dict[str, Any]:
         return read_state(self.path / "state.json")
@@ -108,7 +131,7 @@ class RunFolder:
     def metrics(self) -> dict[str, Any]:
         """The final metrics; empty before the run is done."""
         path = self.path / "metrics.json"
-        return read_metrics(path) if path.is_file() else {}
+        return read_metrics(path) if path.exists() else {}
 
     def refuse_foreign(self) -> None:
         """Refuses a folder in which something else lies than a run, or what may lie there before one begins.
@@ -178,7 +201,8 @@ class RunFolder:
 
     def record(self) -> dict[str, str]:
         """What `begin` will write over; empty for a new run."""
-        return {name: (self.path / name).read_text() for name in ("config.yaml", "state.json")} if self.is_run() else {}
+        names = ("config.yaml", "state.json") if self.is_run() else ()
+        return {name: read_text(self.path / name) for name in names}
 
     def restore(self, record: Mapping[str, str]) -> None:
         """Undoes `begin`."""
@@ -186,12 +210,25 @@ class RunFolder:
             write_whole(self.path / name, text)
 
     def mark(self, state: str, **more: Any) -> None:
-        """Sets the state, keeping what else is known."""
+        """Sets the state, keeping what else is known. On a full disk a run that has failed or stopped still says so,
+        where the file that is there has room for it: nothing else could.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         known = self.state() if (self.path / "state.json").is_file() else {}
         known = {name: value for name, value in known.items() if name not in ("reason", "refused")}
-        write_whole(
-            self.path / "state.json", json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n"
-        )
+        file = self.path / "state.json"
+        text = (json.dumps(known | {"state": state, "changed": _now()} | more, indent=2) + "\n").encode()
+        try:
+            write_whole(file, text)
+        except OSError:
+            if state not in ("failed", "stopped") or not file.is_file() or len(text) > BLOCK * file.stat().st_blocks:
+                raise
+            with file.open("rb+", buffering=0) as place:
+                if place.write(text) < len(text):
+                    raise
+                place.truncate()
 
     def clear(self) -> None:
         """Removes what a run writes, and nothing else, so that it can start afresh; the state stays, since it says
@@ -253,7 +290,9 @@ def load(
     path = run.checkpoint(checkpoint) if checkpoint else run.best()
     if path is None:
         raise UserError(f"{str(run_folder)!r} has no checkpoint {checkpoint!r}.")
-    module = build_module(run.trusted_config(trust))
+    config = run.trusted_config(trust)
+    with run.describes_a_run():
+        module = build_module(config)
     load_weights(module, path)
     return module.eval()  # type: ignore[return-value]
 

@@ -6,17 +6,23 @@ names the file. Nothing is executed, and nothing hangs: only regular files of an
 
 from __future__ import annotations
 
+import io
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 import yaml
 
 from diabolo.errors import UserError
 
-LARGEST = 64 << 20  # bytes of a text file
+if TYPE_CHECKING:
+    import numpy as np
+
+LARGEST = 64 << 20  # bytes of a file, of the arrays in it, and pixels of a picture
 LARGEST_NUMBER = 2**63
 DEEPEST = 40  # mappings and lists within each other
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -34,21 +40,35 @@ class Unreadable(UserError):
         return f"{str(self.path)!r} cannot be read: {self.why}."
 
 
+def check_file(path: Path) -> None:
+    """Raises `Unreadable` for what is no regular file of an ordinary size: a FIFO or a device would never end."""
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        raise Unreadable(path, "it is not there") from None
+    except OSError as failure:
+        raise Unreadable(path, failure.strerror or str(failure)) from failure
+    if not S_ISREG(about.st_mode):
+        raise Unreadable(path, "it is no regular file")
+    if about.st_size > LARGEST:
+        raise Unreadable(path, f"it has {about.st_size:,} bytes, and a run writes at most {LARGEST:,}")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file."""
+    check_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as failure:
+        raise Unreadable(path, failure.strerror or str(failure)) from failure
+
+
 def read_text(path: Path) -> str:
     """The text of a regular file in UTF-8."""
     try:
-        about = path.stat()
-        if not S_ISREG(about.st_mode):
-            raise Unreadable(path, "it is no regular file")
-        if about.st_size > LARGEST:
-            raise Unreadable(path, f"it has {about.st_size:,} bytes, and a run writes at most {LARGEST:,}")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Unreadable(path, "it is not there") from None
+        return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         raise Unreadable(path, "it is no text in UTF-8") from None
-    except OSError as failure:
-        raise Unreadable(path, failure.strerror or str(failure)) from failure
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -74,9 +94,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The objects of a file with one JSON object a line, without lines that are none, as one cut short by a kill."""
     rows = []
-    for line in read_text(path).splitlines():
+    for line in read_bytes(path).splitlines():
         try:
-            rows.append(_mapping(path, json.loads(line)))
+            rows.append(_mapping(path, json.loads(line.decode("utf-8"))))
         except (Unreadable, ValueError, RecursionError):
             continue
     return rows
@@ -108,6 +128,48 @@ def read_metrics(path: Path) -> dict[str, Any]:
         if value is not None and not isinstance(value, int | float | str):
             raise Unreadable(path, f"its {name[:80]!r} is no number")
     return metrics
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by their names; none of objects, which would be pickles."""
+    import numpy as np
+
+    content = read_bytes(path)
+    try:
+        with ZipFile(io.BytesIO(content)) as members:
+            if sum(member.file_size for member in members.infolist()) > LARGEST:
+                raise Unreadable(path, f"its arrays have more than {LARGEST:,} bytes")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except UserError:
+        raise
+    except (BadZipFile, EOFError, ValueError) as failure:
+        raise Unreadable(path, f"it is no file of arrays ({_brief(failure)})") from None
+    except (
+        Exception
+    ) as failure:  # zlib, struct, tokenize and the parsers behind NumPy's header have errors of their own
+        raise Unreadable(path, f"it is damaged ({type(failure).__name__})") from failure
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture's bytes: H x W (grey) or H x W x 3."""
+    import numpy as np
+    from PIL import Image
+
+    content = read_bytes(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as picture:
+                if picture.width * picture.height > LARGEST:
+                    raise Unreadable(path, f"it has {picture.width}x{picture.height} pixels")
+                return np.asarray(picture.convert("L" if picture.mode == "L" else "RGB"))
+    except UserError:
+        raise
+    except Image.DecompressionBombError:
+        raise Unreadable(path, "it has too many pixels") from None
+    except Exception as failure:  # every format of Pillow's has errors of its own
+        raise Unreadable(path, "it is no picture, or a damaged one") from failure
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -145,6 +207,8 @@ def _mapping(path: Path, value: Any) -> dict[str, Any]:
             raise Unreadable(path, "a key in it is no text")
         if isinstance(inner, int) and abs(inner) >= LARGEST_NUMBER:
             raise Unreadable(path, "a number in it is too large")
+        if not isinstance(inner, dict | list | str | int | float | None):
+            raise Unreadable(path, f"it holds a value of the type {type(inner).__name__}, which a run does not write")
     return value
 
 

@@ -79,5 +79,7 @@ def helping(run: RunFolder, rank: int) -> Iterator[SignalStop]:
 def _fail(run: RunFolder, reason: str, **more: Any) -> None:
     try:
         run.mark("failed", reason=reason, **more)
-    except OSError:
-        log.exception("the state of the run could not be written", extra={"file_only": True})
+    except OSError as error:
+        log.error(
+            "The run has failed, but %s still says that it is running (%s).", run.path / "state.json", error.strerror
+        )

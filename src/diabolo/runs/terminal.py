@@ -7,8 +7,9 @@ import os
 import shlex
 import sys
 import threading
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,16 @@ log = logging.getLogger("diabolo")
 @contextmanager
 def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
     """Everything logged goes to the file at `path`, warnings of Python and Lightning included; diabolo's own messages
-    go to the terminal too, unless `terminal` is false."""
+    go to the terminal too, unless `terminal` is false. Where the file cannot be written, as in a folder that one may
+    only read or on a full disk, there is no log: what a run needs to write says so itself."""
     from diabolo.training.lightning_internals import propagate_logs
 
     propagate_logs()
     root = logging.getLogger()
-    to_file = logging.FileHandler(path, delay=True)
+    to_file = LogFile(path)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
+    to_terminal.setFormatter(VisibleFormatter())
     to_terminal.addFilter(lambda record: record.name.startswith("diabolo") and not hasattr(record, "file_only"))
     before = root.handlers[:], root.level
     root.handlers[:] = [to_file, to_terminal] if terminal else [to_file]
@@ -52,6 +55,56 @@ def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
         to_file.close()
 
 
+class LogFile(logging.FileHandler):
+    """The log of a run, in UTF-8; it ends without a word where it cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        self.ended = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.ended:
+            try:
+                super().emit(record)
+            except OSError:  # the file cannot be opened
+                self.ended = True
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
+        if isinstance(sys.exc_info()[1], OSError):
+            self.ended = True
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):  # what is left in the buffer is written now, and a full disk is still full
+            super().close()
+
+
+class VisibleFormatter(logging.Formatter):
+    """The message alone, without what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+def visible(text: str) -> str:
+    r"""`text` without what a terminal or a page would obey instead of showing it: control sequences, marks that turn
+    the direction of writing, and bytes of a file name that are no UTF-8 become \x1b, \u202e, \xff. Line feeds stay."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(letter: str) -> str:
+    if letter == "\n" or unicodedata.category(letter) not in OBEYED:
+        return letter
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file name that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of controls, formats, surrogates and separators
+
+
 def _log_thread(failed: threading.ExceptHookArgs) -> None:
     error = (failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
     log.error("a thread failed", exc_info=error, extra={"file_only": True})
@@ -60,7 +113,8 @@ def _log_thread(failed: threading.ExceptHookArgs) -> None:
 def text_table(
     heads: Sequence[str], lines: Iterable[Sequence[str | Text]], right: Collection[str] = (), header: bool = True
 ) -> Table:
-    """A table without frame, for `console.print`. Cells are shown as they are: "[relu]" is no markup.
+    """A table without frame, for `console.print`. Heads and cells are shown as they are: "[relu]" is no markup, and
+    what a terminal would obey is made visible.
 
     Args:
         heads: a head a column; several may be "".
@@ -70,9 +124,9 @@ def text_table(
     """
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
     for head in heads:
-        table.add_column(head, justify="right" if head in right else "left", overflow="fold")
+        table.add_column(Text(visible(head)), justify="right" if head in right else "left", overflow="fold")
     for line in lines:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in line))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(visible(cell)) for cell in line))
     return table
 
 
@@ -102,7 +156,7 @@ def short(path: Path) -> str:
 
 def say_closing(metrics: Mapping[str, Any], run: Path) -> None:
     """Prints the closing table and where to look next."""
-    folder = short(run)
+    folder = visible(short(run))
     console.print(closing_table(metrics))
     console.print(
         f"{metrics['parameters']:,} parameters, {metrics['epochs']} epochs in {metrics['seconds']:.1f} s"

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from diabolo.errors import UserError
+from diabolo.training.files import write_whole
+
 
 class Clock(Callback):
     """Times the run: `seconds` of training over all sittings, and images per second of the training loop.
@@ -76,25 +79,30 @@ class History(Callback):
         self.clock = clock
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and self.path.exists():
-            earlier = [line for line in self.path.read_text().splitlines() if _epoch(line) <= trainer.current_epoch]
-            self.path.write_text("".join(f"{line}\n" for line in earlier))
+        if not trainer.is_global_zero or not self.path.exists():
+            return
+        if not self.path.is_file():  # reading a FIFO would wait for ever
+            raise UserError(f"{str(self.path)!r} is no regular file: move it away.")
+        earlier = [line for line in self.path.read_bytes().splitlines() if _epoch(line) <= trainer.current_epoch]
+        write_whole(self.path, b"".join(line + b"\n" for line in earlier))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         logged = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, "seconds": round(self.clock.seconds, 3)}
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row | logged) + "\n")
 
 
-def _epoch(line: str) -> float:
-    """The epoch of a line; one cut short by a kill counts as later than any."""
+def _epoch(line: bytes) -> float:
+    """The epoch of a line; one that is damaged, or cut short by a kill, counts as later than any."""
     try:
-        return json.loads(line)["epoch"]
-    except (json.JSONDecodeError, KeyError):
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
         return float("inf")
+    epoch = row.get("epoch") if isinstance(row, dict) else None
+    return epoch if isinstance(epoch, int) else float("inf")
 
 
 class Stopped(BaseException):
