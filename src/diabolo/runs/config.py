@@ -22,6 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, did_you_mean
 from diabolo.runs.identity import Kind, kind
+from diabolo.runs.schema import check_config
 
 ROOT = "train"
 MODULE = "diabolo.conf"
@@ -87,7 +88,7 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
 
     Raises:
         HydraException, OmegaConfBaseException: the overrides do not compose; see `explain`.
-        UserError: a key that nothing reads.
+        UserError: a key that nothing reads, or values that cannot be; see `check_config`.
     """
     register_resolvers()
     searched = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
@@ -96,7 +97,9 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
         config = compose(name, [*searched, *quoted_paths(overrides)], return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     refuse_unread(config)
-    return resolved(config)
+    plain = resolved(config)
+    check_config(plain)
+    return plain
 
 
 def resolved(config: DictConfig) -> DictConfig:
@@ -171,7 +174,7 @@ def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
     """A resolved config with further `key=value` pairs.
 
     Raises:
-        UserError: a pair without `=`, or a key that the config does not have.
+        UserError: a pair without `=`, a key that the config does not have, or a value that it cannot have.
     """
     changed = OmegaConf.create(OmegaConf.to_container(config))
     for pair in overrides:
@@ -181,6 +184,7 @@ def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
                 f"{pair!r} is not a key of this run's config with a value{did_you_mean(key, keys_of(config))}."
             )
         changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))
+    check_config(changed)
     return changed  # type: ignore[return-value]
 
 
