@@ -73,6 +73,11 @@ def _readable(size: float, unit: str) -> str:
     return f"{size:.4g} {UNITS[exponent]}"
 
 
+def printable(path: object) -> str:
+    """A path as text that every terminal and file takes: bytes of a name that are not UTF-8 as \\xNN."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def check_bool(name: str, value: Any) -> bool:
     """`value` if it is true or false, else a `ConfigError`: Hydra reads yes and no as texts."""
     if not isinstance(value, bool):
@@ -108,7 +113,7 @@ def check_not_negative(name: str, value: Any) -> float:
 
 def check_number(name: str, value: Any, minimum: float, maximum: float) -> float:
     """`value` if it is a number from `minimum` to `maximum`, else a `ConfigError` that names the argument."""
-    within = f"from {minimum:,g} to {maximum:,g}"
+    within = f"from {figure(minimum)} to {figure(maximum)}"
     return _number(name, value, within, lambda number: minimum <= number <= maximum)
 
 
@@ -117,7 +122,12 @@ def check_between(name: str, value: Any, low: float = 0, high: float = 1) -> flo
     _number(name, value, f"above {low:g} and below {high:g}", lambda number: True)
     if not low < value < high:
         raise ConfigError(name, value, f"must lie between {low:g} and {high:g}")
-    return value  # type: ignore[no-any-return]
+    return value
+
+
+def figure(value: float) -> str:
+    """E.g. 1,000,000 or 1e-12."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
 def _number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:

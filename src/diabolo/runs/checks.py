@@ -15,6 +15,7 @@ from diabolo.errors import (
     check_not_negative,
     check_number,
     check_positive,
+    figure,
 )
 
 Check = Callable[[str, Any], Any]
@@ -83,7 +84,7 @@ def folder(key: str, value: Any) -> None:
 
 def mapping(key: str, value: Any) -> None:
     if not isinstance(value, Mapping):
-        raise ConfigError(key, value, f"must be keys with values, as {key}=NAME chooses them, or null")
+        raise ConfigError(key, value, "must hold keys of its own, not one value")
 
 
 def plain(key: str, value: Any) -> None:
@@ -93,7 +94,7 @@ def plain(key: str, value: Any) -> None:
 
 def _at_most(key: str, value: float, high: float) -> None:
     if value > high:
-        raise ConfigError(key, value, f"must be at most {high:,g}")
+        raise ConfigError(key, value, f"must be at most {figure(high)}")
 
 
 def is_list(value: Any) -> bool:

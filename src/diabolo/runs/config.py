@@ -184,7 +184,7 @@ def override(config: DictConfig, overrides: Iterable[str]) -> DictConfig:
                 f"{pair!r} is not a key of this run's config with a value{did_you_mean(key, keys_of(config))}."
             )
         changed = OmegaConf.merge(changed, OmegaConf.from_dotlist([pair]))
-    check_config(changed)
+    check_config(changed)  # type: ignore[arg-type]
     return changed  # type: ignore[return-value]
 
 
@@ -194,7 +194,10 @@ def known(config: DictConfig, key: str) -> bool:
 
 
 EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # launchers that come with an extra
-NO_GROUP_NAME = "Config group override"  # how Hydra's ValueError begins where a group is given null or a number
+NO_GROUP_NAME = (  # how Hydra's errors begin where a group is given null or a number, or a list within a list
+    "Config group override",
+    'can only concatenate str (not "list") to str',
+)
 
 
 def concerns_overrides(failure: Exception) -> bool:

@@ -31,6 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from diabolo.errors import UserError
 from diabolo.runs.old_names import with_current_names
 from diabolo.runs.reading import Unreadable, read_checkpoint, read_metrics, read_state, read_yaml
+from diabolo.runs.schema import check_config
 from diabolo.runs.trust import check
 from diabolo.runs.written import is_free, is_ours, remove_written
 from diabolo.training.files import write_whole
@@ -96,10 +97,15 @@ class RunFolder:
 
         Raises:
             Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trust`.
+            UserError: values in it cannot be; see `diabolo.runs.schema`.
         """
         plain = with_current_names(read_yaml(self.path / "config.yaml"))
         if not trust:
             check(plain, self.path)
+        try:
+            check_config(plain)
+        except UserError as failure:
+            raise UserError(f"the config of {str(self.path)!r} cannot be: {failure}") from None
         return OmegaConf.create(plain)
 
     def state(self) -> dict[str, Any]:
