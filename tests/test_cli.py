@@ -23,6 +23,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "encoder=convv": "encoder=convv does not exist (did you mean 'conv'?); there are conv, fc,",
     "model.kernel": "'model.kernel' is not an override: write KEY=VALUE",
     "bottleneck.size=[": "'bottleneck.size=[' is not an override: write KEY=VALUE",
+    "penalty=[1,[2]]": "a config group takes a name, as in model=fc",
     "callbacks=null": "a config group takes a name, as in model=fc, not null or a number",
     "~loss": "loss: the config has none; choose one by loss=NAME",
     "bottleneck.size=???": "`bottleneck.size` has no value: give it one by bottleneck.size=VALUE",

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from diabolo.data.batches import ResumableSampler, StreamedBatches
 from diabolo.data.datamodule import ImageData
@@ -328,3 +328,18 @@ def test_a_name_that_is_no_utf8_is_read_and_named(tmp_path, caplog):
 def test_a_negative_memory_limit_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"`memory_limit` \(= -1\) must be a whole number of at least 0"):
         folder_images(str(tmp_path), (3, 8, 8), memory_limit=-1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_image_is_turned_although_other_exif_data_are_damaged(tmp_path):
+    """Pillow's own `exif_transpose` writes the data back, and fails on a resolution that claims to be bytes."""
+    exif = (
+        "4578696600004d4d002a000000080003010f0002000000060000003201120003000000010006000001"
+        "1a000700000001000000380000000000006d616b657200000000480000000100"
+    )
+    COLOUR.save(tmp_path / "plain.jpg", quality=95)
+    COLOUR.save(tmp_path / "damaged.jpg", quality=95, exif=bytes.fromhex(exif))
+    with Image.open(tmp_path / "damaged.jpg") as image, pytest.raises(TypeError):
+        ImageOps.exif_transpose(image)
+    turned = np.rot90(read(tmp_path / "plain.jpg"), -1)
+    assert np.array_equal(read(tmp_path / "damaged.jpg", (3, 10, 12)), turned)
