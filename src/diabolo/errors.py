@@ -139,9 +139,9 @@ def _number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) ->
 
 
 def check_choice(name: str, value: Any, options: Collection[str]) -> str:
-    """`value` if it is one of `options`, else a `ConfigError` that lists them, with the nearest."""
+    """`value` if it is one of `options`, else a `ConfigError` that lists them, of many with the nearest."""
     if not isinstance(value, str) or value not in options:
-        near = did_you_mean(value, options) if isinstance(value, str) else ""
+        near = did_you_mean(value, options) if isinstance(value, str) and len(options) > 3 else ""
         raise ConfigError(name, value, f"must be one of {', '.join(options)}{near}")
     return value
 

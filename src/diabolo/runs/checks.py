@@ -19,6 +19,7 @@ from diabolo.errors import (
 )
 
 Check = Callable[[str, Any], Any]
+SMALLEST = 1e-37  # nearly float32's: what is smaller becomes 0
 LARGEST_SEED = 2**32 - 1  # NumPy's
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
@@ -38,7 +39,7 @@ def number(low: float, high: float) -> Check:
     return partial(check_number, minimum=low, maximum=high)
 
 
-def positive(high: float, low: float = 1e-12) -> Check:
+def positive(high: float, low: float = SMALLEST) -> Check:
     """Above 0; a number that is nearly 0 counts as none."""
 
     def check(key: str, value: Any) -> None:
