@@ -28,7 +28,8 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = (), 
     """The run's config with changes that a run which goes on may have, and those of `also`.
 
     Raises:
-        UserError: an unknown key, one that is settled, a value that cannot be, or a config that names code which is not trusted.
+        UserError: an unknown key, one that is settled, a value that cannot be, or a config that names code which is
+            not trusted.
     """
     overrides = list(overrides)
     config = override(run.trusted_config(trust), overrides)
