@@ -23,6 +23,7 @@ REFUSED = {  # overrides -> words of the one sentence
     "encoder=convv": "encoder=convv does not exist (did you mean 'conv'?); there are conv, fc,",
     "model.kernel": "'model.kernel' is not an override: write KEY=VALUE",
     "bottleneck.size=[": "'bottleneck.size=[' is not an override: write KEY=VALUE",
+    "penalty=[1,[2]]": "a config group takes a name, as in model=fc",
     "callbacks=null": "a config group takes a name, as in model=fc, not null or a number",
     "~loss": "loss: the config has none; choose one by loss=NAME",
     "bottleneck.size=???": "`bottleneck.size` has no value: give it one by bottleneck.size=VALUE",
@@ -40,9 +41,9 @@ REFUSED = {  # overrides -> words of the one sentence
     "loss=bce model.output=tanh": "`model.output` (= 'tanh') must be sigmoid for `loss` (BCE)",
     "loss=bce data.mean=0.5": "`data.mean` and `data.std` must be null for `loss` (BCE), which needs pixels in [0, 1]",
     "optimizer.lr=-1": "`optimizer.lr` (= -1) must be a number above 0",
-    "optimizer.betas=5": "optimizer: ",
+    "optimizer.betas=5": "`optimizer.betas` (= 5) must be a list of two numbers, such as [0.9,0.999].",
     "scheduler.rise=2": "`scheduler.rise` (= 2) must lie between 0 and 1",
-    "scheduler=plateau scheduler.factor=2": "scheduler: Factor should be < 1.0 (diabolo.training.plateau)",
+    "scheduler=plateau scheduler.factor=2": "`scheduler.factor` (= 2) must lie between 0 and 1.",
     "scheduler=plateau data.val_fraction=0": "`scheduler.monitor` (= 'val/mse') is not measured in this run",
     "seed=abc": "`seed` (= 'abc') must be a whole number of at least 0",
     "trainer.monitor=test/mse": "`trainer.monitor` (= 'test/mse'): the test images choose nothing",
@@ -80,7 +81,7 @@ def test_a_mistake_is_one_sentence(diabolo, tiny, overrides, words, monkeypatch)
 @pytest.mark.parametrize(
     ("overrides", "words"),
     {
-        "model.channels=16": "`encoder.channels` (= 16) must be a list of whole numbers, such as [16,32]",
+        "model.channels=16": "`model.channels` (= 16) must be a list of whole numbers, such as [16,32]",
         "model.channels=[4,4,4,4,4]": "an image of 8x8 is too small for 5 stages: it is down to 1x1 after 3",
         "model.channels=[4] model.head=spatial bottleneck.size=10": "it must be a multiple of 4, for example 4, 8, 12",
     }.items(),

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 
@@ -25,11 +25,15 @@ class ConfigError(UserError, ValueError):
         self.key, self.value, self.rule = key, value, rule
 
     def __str__(self) -> str:
-        return f"`{self.key}` (= {self.value!r}) {self.rule}."
+        said = repr(self.value)
+        return f"`{self.key}` (= {said if len(said) <= LONGEST else said[: LONGEST - 3] + '...'}) {self.rule}."
 
     def within(self, group: str) -> "ConfigError":
         """The same about an argument of the class that `group` names: its key is the whole one."""
         return self if "." in self.key else type(self)(f"{group}.{self.key}", self.value, self.rule)
+
+
+LONGEST = 200  # characters of a value in a message
 
 
 class Diverged(UserError):
@@ -69,6 +73,11 @@ def _readable(size: float, unit: str) -> str:
     return f"{size:.4g} {UNITS[exponent]}"
 
 
+def printable(path: object) -> str:
+    """A path as text that every terminal and file takes: bytes of a name that are not UTF-8 as \\xNN."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def check_bool(name: str, value: Any) -> bool:
     """`value` if it is true or false, else a `ConfigError`: Hydra reads yes and no as texts."""
     if not isinstance(value, bool):
@@ -76,38 +85,64 @@ def check_bool(name: str, value: Any) -> bool:
     return value
 
 
-def check_int(name: str, value: Any, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`, else a `ConfigError` that names the argument."""
+def check_int(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
+    """`value` as an int of at least `minimum` and at most `maximum`, else a `ConfigError` that names the argument."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ConfigError(name, value, f"must be a whole number of at least {minimum}")
+    if maximum is not None and value > maximum:
+        raise ConfigError(name, value, f"must be at most {maximum:,}")
     return value
 
 
-def check_ints(name: str, values: Any, empty: bool = False) -> list[int]:
-    """`values` as a list of ints of at least 1, else a `ConfigError` that names the argument."""
+def check_ints(name: str, values: Any, empty: bool = False, minimum: int = 1, maximum: int | None = None) -> list[int]:
+    """`values` as a list of ints from `minimum` to `maximum`, else a `ConfigError` that names the argument."""
     if isinstance(values, str) or not hasattr(values, "__iter__") or not (empty or len(values)):
         raise ConfigError(name, values, "must be a list of whole numbers, such as [16,32]")
-    return [check_int(f"{name}[{i}]", value) for i, value in enumerate(values)]
+    return [check_int(f"{name}[{i}]", value, minimum, maximum) for i, value in enumerate(values)]
 
 
 def check_positive(name: str, value: Any) -> float:
-    """`value` if it is a number above 0, else a `ConfigError` that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigError(name, value, "must be a number above 0")
-    return value
+    """`value` if it is a finite number above 0, else a `ConfigError` that names the argument."""
+    return _number(name, value, "above 0", lambda number: number > 0)
 
 
 def check_not_negative(name: str, value: Any) -> float:
-    """`value` if it is a number of at least 0, else a `ConfigError` that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ConfigError(name, value, "must be a number of at least 0")
+    """`value` if it is a finite number of at least 0, else a `ConfigError` that names the argument."""
+    return _number(name, value, "of at least 0", lambda number: number >= 0)
+
+
+def check_number(name: str, value: Any, minimum: float, maximum: float) -> float:
+    """`value` if it is a number from `minimum` to `maximum`, else a `ConfigError` that names the argument."""
+    within = f"from {figure(minimum)} to {figure(maximum)}"
+    return _number(name, value, within, lambda number: minimum <= number <= maximum)
+
+
+def check_between(name: str, value: Any, low: float = 0, high: float = 1) -> float:
+    """`value` if it is a number above `low` and below `high`, else a `ConfigError` that names the argument."""
+    _number(name, value, f"above {low:g} and below {high:g}", lambda number: True)
+    if not low < value < high:
+        raise ConfigError(name, value, f"must lie between {low:g} and {high:g}")
+    return value
+
+
+def figure(value: float) -> str:
+    """E.g. 1,000,000 or 1e-12."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+
+
+def _number(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or not holds(value):
+        raise ConfigError(name, value, f"must be a number {rule}")
+    if abs(value) == float("inf"):
+        raise ConfigError(name, value, "must be a finite number")
     return value
 
 
 def check_choice(name: str, value: Any, options: Collection[str]) -> str:
-    """`value` if it is one of `options`, else a `ConfigError` that lists them."""
-    if value not in options:
-        raise ConfigError(name, value, f"must be one of {', '.join(options)}")
+    """`value` if it is one of `options`, else a `ConfigError` that lists them, of many with the nearest."""
+    if not isinstance(value, str) or value not in options:
+        near = did_you_mean(value, options) if isinstance(value, str) and len(options) > 3 else ""
+        raise ConfigError(name, value, f"must be one of {', '.join(options)}{near}")
     return value
 
 

@@ -128,7 +128,10 @@ def test_a_long_progression_is_thinned_between_its_first_and_its_last_row(most):
     ("override", "sentence"),
     [
         ("callbacks.reconstructions.images=[5,99]", "`images` names image 99, but the test split has 32 images."),
-        ("callbacks.reconstructions.images=0", "`images` (= 0) must be a whole number of at least 1."),
+        (
+            "callbacks.reconstructions.images=0",
+            "`callbacks.reconstructions.images` (= 0) must be a whole number of at least 1.",
+        ),
         ("callbacks.reconstructions.images=[]", "there is nothing to draw"),
         (
             "callbacks.reconstructions.split=all",

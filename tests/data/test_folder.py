@@ -1,12 +1,13 @@
 """Folders of images: what Pillow reads, brought to one shape, labelled, judged and streamed."""
 
 import logging
+import os
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from diabolo.data.batches import ResumableSampler, StreamedBatches
 from diabolo.data.datamodule import ImageData
@@ -241,3 +242,104 @@ def test_folders_and_values_that_cannot_work_are_named(arguments, sentence, tmp_
     with pytest.raises(UserError) as failed:
         folder_images(**{"root": str(tmp_path), "image_shape": (3, 8, 8), **arguments})
     assert sentence in str(failed.value)
+
+
+def test_pixels_that_are_no_numbers_are_refused_by_the_name_of_their_file(tmp_path):
+    values = np.full((10, 10), 0.5, dtype=np.float32)
+    Image.fromarray(values).save(tmp_path / "good.tiff")
+    for name, wrong in (("nan", np.nan), ("inf", np.inf)):
+        values[3, 4] = wrong
+        Image.fromarray(values).save(tmp_path / f"{name}.tiff")
+    with pytest.raises(UserError, match=r"2 of .*inf.tiff \(it holds pixels that are no finite numbers\); .*nan.tiff"):
+        folder_images(str(tmp_path), (1, 10, 10))
+    (kept,) = folder_images(str(tmp_path), (1, 10, 10), unreadable="skip").train
+    assert kept.unique().tolist() == [128]  # half of 255, rounded to even
+
+
+@pytest.mark.parametrize("memory_limit", [1 << 30, 0])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_huge_image_is_refused_unread(memory_limit, tmp_path):
+    fill(tmp_path, ["good.png"])
+    Image.new("1", (13000, 13000)).save(tmp_path / "huge.png")
+    sentence = r"huge.png \(it has 13,000x13,000 pixels, more than the 89,478,485 that are read\)"
+    with pytest.raises(UserError, match=sentence):
+        folder_images(str(tmp_path), (1, 8, 8), memory_limit=memory_limit)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"",
+        b"x" * 40,
+        b"MM\0*\0\0\0\x08\xff\xff",
+        b"II*\0\xff\xff\xff\xff",
+        b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\xff\xff\xff\xff\0\0\0\0",
+    ],
+)
+def test_damaged_exif_data_leave_an_image_as_it_lies(exif, tmp_path):
+    COLOUR.save(tmp_path / "plain.jpg", quality=95)
+    COLOUR.save(tmp_path / "damaged.jpg", quality=95, exif=b"Exif\0\0" + exif)
+    assert np.array_equal(read(tmp_path / "damaged.jpg"), read(tmp_path / "plain.jpg"))
+
+
+def test_what_pillow_raises_about_exif_data_does_not_stop_a_folder(tmp_path, monkeypatch):
+    COLOUR.save(tmp_path / "a.jpg", quality=95)
+    expected = read(tmp_path / "a.jpg")
+
+    def failing(image):
+        raise SyntaxError("not a TIFF file")
+
+    monkeypatch.setattr(Image.Image, "getexif", failing)
+    assert np.array_equal(read(tmp_path / "a.jpg"), expected)
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-60])
+    with pytest.raises(UserError, match=r"a\.jpg"):  # but a cut image is a cut image
+        folder_images(str(tmp_path), (3, 12, 10))
+
+
+def test_folders_that_are_links_are_read_and_circles_end(tmp_path):
+    fill(tmp_path / "elsewhere", ["0.png", "deeper/1.png"])
+    fill(tmp_path / "set", ["cat/2.png"])
+    (tmp_path / "set" / "dog").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "broken").symlink_to(tmp_path / "nowhere")
+    train = folder_images(str(tmp_path / "set"), (3, 10, 10)).train
+    assert train.labels.tolist() == [0, 1, 1]
+    expected = [decode(tmp_path / name, (3, 10, 10), "crop") for name in ("set/cat/2.png", "elsewhere/0.png", "elsewhere/deeper/1.png")]  # fmt: skip  # noqa: E501
+    assert torch.equal(train.pixels, torch.stack(expected))
+
+
+def test_a_name_that_is_no_utf8_is_read_and_named(tmp_path, caplog):
+    fill(tmp_path, ["good.png"])
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    with open(name, "wb") as file:
+        file.write((tmp_path / "good.png").read_bytes())
+    assert len(folder_images(str(tmp_path), (3, 10, 10)).train) == 2
+    with open(name, "wb") as file:
+        file.write(b"no image")
+    with pytest.raises(UserError) as refused:
+        folder_images(str(tmp_path), (3, 10, 10))
+    str(refused.value).encode()  # goes into any terminal and file
+    assert r"caf\udce9.png (not an image)" in str(refused.value)
+    assert len(folder_images(str(tmp_path), (3, 10, 10), unreadable="skip").train) == 1
+    caplog.text.encode()
+
+
+def test_a_negative_memory_limit_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"`memory_limit` \(= -1\) must be a whole number of at least 0"):
+        folder_images(str(tmp_path), (3, 8, 8), memory_limit=-1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_image_is_turned_although_other_exif_data_are_damaged(tmp_path):
+    """Pillow's own `exif_transpose` writes the data back, and fails on a resolution that claims to be bytes."""
+    exif = (
+        "4578696600004d4d002a000000080003010f0002000000060000003201120003000000010006000001"
+        "1a000700000001000000380000000000006d616b657200000000480000000100"
+    )
+    COLOUR.save(tmp_path / "plain.jpg", quality=95)
+    COLOUR.save(tmp_path / "damaged.jpg", quality=95, exif=bytes.fromhex(exif))
+    with Image.open(tmp_path / "damaged.jpg") as image, pytest.raises(TypeError):
+        ImageOps.exif_transpose(image)
+    turned = np.rot90(read(tmp_path / "plain.jpg"), -1)
+    assert np.array_equal(read(tmp_path / "damaged.jpg", (3, 10, 12)), turned)

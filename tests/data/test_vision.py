@@ -1,6 +1,8 @@
 """torchvision's data sets: read from local copies, never from a network here."""
 
 import gzip
+import struct
+import tracemalloc
 from urllib.error import URLError
 
 import numpy as np
@@ -11,7 +13,7 @@ from torchvision import datasets
 
 from diabolo.data.vision import torchvision_images
 from diabolo.errors import UserError
-from support import CONF, write_mnist
+from support import CONF, write_idx, write_mnist
 
 DRAW = np.random.default_rng(0)
 
@@ -160,3 +162,55 @@ def test_the_command_ends_with_that_sentence_and_code_2(diabolo, tiny, no_networ
     assert ended.code == 2
     (line,) = ended.err.strip().splitlines()
     assert line.startswith("diabolo: there is no MNIST in `data.root`")
+
+
+@pytest.mark.parametrize("labels", [63, 65])
+def test_fewer_or_more_labels_than_images_are_one_sentence(labels, tmp_path, no_network):
+    write_mnist(tmp_path)
+    write_idx(tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte", np.zeros(labels))
+    with pytest.raises(UserError, match=rf"MNIST in `data.root` .* has 64 images and {labels} labels in one of its"):
+        load("mnist", tmp_path)
+
+
+def test_images_of_one_pixel_are_read_as_plain_ones(tmp_path, no_network):
+    write_mnist(tmp_path)
+    values = DRAW.integers(0, 256, (64, 1, 1))
+    write_idx(tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte", values)
+    train = load("mnist", tmp_path).train
+    assert torch.equal(train.pixels, torch.tensor(values).byte()[:, None].expand(-1, 1, 28, 28))
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path, no_network):
+    """Beside a cut file, which makes torchvision fail, and has all files looked at."""
+    raw = write_mnist(tmp_path) / "MNIST" / "raw"
+    cut = raw / "train-images-idx3-ubyte"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    bomb = raw / "a-images-idx3-ubyte.gz"
+    with gzip.open(bomb, "wb", compresslevel=1) as file:
+        file.write(struct.pack(">BBBB3I", 0, 0, 8, 3, 10, 28, 28))
+        for _ in range(256):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"a-images-idx3-ubyte.gz is truncated or padded: more than 7,856 bytes where"):
+        load("mnist", tmp_path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 32 << 20
+
+
+def test_a_compressed_file_of_the_right_length_is_not_blamed(tmp_path, no_network):
+    raw = write_mnist(tmp_path) / "MNIST" / "raw"
+    whole = raw / "t10k-images-idx3-ubyte"
+    (raw / "a-images-idx3-ubyte.gz").write_bytes(gzip.compress(whole.read_bytes()))
+    (raw / "b-images-idx3-ubyte.gz").write_bytes(gzip.compress(whole.read_bytes())[:-200])
+    whole.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"b-images-idx3-ubyte.gz has no readable header"):
+        load("mnist", tmp_path)
+    (raw / "b-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(UserError, match=r"t10k-images-idx3-ubyte is truncated or padded: 25,004 bytes where"):
+        load("mnist", tmp_path)
+
+
+def test_a_data_set_that_torchvision_does_not_have_is_one_sentence(tmp_path, no_network):
+    with pytest.raises(UserError, match=r"`data.source.dataset` \(= 'MINST'\) is no class .* \(did you mean 'MNIST'"):
+        load("mnist", tmp_path, dataset="MINST")

@@ -9,6 +9,7 @@ import torch
 
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
+from diabolo.errors import UserError
 from diabolo.measures.pca import LinearCode, pca_of
 
 
@@ -92,3 +93,12 @@ def test_what_is_fitted_goes_with_the_data():
     del data
     gc.collect()
     assert code() is None
+
+
+def test_one_training_image_is_one_sentence():
+    """Its components would be divided by 0, and every figure NaN."""
+    few = MemoryImages(images(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64))
+    data = ImageData(lambda **_: Splits(few, few), (1, 8, 8), val_fraction=0.5)
+    data.setup()
+    with pytest.raises(UserError, match="PCA beside the run needs two training images, and there is one: raise"):
+        pca_of(data, 3)

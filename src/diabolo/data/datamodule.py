@@ -13,9 +13,10 @@ from torch import Tensor
 from diabolo.data.batches import Batches, MemoryBatches, ResumableSampler, StreamedBatches
 from diabolo.data.images import ImageSet, MemoryImages, Source
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError, UserError, check_int, check_ints
+from diabolo.data.shape import check_image_shape
+from diabolo.errors import ConfigError, UserError, check_int
 
-SMALLEST_SIDE = 8
+LARGEST_SEED = 2**32 - 1  # NumPy's
 BLOCK_NUMBERS = 1 << 22  # pixel values of a block of training batches: enough to hide what a block costs
 BLOCK_BATCHES = 64  # the most batches of a block
 EVAL_NUMBERS = 1 << 21  # pixel values of a batch of validation and test, so that large images take no gigabytes
@@ -85,7 +86,7 @@ class ImageData(LightningDataModule):
         self.test_fraction = _fraction("test_fraction", test_fraction)
         self.limit = limit if limit is None else check_int("data.limit", limit)
         self.test_limit = test_limit if test_limit is None else check_int("data.test_limit", test_limit)
-        self.split_seed, self.seed = check_int("data.split_seed", split_seed, 0), seed
+        self.split_seed, self.seed = check_int("data.split_seed", split_seed, 0, LARGEST_SEED), seed
         self.num_workers = (
             min(8, os.cpu_count() or 1) if num_workers is None else check_int("data.num_workers", num_workers, 0)
         )
@@ -191,22 +192,6 @@ class ImageData(LightningDataModule):
             everything.numpy(), test_size=aside, random_state=self.split_seed, stratify=stratify
         )
         return images.subset(torch.from_numpy(keep).sort().values), images.subset(torch.from_numpy(away).sort().values)
-
-
-def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
-    """`image_shape` as a tuple of three.
-
-    Raises:
-        ConfigError: not three whole numbers, not 1 or 3 channels, or a side under 8.
-    """
-    shape = check_ints("data.image_shape", image_shape)
-    if len(shape) != 3 or shape[0] not in (1, 3) or min(shape[1:]) < SMALLEST_SIDE:
-        raise ConfigError(
-            "data.image_shape",
-            shape,
-            f"must be [channels, height, width] with 1 or 3 channels and sides of at least {SMALLEST_SIDE}",
-        )
-    return shape[0], shape[1], shape[2]
 
 
 def _fraction(name: str, value: Any) -> float:

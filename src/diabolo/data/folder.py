@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from diabolo.data.images import ImageSet, MemoryImages, Splits
-from diabolo.errors import ConfigError, UserError, check_choice
+from diabolo.errors import ConfigError, UserError, check_choice, check_int, printable
 
 log = logging.getLogger(__name__)
 
 FITS = ("crop", "stretch", "pad")
 UNREADABLE = ("refuse", "skip")
+TURNS = {  # by the EXIF orientation, to what it asks for
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MOST_PIXELS = 89_478_485  # Pillow's own limit, beyond which it warns, and refuses at twice as many
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused in a sentence
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what broken files make Pillow raise
 
 
@@ -49,6 +62,7 @@ def folder_images(
     """
     check_choice("fit", fit, FITS)
     check_choice("unreadable", unreadable, UNREADABLE)
+    check_int("memory_limit", memory_limit, 0)
     base = Path(root).expanduser()
     if not base.is_dir():
         raise ConfigError("data.root", root, "is not a folder; give the folder that holds the images")
@@ -91,7 +105,7 @@ class FolderImages:
             return decode(path, self.image_shape, self.fit)
         except BROKEN as failure:
             raise UserError(
-                f"{path} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
+                f"{printable(path)} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
             ) from None
 
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
@@ -105,7 +119,8 @@ def decode(path: Path, image_shape: Sequence[int], fit: str) -> Tensor:
     """The image at `path`, turned as its EXIF data say, as C x H x W bytes."""
     channels, height, width = image_shape
     with Image.open(path) as image:
-        upright = _to_bytes(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+        _refuse_huge(image)
+        upright = _to_bytes(_upright(image)).convert("L" if channels == 1 else "RGB")
     size, bilinear = (width, height), Image.Resampling.BILINEAR
     if fit == "crop":
         upright = ImageOps.fit(upright, size, bilinear)
@@ -116,6 +131,22 @@ def decode(path: Path, image_shape: Sequence[int], fit: str) -> Tensor:
     return torch.from_numpy(np.array(upright)).view(height, width, channels).permute(2, 0, 1).contiguous()
 
 
+def _refuse_huge(image: Image.Image) -> None:
+    """Raises ValueError for an image of which a few at once would fill the memory."""
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"it has {image.width:,}x{image.height:,} pixels, more than the {MOST_PIXELS:,} that are read")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data say; as it is where they are damaged, as cameras and editors leave them."""
+    image.load()  # so that what fails below is the EXIF data, not the image
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # whatever Pillow's parser raises: struct.error, KeyError, SyntaxError, ...
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
 def _to_bytes(image: Image.Image) -> Image.Image:
     """Images of 16 or 32 bits a pixel scaled to 8 bits: Pillow's own conversion would clip them to white. If all whole
     numbers are below 256 they count as 8 bits, if all floats are at most 1 as [0, 1]."""
@@ -124,6 +155,8 @@ def _to_bytes(image: Image.Image) -> Image.Image:
     if image.mode not in ("I", "I;16", "I;16B", "I;16L", "F"):
         return image
     values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it holds pixels that are no finite numbers")
     if image.mode == "F" and values.max() <= 1:
         values = values * 255
     top = 65535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
@@ -134,10 +167,21 @@ def _find(base: Path) -> list[Path]:
     """All files below `base` that look like images."""
     endings = Image.registered_extensions()  # with those that Pillow can only write, such as .pdf
     readable = {ending for ending, kind in endings.items() if kind in Image.OPEN or kind == "MPO"}  # MPO opens as JPEG
-    paths = sorted(p for p in base.rglob("*") if p.suffix.lower() in readable and p.is_file())
+    paths = sorted(p for p in _below(base) if p.suffix.lower() in readable and p.is_file())
     if not paths:
-        raise UserError(f"there is no image in {str(base)!r}: no file there has an ending that Pillow reads.")
+        raise UserError(f"there is no image in {printable(base)!r}: no file there has an ending that Pillow reads.")
     return paths
+
+
+def _below(base: Path) -> Iterator[Path]:
+    """Everything below `base`, through folders that are links too, as sets of classes are put together without copies;
+    but not through links within a linked folder, among which there may be circles."""
+    linked: list[Path] = []
+    for place, folders, files in os.walk(base):  # which itself follows no links
+        yield from (Path(place, name) for name in files)
+        linked += [path for name in folders if (path := Path(place, name)).is_symlink()]
+    for folder in linked:
+        yield from (Path(place, name) for place, _, files in os.walk(folder) for name in files)
 
 
 def _label(path: Path, base: Path) -> str:
@@ -167,7 +211,7 @@ def _open(
         bad: list[str] = []
         for place, result in enumerate(decoded):
             if isinstance(result, str):
-                bad.append(f"{paths[place]} ({result})")
+                bad.append(f"{printable(paths[place])} ({result})")
             else:
                 good.append(place)
                 if in_memory:
@@ -183,7 +227,7 @@ def _refuse_or_warn(bad: list[str], unreadable: str, base: Path, any_good: bool)
         return
     named = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
     if unreadable == "refuse" or not any_good:
-        raise UserError(f"{len(bad)} of the images in {str(base)!r} cannot be read: {named}. Remove them or set"
+        raise UserError(f"{len(bad)} of the images in {printable(base)!r} cannot be read: {named}. Remove them or set"
                           " data.source.unreadable=skip.")  # fmt: skip
     log.warning("skipped %d unreadable images: %s", len(bad), named)
 
@@ -199,7 +243,8 @@ def _try(path: Path, image_shape: tuple[int, ...], fit: str) -> Tensor | str:
 
 def _header(path: Path) -> Tensor | str:
     try:
-        with Image.open(path):
+        with Image.open(path) as image:
+            _refuse_huge(image)
             return torch.empty(0)
     except UnidentifiedImageError:
         return "not an image"

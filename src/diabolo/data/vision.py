@@ -2,7 +2,9 @@
 
 import gzip
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from urllib.error import URLError
 import torch
 
 from diabolo.data.images import MemoryImages, Splits, fit_shape
-from diabolo.errors import UserError
+from diabolo.errors import ConfigError, UserError, did_you_mean
+
+CHUNK = 1 << 20  # bytes read at once
 
 
 def torchvision_images(
@@ -34,7 +38,7 @@ def torchvision_images(
         transpose: whether rows and columns are swapped (EMNIST's files hold them swapped).
 
     Raises:
-        UserError: no copy and no download, or a file that cannot be read.
+        UserError: no copy and no download, or a file that cannot be read, or not as many labels as images.
     """
     parts = (_load(dataset, Path(root), {**arguments}, download) for arguments in (train, test))
     return Splits(*(_to_memory(part, image_shape, transpose) for part in parts))
@@ -43,6 +47,9 @@ def torchvision_images(
 def _load(dataset: str, root: Path, arguments: dict[str, Any], download: bool) -> Any:
     from torchvision import datasets  # takes seconds to import: only where it is used
 
+    if dataset not in datasets.__all__:
+        near = did_you_mean(dataset, datasets.__all__)
+        raise ConfigError("data.source.dataset", dataset, f"is no class of torchvision.datasets{near}")
     cls = getattr(datasets, dataset)
     try:
         try:
@@ -76,17 +83,31 @@ def _brief(failure: BaseException) -> str:
 
 
 def _broken_idx(folder: Path) -> str | None:
-    """The first IDX file of `folder` whose length is not what its header says, with both lengths."""
+    """The first IDX file of `folder` whose length is not what its header says, with both lengths.
+
+    Of a compressed file no more is unpacked than the header promises, and it is never held in memory.
+    """
     for path in sorted(p for p in folder.glob("*ubyte*") if p.is_file()):
+        packed = path.suffix == ".gz"
         try:
-            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            axes = content[3]
-            expected = 4 + 4 * axes + prod(struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes]))
-        except (OSError, EOFError, IndexError, struct.error):
+            with gzip.open(path) if packed else path.open("rb") as file:
+                start = file.read(4)
+                axes = start[3]
+                expected = 4 + 4 * axes + prod(struct.unpack(f">{axes}I", file.read(4 * axes)))
+                length = _length(file, 4 + 4 * axes, expected + 1) if packed else path.stat().st_size
+        except (OSError, EOFError, IndexError, struct.error, zlib.error):
             return f"{path} has no readable header"
-        if len(content) != expected:
-            return f"{path} is truncated or padded: {len(content):,} bytes where its header promises {expected:,}"
+        if length != expected:
+            found = f"more than {expected:,}" if packed and length > expected else f"{length:,}"
+            return f"{path} is truncated or padded: {found} bytes where its header promises {expected:,}"
     return None
+
+
+def _length(file: gzip.GzipFile | BufferedReader, so_far: int, most: int) -> int:
+    """Bytes in `file`, of which `so_far` are read; counted up to `most`."""
+    while so_far < most and (read := len(file.read(min(CHUNK, most - so_far)))):
+        so_far += read
+    return so_far
 
 
 def _to_memory(part: Any, image_shape: Sequence[int], transpose: bool) -> MemoryImages:
@@ -98,4 +119,9 @@ def _to_memory(part: Any, image_shape: Sequence[int], transpose: bool) -> Memory
     if transpose:
         pixels = pixels.transpose(-1, -2)
     labels = torch.as_tensor(part.targets if hasattr(part, "targets") else part.labels).long()
+    if len(labels) != len(pixels) or not len(pixels):
+        raise UserError(
+            f"{type(part).__name__} in `data.root` (= {str(part.root)!r}) has {len(pixels):,} images and"
+            f" {len(labels):,} labels in one of its parts: its files do not belong together; replace them."
+        )
     return MemoryImages(fit_shape(pixels, image_shape), labels)

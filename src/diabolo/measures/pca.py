@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from diabolo.data.subsets import evenly_spaced
+from diabolo.errors import UserError
 from diabolo.measures.yardstick import Yardstick
 
 if TYPE_CHECKING:
@@ -104,7 +105,11 @@ def pca_of(data: ImageData, size: int, most_images: int = 60_000) -> LinearCode:
     """
     fitted = _fitted.setdefault(data, {})
     if (size, most_images) not in fitted:
-        count = data.count("train")
+        if (count := data.count("train")) < 2:
+            raise UserError(
+                "PCA beside the run needs two training images, and there is one: raise data.limit, or leave out the"
+                " callbacks that fit it (callbacks.pca=null)."
+            )
         chosen = fitting_images(count, data.image_shape, most_images)
         if len(chosen) < count:
             log.info("PCA is fitted on %d of the %d training images", len(chosen), count)

@@ -50,7 +50,7 @@ def build_data(config: DictConfig) -> ImageData:
 
 def build_autoencoder(config: DictConfig) -> Autoencoder:
     """The network with fresh weights: encoder, bottleneck and decoder for the image's shape."""
-    from diabolo.data.datamodule import check_image_shape
+    from diabolo.data.shape import check_image_shape
     from diabolo.network.autoencoder import Autoencoder
     from diabolo.network.layers import initialise
 
@@ -65,7 +65,7 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
 
 def build_encoder(config: DictConfig) -> nn.Module:
     """The encoder alone, with fresh weights, giving as many numbers as the bottleneck takes."""
-    from diabolo.data.datamodule import check_image_shape
+    from diabolo.data.shape import check_image_shape
     from diabolo.network.layers import initialise
 
     shape = check_image_shape(config.data.image_shape)

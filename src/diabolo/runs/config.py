@@ -22,6 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, did_you_mean
 from diabolo.runs.identity import Kind, kind
+from diabolo.runs.schema import check_config
 
 ROOT = "train"
 MODULE = "diabolo.conf"
@@ -87,7 +88,7 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
 
     Raises:
         HydraException, OmegaConfBaseException: the overrides do not compose; see `explain`.
-        UserError: a key that nothing reads.
+        UserError: a key that nothing reads, or values that cannot be; see `check_config`.
     """
     register_resolvers()
     searched = [f"hydra.searchpath=[file://{Path(config_dir).absolute()}]"] if config_dir else []
@@ -96,7 +97,9 @@ def compose_config(overrides: Sequence[str] = (), config_dir: str | None = None,
         config = compose(name, [*searched, *quoted_paths(overrides)], return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     refuse_unread(config)
-    return resolved(config)
+    plain = resolved(config)
+    check_config(plain)
+    return plain
 
 
 def resolved(config: DictConfig) -> DictConfig:
@@ -190,7 +193,10 @@ def known(config: DictConfig, key: str) -> bool:
 
 
 EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # launchers that come with an extra
-NO_GROUP_NAME = "Config group override"  # how Hydra's ValueError begins where a group is given null or a number
+NO_GROUP_NAME = (  # how Hydra's errors begin where a group is given null or a number, or a list within a list
+    "Config group override",
+    'can only concatenate str (not "list") to str',
+)
 
 
 def concerns_overrides(failure: Exception) -> bool:

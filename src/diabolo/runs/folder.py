@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from diabolo.errors import UserError, out_of_memory
 from diabolo.runs.old_names import with_current_names
 from diabolo.runs.reading import Unreadable, read_checkpoint, read_metrics, read_state, read_text, read_yaml
+from diabolo.runs.schema import check_config
 from diabolo.runs.trust import check
 from diabolo.runs.written import is_free, is_ours, remove_written
 from diabolo.training.files import write_whole
@@ -100,12 +101,17 @@ class RunFolder:
         Raises:
             Unreadable: it is damaged, as one whose end is missing.
             Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trust`.
+            UserError: values in it cannot be; see `diabolo.runs.schema`.
         """
         plain = with_current_names(read_yaml(self.path / "config.yaml"))
         if missing := [group for group in GROUPS if not isinstance(plain.get(group), dict)]:
             raise Unreadable(self.path / "config.yaml", f"it has no group `{missing[0]}`, as every run's config has")
         if not trust:
             check(plain, self.path)
+        try:
+            check_config(plain)
+        except UserError as failure:
+            raise UserError(f"the config of {str(self.path)!r} cannot be: {failure}") from None
         return self._created(plain)
 
     def _created(self, plain: dict[str, Any]) -> DictConfig:

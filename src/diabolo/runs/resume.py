@@ -13,6 +13,7 @@ from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import KINDS, Kind, flat, kind, plain, same
 from diabolo.runs.reading import Unreadable, read_checkpoint, read_rows
+from diabolo.runs.schema import check_config
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = (), 
     """The run's config with changes that a run which goes on may have, and those of `also`.
 
     Raises:
-        UserError: an unknown key, one that is settled, or a config that names code which is not trusted.
+        UserError: an unknown key, one that is settled, a value that cannot be, or a config that names code which is
+            not trusted.
     """
     overrides = list(overrides)
     config = override(run.trusted_config(trust), overrides)
@@ -38,6 +40,7 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = (), 
                 f"`{key}` is settled in a run that goes on, by its weights and its optimiser: start a new run. It takes"
                 f" {', '.join((*LONGER, *also, *filter(may_change, KINDS)))}."
             )
+    check_config(config)
     return config
 
 

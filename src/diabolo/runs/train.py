@@ -24,6 +24,7 @@ from diabolo.runs.folder import RunFolder, load_weights
 from diabolo.runs.place import done, place, wait_for
 from diabolo.runs.reading import read_rows
 from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
+from diabolo.runs.schema import check_config
 from diabolo.runs.trust import note_own_parts
 from diabolo.training.machine import keep_freed_memory
 
@@ -54,6 +55,7 @@ def main(config: DictConfig) -> float:
             raise ConfigError(where, "", "is empty: name a folder for the run, or leave the key out")
         refuse_unread(config)
         config = resolved(config)
+        check_config(config)
         if swept:
             run = place(run.path, config)
             wait_for(run)
