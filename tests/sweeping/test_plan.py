@@ -241,6 +241,6 @@ def test_a_job_waits_for_a_worker_that_is_still_writing(tmp_path):
     held.wait(5)
     threading.Timer(0.5, let_go.set).start()
     began = time.monotonic()
-    wait_for(run, 5)
+    wait_for(run)
     assert 0.4 < time.monotonic() - began < 4
     other.join()

@@ -29,7 +29,7 @@ from typing import Any
 import cloudpickle
 
 FORKED = multiprocessing.get_context("forkserver")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 30  # seconds that a process has to end (an orphaned one: for a checkpoint) before it is killed
 
 
@@ -88,7 +88,7 @@ class Pool:
     def run(self, jobs: Iterable[Any]) -> Iterator[Started | Ended]:
         """Does the jobs, each as soon as a place is free, and yields what happens.
 
-        SIGINT and SIGTERM are handed on to the processes as SIGTERM: a second one too, and the third kills.
+        SIGINT, SIGTERM and SIGHUP are handed on to the processes as SIGTERM: a second one too, and the third kills.
 
         Raises:
             Stopped: by such a signal, once the processes have ended.
@@ -139,7 +139,8 @@ class Pool:
 
         handlers = {}
         if threading.current_thread() is threading.main_thread():
-            handlers = {signum: signal.signal(signum, note) for signum in STOP_SIGNALS}
+            noted = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]  # nohup
+            handlers = {signum: signal.signal(signum, note) for signum in noted}
         try:
             yield signalled
         finally:

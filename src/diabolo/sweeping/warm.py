@@ -1,6 +1,7 @@
 """Imported by the process that all jobs of a sweep are forked from: what every job would do once for itself.
 
-Hydra's and OmegaConf's grammars are read on first use, in a tenth of a second; a job that is forked afterwards has them.
+Hydra's and OmegaConf's grammars are read on first use, in a tenth of a second; a job that is forked afterwards has
+them.
 """
 
 from hydra.core.global_hydra import GlobalHydra
