@@ -17,7 +17,6 @@ MODULES = {
 }
 ROOMS = {  # what each room may import, in whole or for type checking only; the loose files count as rooms
     "errors": set(),
-    "output": set(),
     "plotting": set(),
     "rooms": set(),
     "data": {"errors"},
@@ -29,7 +28,7 @@ ROOMS = {  # what each room may import, in whole or for type checking only; the 
     "sweeping": {"errors", "measures", "runs", "training"},
     "lessons": {"errors", "network", "runs"},
     "report": {"data", "errors", "measures", "plotting", "runs", "training"},
-    "cli": {"errors", "lessons", "output", "report", "runs", "sweeping"},
+    "cli": {"errors", "lessons", "report", "runs", "sweeping"},
     "__init__": {"runs"},
     "__main__": {"cli"},
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from diabolo.output import printing
+from diabolo.runs.output import printing
 
 Arguments = list[str]
 TRUST = "--trust"  # of commands that make objects of what a run folder's config names
