@@ -4,11 +4,13 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from support import ROOT
 
@@ -54,9 +56,6 @@ def test_a_run_that_is_not_the_undisturbed_one_is_found(attack, compared):
 
 
 def test_changed_weights_and_figures_are_found(attack, compared, tmp_path):
-    import shutil
-
-    import torch
 
     for folder in ("ours", "whole"):
         shutil.copytree(compared / "mse_4", tmp_path / folder / "run")
