@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from diabolo.runs.output import printing
+
 Arguments = list[str]
 TRUST = "--trust"  # of commands that make objects of what a run folder's config names
 
@@ -20,11 +22,27 @@ class Command(NamedTuple):
     usage: tuple[tuple[str, str], ...]  # pairs of arguments and what they do, for the help
     takes_folders: bool = False  # then completion is the shell's own
     runs_own_parts: bool = True  # whether modules in the current folder may be named
+    only_prints: bool = True  # then nothing is left to do when nobody reads any more
 
 
 def main() -> None:
-    """Dispatches to a subcommand; a mistake of the user's ends with one sentence and exit code 2."""
+    """Runs a command; one that only prints, into what is closed or full, ends with 141, as by SIGPIPE, or 1."""
     arguments = sys.argv[1:]
+    with printing() as out:
+        try:
+            dispatch(arguments)
+        finally:
+            out.flush()
+            only_prints = not arguments or arguments[0] not in COMMANDS or COMMANDS[arguments[0]].only_prints
+            if out.failure is not None and only_prints:
+                if isinstance(out.failure, BrokenPipeError):
+                    sys.exit(141)
+                print(f"diabolo: the output cannot be written ({out.failure.strerror}).", file=sys.stderr)
+                sys.exit(1)
+
+
+def dispatch(arguments: Arguments) -> None:
+    """Runs a subcommand; a mistake of the user's ends with one sentence and exit code 2."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text(), end="")
         return
@@ -160,10 +178,12 @@ COMMANDS = {
             ("-m KEY=A,B,C ...", "a sweep over all combinations"),
             ("RUN [KEY=VALUE ...]", "continue the run in folder RUN"),
         ),
+        only_prints=False,
     ),
     "search": Command(
         search,
         (("[KEY=RANGE ...]", "search for the best values, e.g. optimizer.lr=tag(log,interval(1e-4,1e-2))"),),
+        only_prints=False,
     ),
     "inspect": Command(inspect, (("[KEY=VALUE ...]", "print the walk of shapes of a model, without training"),)),
     "evaluate": Command(evaluate, (("RUN", "measure a run's test metrics again"),), takes_folders=True),

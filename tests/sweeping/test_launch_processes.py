@@ -76,6 +76,19 @@ def test_a_sweep_that_is_asked_to_stop_stops_its_workers_and_goes_on(process, tm
 
 
 @pytest.mark.slow
+def test_the_same_sweep_twice_at_once_trains_each_run_once(process, tmp_path):
+    both = [process(*KILLED, "bottleneck.size=2", "hydra.launcher.workers=1") for _ in range(2)]
+    for one in both:
+        out, err = one.communicate(timeout=600)
+        assert one.returncode == 0, (out, err)
+        assert "0 failed" in out
+    assert {len(path.read_text().splitlines()) for path in tmp_path.glob("sweep/*/history.jsonl")} == {60}
+    assert sorted(path.parent.name for path in tmp_path.glob("sweep/*/metrics.json")) == sorted(
+        path.name for path in tmp_path.glob("sweep/*/")
+    )
+
+
+@pytest.mark.slow
 def test_runs_of_several_processes_work_within_a_sweep(process, tmp_path):
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "hydra.launcher.workers=1")
     ended = process("train", "-m", *BARE, *ddp, "bottleneck.size=2,0", "hydra.sweep.dir=sweep")

@@ -241,6 +241,33 @@ def test_a_job_waits_for_a_worker_that_is_still_writing(tmp_path):
     held.wait(5)
     threading.Timer(0.5, let_go.set).start()
     began = time.monotonic()
-    wait_for(run, 5)
+    wait_for(run)
     assert 0.4 < time.monotonic() - began < 4
     other.join()
+
+
+def test_a_job_that_another_process_began_first_waits_for_it_and_takes_over(diabolo, monkeypatch, tiny, tmp_path):
+    run, waits = RunFolder(tmp_path / "sweep" / "one"), []
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with run.held():
+            held.set()
+            let_go.wait(60)
+
+    def too_early(run):
+        waits.append(run.path)
+        if len(waits) > 1:
+            threading.Timer(0.5, let_go.set).start()
+            wait_for(run)
+
+    monkeypatch.setattr("diabolo.runs.train.wait_for", too_early)
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(5)
+    line = ("train", "-m", *tiny, "callbacks=none", "logger=none", "hydra/launcher=basic", "hydra.sweep.dir=sweep")
+    ended = diabolo(*line, "hydra.sweep.subdir=one", "seed=0")
+    other.join()
+    assert ended.code == 0, (ended.out, ended.err)
+    assert "1 done, 0 skipped, 0 failed" in ended.out
+    assert len(waits) == 2

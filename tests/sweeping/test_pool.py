@@ -140,7 +140,7 @@ def test_a_process_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_each_job_once_as_sigterm_and_ends_the_pool(signum, tmp_path):
     def work(job):
         got = []
@@ -220,3 +220,24 @@ def test_jobs_whose_parent_is_killed_are_asked_to_stop(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert (tmp_path / "stopped").read_text() == "15"
+
+
+def test_the_server_ends_with_its_parent_while_it_still_imports(tmp_path):
+    (tmp_path / "heavy.py").write_text("import os, time; open('server', 'w').write(str(os.getpid())); time.sleep(60)")
+    (tmp_path / "script.py").write_text(
+        "from diabolo.sweeping.pool import Pool\n"
+        "if __name__ == '__main__':\n"
+        "    list(Pool(abs, [{}], ['heavy']).run([1]))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 40
+    while not (tmp_path / "server").exists() or not (tmp_path / "server").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    server, deadline = Path("/proc") / (tmp_path / "server").read_text() / "cmdline", time.monotonic() + 10
+    while server.exists() and server.read_bytes():  # empty: it has ended, and nobody has asked how
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -11,8 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from diabolo.errors import UserError
-from diabolo.runs.folder import RunFolder
+from diabolo.runs.folder import Held, RunFolder
 
 PROCESS_GROUP = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
 LAUNCHED = "DIABOLO_LAUNCHED"  # in the environment of what `launch` starts
@@ -40,12 +39,12 @@ def launch(
     """As `diabolo.runs.train.train`, by `diabolo train RUN`, which needs neither Hydra nor the overrides.
 
     Raises:
-        UserError: another process trains in the folder.
+        Held: another process trains in the folder.
         LaunchFailed: the processes did not finish the run.
         SystemExit: they were stopped by SIGINT, SIGTERM or SIGUSR2.
     """
     if run.is_held():
-        raise UserError(f"{str(run.path)!r} is being trained by another process: wait for it, or stop it first.")
+        raise Held(run.path)
     run.refuse_foreign()
     record = run.record()
     run.begin(config, list(overrides), choices)
@@ -60,7 +59,10 @@ def launch(
         received.add(signum)
         process.send_signal(signal.SIGTERM)
 
-    before = {signum: signal.signal(signum, forward) for signum in (signal.SIGTERM, signal.SIGUSR2)}
+    forwarded = [signal.SIGTERM, signal.SIGUSR2]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        forwarded.append(signal.SIGHUP)
+    before = {signum: signal.signal(signum, forward) for signum in forwarded}
     try:
         code = process.wait()
     except KeyboardInterrupt:  # the terminal has sent it to the processes too

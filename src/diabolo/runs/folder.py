@@ -47,6 +47,13 @@ BLOCK = 512  # bytes of what st_blocks counts
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
+class Held(UserError):
+    """Another process trains in the folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{str(path)!r} is being trained by another process: wait for it, or stop it first.")
+
+
 class RunFolder:
     """One run's folder. Nothing is read or written until it is asked for."""
 
@@ -156,16 +163,15 @@ class RunFolder:
         """Keeps other processes from training in this folder; a process that dies lets go.
 
         Raises:
-            UserError: another process holds it, or the folder cannot be written.
+            Held: another process holds it.
+            UserError: the folder cannot be written.
         """
-        lock = FileLock(self.path / ".lock", blocking=False)
+        lock = FileLock(self.path / ".lock", timeout=0.5)  # `is_held` of another process takes it for a moment
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as failure:
-            raise UserError(
-                f"{str(self.path)!r} is being trained by another process: wait for it, or stop it first."
-            ) from failure
+            raise Held(self.path) from failure
         except OSError as failure:
             raise unwritable(self.path, failure) from failure
         with lock:

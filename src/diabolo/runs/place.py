@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection
 from itertools import count
@@ -11,6 +12,9 @@ from omegaconf import DictConfig
 
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import same
+from diabolo.runs.terminal import short
+
+log = logging.getLogger(__name__)
 
 
 def place(base: Path, config: DictConfig, taken: Collection[Path] = ()) -> RunFolder:
@@ -37,8 +41,10 @@ def done(run: RunFolder) -> bool:
     return run.is_run() and run.state()["state"] == "done"
 
 
-def wait_for(run: RunFolder, seconds: float = 60.0) -> None:
-    """Waits while another process trains in the folder: a worker of a sweep that was killed writes its checkpoint."""
-    end = time.monotonic() + seconds
-    while run.is_held() and time.monotonic() < end:
+def wait_for(run: RunFolder) -> None:
+    """Waits while another process trains in the folder, however long: the same sweep was issued twice, or a worker of
+    one that was killed writes its checkpoint."""
+    if run.is_held():
+        log.info("%s is being trained by another process: waits for its end", short(run.path))
+    while run.is_held():
         time.sleep(0.2)

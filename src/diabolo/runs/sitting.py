@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from diabolo.runs.terminal import logging_to, short
 from diabolo.training.recording import GivenUp, SignalStop, Stopped
 
 log = logging.getLogger(__name__)
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -36,6 +39,7 @@ def sitting(
             before = {} if launched else run.record()
             run.begin(config, list(overrides), choices)
             try:
+                stop.check()
                 yield stop
             except Stopped as stopped:
                 run.mark("stopped", reason=str(stopped))
@@ -67,6 +71,10 @@ def sitting(
     finally:
         if leave_nothing:
             run.remove()
+    if (
+        stop.received in ENDING
+    ):  # it came when nothing was left to stop: the run is done, but what follows is not wanted
+        sys.exit(128 + stop.received)
 
 
 @contextmanager

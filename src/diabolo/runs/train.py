@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from diabolo.errors import ConfigError, UserError, check_bool
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
-from diabolo.runs.folder import RunFolder, load_weights
+from diabolo.runs.folder import Held, RunFolder, load_weights
 from diabolo.runs.place import done, place, wait_for
 from diabolo.runs.reading import read_rows
 from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
@@ -58,18 +58,9 @@ def main(config: DictConfig) -> float:
         check_config(config)
         if swept:
             run = place(run.path, config)
-            wait_for(run)
         else:
             refuse_another(config, run)
-        if rerun:
-            run.clear()
-        if swept and done(run):
-            metrics = run.metrics()
-        else:
-            refuse_done(config, run)
-            start = launch if is_needed(config) else train
-            note_own_parts(OmegaConf.to_container(config))  # they stand on the command line of who runs this
-            metrics = start(config, run, list(job.overrides.task), chosen())
+        metrics = (_in_turn if swept else _start)(config, run, rerun)
     except (UserError, OmegaConfBaseException) as failure:
         error = failure if isinstance(failure, UserError) else UserError(explain(failure, ()))
         run.take_away()  # the empty folder that Hydra has made for it
@@ -82,6 +73,27 @@ def main(config: DictConfig) -> float:
             raise
         sys.exit(failure.exit_code)  # what there is to say they have said
     return metrics.get("val/mse", metrics.get("val/loss", metrics["train/loss"]))
+
+
+def _start(config: DictConfig, run: RunFolder, rerun: bool) -> dict[str, Any]:
+    if rerun:
+        run.clear()
+    refuse_done(config, run)
+    start = launch if is_needed(config) else train
+    note_own_parts(OmegaConf.to_container(config))  # they stand on the command line of who runs this
+    return start(config, run, list(HydraConfig.get().overrides.task), chosen())
+
+
+def _in_turn(config: DictConfig, run: RunFolder, rerun: bool) -> dict[str, Any]:
+    """Trains when no other process does so in the folder; takes what that one has done, or goes on from there."""
+    while True:
+        wait_for(run)
+        if done(run) and not rerun:
+            return run.metrics()
+        try:
+            return _start(config, run, rerun)
+        except Held:  # another that waited was faster
+            continue
 
 
 def resume(folder: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> dict[str, Any]:
@@ -116,8 +128,8 @@ def train(
         UserError: something that the user can mend, a lack of memory included; once training has begun the state is
             then "failed" with the reason, before that a new run leaves nothing behind.
         GivenUp: one of `callbacks` ended the run; the state is "stopped" with the reason.
-        SystemExit: SIGINT, SIGTERM or SIGUSR2 (exit code 130, 143 or 140); the state is "stopped", and a checkpoint
-            lies there if training had begun.
+        SystemExit: SIGINT, SIGTERM, SIGUSR2 or SIGHUP (exit code 130, 143, 140 or 129); the state is "stopped", and a
+            checkpoint lies there if training had begun. A run that was ending by itself is "done".
     """
     from diabolo.runs.sitting import helping, sitting
 
@@ -144,6 +156,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
 
     seed_everything(check_int("seed", config.seed, 0), workers=True, verbose=False)
     data = build_data(config)
+    stop.check()
     module = build_module(config, data)
     last = going_on_from(run)
     if last is None and (source := OmegaConf.select(config, "encoder.init_from")):
@@ -158,12 +171,15 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
         logger=logger,
         validates=data.has_val,
     )
+    stop.check()
     data.setup()
+    stop.check()
     if trainer.is_global_zero:
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     seconds = clock.seconds
     best = load_weights(module, run.best())
+    stop.check()
     metrics = measure(trainer, module, data)
     metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": best["epoch"] + 1}
     if trainer.is_global_zero:

@@ -50,7 +50,7 @@ def launch(
 
     Raises:
         UserError: a number of workers, threads or GPUs that cannot be; none has been started.
-        SystemExit: SIGINT or SIGTERM; the processes have stopped.
+        SystemExit: SIGINT, SIGTERM or SIGHUP; the processes have stopped.
     """
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)

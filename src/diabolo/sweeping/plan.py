@@ -104,7 +104,8 @@ def close(jobs: Sequence[Job], returns: Sequence[JobReturn]) -> None:
             continue
         job.outcome = "failed"
         job.note = reason(result._return_value)
-        if job.run.is_run() and job.run.state()["state"] == "running" and isinstance(result._return_value, OSError):
+        cut_off = job.run.is_run() and job.run.state()["state"] == "running" and not job.run.is_held()
+        if cut_off and isinstance(result._return_value, OSError):
             job.run.mark("failed", reason=job.note)
 
 

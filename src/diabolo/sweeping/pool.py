@@ -28,8 +28,10 @@ from typing import Any
 
 import cloudpickle
 
+from diabolo.sweeping.orphan import PARENT
+
 FORKED = multiprocessing.get_context("forkserver")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 30  # seconds that a process has to end (an orphaned one: for a checkpoint) before it is killed
 
 
@@ -79,7 +81,7 @@ class Pool:
     def __init__(
         self, work: Callable[[Any], Any], environments: Sequence[Mapping[str, str]], preload: Sequence[str] = ()
     ) -> None:
-        FORKED.set_forkserver_preload(list(preload))
+        FORKED.set_forkserver_preload(["diabolo.sweeping.orphan", *preload])
         self.work = cloudpickle.dumps(work)
         self.environments = list(environments)
         self.running: list[_RunningJob] = []
@@ -88,7 +90,7 @@ class Pool:
     def run(self, jobs: Iterable[Any]) -> Iterator[Started | Ended]:
         """Does the jobs, each as soon as a place is free, and yields what happens.
 
-        SIGINT and SIGTERM are handed on to the processes as SIGTERM: a second one too, and the third kills.
+        SIGINT, SIGTERM and SIGHUP are handed on to the processes as SIGTERM: a second one too, and the third kills.
 
         Raises:
             Stopped: by such a signal, once the processes have ended.
@@ -139,7 +141,8 @@ class Pool:
 
         handlers = {}
         if threading.current_thread() is threading.main_thread():
-            handlers = {signum: signal.signal(signum, note) for signum in STOP_SIGNALS}
+            noted = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]  # nohup
+            handlers = {signum: signal.signal(signum, note) for signum in noted}
         try:
             yield signalled
         finally:
@@ -169,7 +172,7 @@ class _RunningJob:
     def _start(self) -> None:
         """Starts the process, and before it the fork server where none runs."""
         resource_tracker.ensure_running()  # the server needs it, and its start unblocks the signals
-        with _environment(self.environment), _blocked(STOP_SIGNALS):
+        with _environment({**self.environment, PARENT: str(os.getpid())}), _blocked(STOP_SIGNALS):
             forkserver.ensure_running()
         self.process.start()
 

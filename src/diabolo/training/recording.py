@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from diabolo.errors import UserError
 from diabolo.training.files import write_whole
@@ -119,29 +121,39 @@ class GivenUp(Exception):
 
 
 class SignalStop(Callback):
-    """Turns SIGINT, SIGTERM and SIGUSR2 into `Stopped`: while training after the step in progress, with a checkpoint
-    of that very step; before and after at once. The same signal again does not wait for the step. Used as a context
-    manager.
+    """Takes note of SIGINT, SIGTERM, SIGUSR2 and SIGHUP, and raises `Stopped` at the next safe point: while training
+    after the step in progress, with a checkpoint of that very step; before and after it between batches of validation
+    and test, and wherever `check` is called. Used as a context manager.
+
+    A handler that raised would do so within any line of any library: one that hit TensorBoard's writer in its queue
+    left a thread that never ended. The same signal again does raise at once, and so does the watch, if `PATIENCE`
+    seconds after `Stopped` something still waits, such as a logger that is being closed; in the end it exits.
 
     SIGUSR2 is what submitit has Slurm send before the time of a job is up; it then wants to queue the job again.
+    SIGHUP stays ignored where it is, as under nohup.
     It must be the last callback, so that the others have taken note of the step when the checkpoint is written.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+    PATIENCE = 30.0  # seconds
 
     def __init__(self, last: Path) -> None:
         self.last = last
         self.received: int | None = None
-        self.training = False
         self.began = False  # whether training has ever begun
+        self.at_once = False  # whether it was raised without waiting for a safe point
+        self.handlers: dict[signal.Signals, Any] = {}  # those that were there before
+        self.watch: threading.Timer | None = None
 
     def __enter__(self) -> SignalStop:
-        self.handlers = {}
         if threading.current_thread() is threading.main_thread():
-            self.handlers = {signum: signal.signal(signum, self._receive) for signum in self.SIGNALS}
+            ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+            self.handlers = {s: signal.signal(s, self._receive) for s in self.SIGNALS if s not in ignored}
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.watch is not None:
+            self.watch.cancel()
         for signum, handler in self.handlers.items():
             signal.signal(signum, handler)
 
@@ -152,20 +164,43 @@ class SignalStop(Callback):
             self.__exit__()  # queueing again sends signals, too
             handler(signum, None)
 
+    def check(self) -> None:
+        """A safe point: raises `Stopped` if a signal has come."""
+        if self.received is not None:
+            self._stop(self.received)
+
     def _receive(self, signum: int, _: FrameType | None) -> None:
-        if not self.training or self.received == signum:
-            raise Stopped(signum)
+        if self.received == signum and not self.at_once:
+            self.at_once = True
+            self._stop(signum)
         self.received = self.received or signum
 
+    def _stop(self, signum: int) -> NoReturn:
+        if self.watch is not None:
+            self.watch.cancel()
+        if self.handlers:
+            self.watch = threading.Timer(self.PATIENCE, self._hurry, [signum])
+            self.watch.daemon = True
+            self.watch.start()
+        raise Stopped(signum)
+
+    def _hurry(self, signum: int) -> None:
+        if self.at_once:  # nothing else has helped
+            os._exit(128 + signum)
+        signal.pthread_kill(threading.main_thread().ident or 0, signum)  # as if it had come again
+
+    def _take_signals(self) -> None:
+        """Puts the handlers in again, in whose place Lightning has put its own."""
+        for signum in self.handlers:
+            signal.signal(signum, self._receive)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.handlers:  # Lightning put its own in their place
-            for signum in self.SIGNALS:
-                signal.signal(signum, self._receive)
-        self.training = self.began = True
+        self._take_signals()
+        self.check()
+        self.began = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.received is not None:  # came after the last batch; the epoch's own checkpoint is written by now
-            raise Stopped(self.received)
+        self.check()  # one that came after the last batch; the epoch's own checkpoint is written by now
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if trainer.world_size > 1:  # all processes write a checkpoint together, so all must know
@@ -173,9 +208,24 @@ class SignalStop(Callback):
             self.received = self.received or (signal.SIGTERM if asked else None)
         if self.received is not None and not trainer.is_last_batch:
             trainer.save_checkpoint(self.last)
-            raise Stopped(self.received)
+            self.check()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.training = False
-        if self.received is not None:
-            raise Stopped(self.received)
+        self.check()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._between_batches(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self._between_batches(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._between_batches(trainer)
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self._between_batches(trainer)
+
+    def _between_batches(self, trainer: Trainer) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:  # there the epoch's checkpoint, which is to come, is worth the wait
+            self._take_signals()
+            self.check()
