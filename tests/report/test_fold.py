@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 
 from diabolo.report.collect import collect
-from diabolo.report.fold import Names, differing, fold, word
+from diabolo.report.fold import fold
+from diabolo.report.names import Names, differing, word
 from made_runs import made, write_run
 
 

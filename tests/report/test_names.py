@@ -13,8 +13,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from diabolo.report.collect import Run, collect
-from diabolo.report.fold import Names
 from diabolo.report.losses import compare_losses, matrix
+from diabolo.report.names import Names
 from diabolo.report.page import write_page
 from diabolo.report.plots import plots
 from diabolo.report.sheets import sheets

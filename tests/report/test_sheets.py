@@ -17,7 +17,7 @@ from diabolo.report.collect import collect
 from diabolo.report.sheets import captioned, sheets
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.trust import note_own_parts
+from diabolo.runs.trusted_classes import note_own_parts
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.reading import Unreadable, read_checkpoint
+from diabolo.runs.safe_reading import Unreadable, read_checkpoint
 from diabolo.runs.train import resume
 from diabolo.training.checkpoint_io import WholeCheckpoints
 from stopping import BARE, assert_same, stop

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from diabolo.report.losses import per_image
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.reading import Unreadable, read_arrays, read_picture, read_yaml
+from diabolo.runs.safe_reading import Unreadable, read_arrays, read_picture, read_yaml
 from diabolo.training.recording import _epoch
 from made_runs import write_per_image, write_run
 from support import TINY

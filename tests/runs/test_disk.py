@@ -17,7 +17,7 @@ from diabolo.report.board import write_board
 from diabolo.report.collect import collect
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.terminal import LogFile, logging_to
-from diabolo.training.files import write_whole
+from diabolo.training.whole_files import write_whole
 from made_runs import write_run
 from support import TINY
 

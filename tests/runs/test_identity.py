@@ -5,9 +5,9 @@ from omegaconf import OmegaConf
 
 from diabolo.report.settings import settings as report_settings
 from diabolo.runs.config import compose_config, run_name
+from diabolo.runs.find_folder import place
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import KINDS, Kind, flat, kind, measured_on, placed, plain, same, seen, settings
-from diabolo.runs.place import place
 from diabolo.runs.resume import revised
 from support import CONF, TINY
 

@@ -12,9 +12,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from diabolo.runs.config import compose_config, quoted, run_name, sweep_name
+from diabolo.runs.find_folder import place, wait_for
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import same
-from diabolo.runs.place import place, wait_for
 from diabolo.sweeping.plan import label, plan
 from support import TINY, stamps
 

@@ -19,7 +19,7 @@ from diabolo.report.plots import plots
 from diabolo.report.sheets import Sheet, captioned
 from diabolo.report.sheets import png as sheet_png
 from diabolo.report.table import unwritable_file
-from diabolo.training.files import whole
+from diabolo.training.whole_files import whole
 
 FOLDER = "comparison"
 

@@ -14,7 +14,7 @@ from diabolo.report.settings import Words, all_choices, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
 from diabolo.runs.old_names import with_current_names
-from diabolo.runs.reading import Unreadable, check_file, read_metrics, read_rows, read_state, read_yaml
+from diabolo.runs.safe_reading import Unreadable, check_file, read_metrics, read_rows, read_state, read_yaml
 from diabolo.runs.terminal import visible
 
 CUT_OFF = "cut off"  # running by its own account, but its process is gone

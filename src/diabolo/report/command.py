@@ -12,8 +12,8 @@ from rich.console import Console
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run, Skipped, collect
-from diabolo.report.fold import Names
 from diabolo.report.losses import compare_losses, matrix, pairs, summary
+from diabolo.report.names import Names
 from diabolo.report.select import where
 from diabolo.report.table import Table, for_terminal, markdown, tabulate, to_markdown, write_csv, write_text
 from diabolo.report.words import say

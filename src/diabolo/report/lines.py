@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, Names, fold, grouped
+from diabolo.report.fold import Folded, fold, grouped
+from diabolo.report.names import Names
 
 SIZE = re.compile("[0-9]{1,9}")
 LEAST = 1e-100  # a smaller figure is damage, and the axes could not take it

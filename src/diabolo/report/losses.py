@@ -12,11 +12,12 @@ import numpy as np
 
 from diabolo.measures.metric_names import direction
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, Names, fold, grouped
+from diabolo.report.fold import Folded, fold, grouped
+from diabolo.report.names import Names
 from diabolo.report.numbers import head, in_unit
 from diabolo.report.settings import Words
 from diabolo.runs.identity import plain
-from diabolo.runs.reading import Unreadable, read_arrays
+from diabolo.runs.safe_reading import Unreadable, read_arrays
 
 MEASURED_BY = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/knn_accuracy")
 PAIRED = ("mse", "mae", "ssim")  # figures that single images have

@@ -11,13 +11,13 @@ from pathlib import Path
 from diabolo.errors import UserError
 from diabolo.report.collect import Run, read
 from diabolo.report.command import add_selection, console, count, say_skipped, selected
-from diabolo.report.fold import Names, order_key
+from diabolo.report.names import Names, order_key
 from diabolo.report.numbers import head, in_unit, with_unit
 from diabolo.report.select import check_key, ranked
+from diabolo.runs.files_written import behind_link, is_ours
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import plain
 from diabolo.runs.terminal import text_table, visible
-from diabolo.runs.written import behind_link, is_ours
 
 HELP = """\
 diabolo runs: what lies in a folder of runs

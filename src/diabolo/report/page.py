@@ -25,8 +25,8 @@ from PIL import Image
 from diabolo.plotting import COLOURS, ON_BLACK
 from diabolo.report.collect import Run, Skipped
 from diabolo.report.figures import inline_svg
-from diabolo.report.fold import Names
 from diabolo.report.lines import ERROR
+from diabolo.report.names import Names
 from diabolo.report.numbers import head, unit
 from diabolo.report.plots import plots
 from diabolo.report.sheets import Row, Sheet, png

@@ -17,11 +17,11 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, Ma
 from diabolo.plotting import COLOURS, INK, STYLE
 from diabolo.report.collect import Run, is_figure
 from diabolo.report.figures import Plot, decades, empty_axes, legend, png, svg, wrapped
-from diabolo.report.fold import Names
 from diabolo.report.lines import ERROR, LEAST, PCA_ERROR, Line, Point, best_by_size, lines, points
 from diabolo.report.losses import per_image
+from diabolo.report.names import Names
 from diabolo.report.table import unwritable_file
-from diabolo.runs.reading import Unreadable
+from diabolo.runs.safe_reading import Unreadable
 
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"

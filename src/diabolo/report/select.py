@@ -13,7 +13,8 @@ import yaml
 from diabolo.errors import UserError, did_you_mean
 from diabolo.measures.metric_names import direction
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, order_key
+from diabolo.report.fold import Folded
+from diabolo.report.names import order_key
 from diabolo.runs.identity import plain
 
 ORDERS: dict[str, Callable[[Any, Any], bool]] = {

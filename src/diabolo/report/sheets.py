@@ -19,11 +19,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run
-from diabolo.report.fold import Names, grouped
+from diabolo.report.fold import grouped
 from diabolo.report.lines import ERROR, PCA_ERROR, best_by_size
+from diabolo.report.names import Names
 from diabolo.runs.folder import RunFolder, load
 from diabolo.runs.identity import seen
-from diabolo.runs.reading import Unreadable, read_picture
+from diabolo.runs.safe_reading import Unreadable, read_picture
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -84,7 +85,7 @@ def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[
     not trusted, shows what it drew itself.
 
     Args:
-        trust: whether to run what the folders' configs name, whatever it is; see `diabolo.runs.trust`.
+        trust: whether to run what the folders' configs name, whatever it is; see `diabolo.runs.trusted_classes`.
     """
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # where parts of one's own lie; libraries come first

@@ -12,7 +12,8 @@ from rich.table import Table as RichTable
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run
-from diabolo.report.fold import Folded, Names, fold
+from diabolo.report.fold import Folded, fold
+from diabolo.report.names import Names
 from diabolo.report.numbers import head, in_unit
 from diabolo.report.select import check_key, ranked
 from diabolo.runs.identity import plain

@@ -8,7 +8,8 @@ from itertools import groupby
 
 from diabolo.measures.metric_names import YARDSTICK, direction
 from diabolo.report.collect import CUT_OFF, Run
-from diabolo.report.fold import Folded, Names, fold, grouped
+from diabolo.report.fold import Folded, fold, grouped
+from diabolo.report.names import Names
 from diabolo.report.numbers import figure, with_unit
 from diabolo.runs.identity import measured_on
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder, load
-from diabolo.runs.reading import Unreadable
 from diabolo.runs.resume import revised
+from diabolo.runs.safe_reading import Unreadable
 
 
 def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> dict[str, float]:
@@ -17,7 +17,7 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
 
     Args:
         overrides: of what may change in a finished run, such as `data.root=`.
-        trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trust`.
+        trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trusted_classes`.
 
     Raises:
         UserError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.

@@ -30,12 +30,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import UserError, out_of_memory
+from diabolo.runs.files_written import is_free, is_ours, remove_written
 from diabolo.runs.old_names import with_current_names
-from diabolo.runs.reading import Unreadable, read_checkpoint, read_metrics, read_state, read_text, read_yaml
+from diabolo.runs.safe_reading import Unreadable, read_checkpoint, read_metrics, read_state, read_text, read_yaml
 from diabolo.runs.schema import check_config
-from diabolo.runs.trust import check
-from diabolo.runs.written import is_free, is_ours, remove_written
-from diabolo.training.files import write_whole
+from diabolo.runs.trusted_classes import check
+from diabolo.training.whole_files import write_whole
 
 if TYPE_CHECKING:
     from diabolo.training.autoencoder_module import AutoencoderModule
@@ -107,7 +107,7 @@ class RunFolder:
 
         Raises:
             Unreadable: it is damaged, as one whose end is missing.
-            Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trust`.
+            Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trusted_classes`.
             UserError: values in it cannot be; see `diabolo.runs.schema`.
         """
         plain = with_current_names(read_yaml(self.path / "config.yaml"))
@@ -290,7 +290,7 @@ def load(
     Args:
         run_folder: the folder that `diabolo train` left.
         checkpoint: "best" or "last"; by default the best on validation where there is one.
-        trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trust`.
+        trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trusted_classes`.
 
     Raises:
         UserError: no run folder, no such checkpoint, one that is damaged or of another network, or a config that names

@@ -20,12 +20,12 @@ from omegaconf.errors import OmegaConfBaseException
 from diabolo.errors import ConfigError, UserError, check_bool
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
+from diabolo.runs.find_folder import done, place, wait_for
 from diabolo.runs.folder import Held, RunFolder, load_weights
-from diabolo.runs.place import done, place, wait_for
-from diabolo.runs.reading import read_rows
 from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
+from diabolo.runs.safe_reading import read_rows
 from diabolo.runs.schema import check_config
-from diabolo.runs.trust import note_own_parts
+from diabolo.runs.trusted_classes import note_own_parts
 from diabolo.training.machine import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -131,13 +131,13 @@ def train(
         SystemExit: SIGINT, SIGTERM, SIGUSR2 or SIGHUP (exit code 130, 143, 140 or 129); the state is "stopped", and a
             checkpoint lies there if training had begun. A run that was ending by itself is "done".
     """
-    from diabolo.runs.sitting import helping, sitting
+    from diabolo.runs.session import helping, session
 
     keep_freed_memory()
     if rank := int(os.environ.get("LOCAL_RANK", "0")):
         with helping(run, rank) as stop:
             return _train(config, run, stop, callbacks)
-    with sitting(config, run, overrides, choices) as stop:
+    with session(config, run, overrides, choices) as stop:
         metrics = _train(config, run, stop, callbacks)
         run.write_metrics(metrics)
         run.mark("done")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from diabolo.errors import ConfigError
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.reading import read_checkpoint
+from diabolo.runs.safe_reading import read_checkpoint
 
 
 def start_from(encoder: nn.Module, folder: str) -> None:

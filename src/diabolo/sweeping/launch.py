@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from diabolo.rooms import module_of
 from diabolo.sweeping.job import HydraJob
-from diabolo.sweeping.places import places, refuse_several_gpus
 from diabolo.sweeping.plan import label
 from diabolo.sweeping.pool import Died, Pool, Started, Stopped
 from diabolo.sweeping.progress import Progress
+from diabolo.sweeping.resources import places, refuse_several_gpus
 
 LONGER = (  # the larger, the longer a run takes
     *("bottleneck.size", "data.image_shape", "data.limit", "model.blocks", "model.channels", "model.hidden"),

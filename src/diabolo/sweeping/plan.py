@@ -14,8 +14,8 @@ from omegaconf import DictConfig, open_dict
 
 from diabolo.errors import UserError
 from diabolo.runs.config import quoted, resolved
+from diabolo.runs.find_folder import done, place
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.place import done, place
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from diabolo.training.files import write_whole
+from diabolo.training.whole_files import write_whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -16,7 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from diabolo.errors import UserError
-from diabolo.training.files import write_whole
+from diabolo.training.whole_files import write_whole
 
 
 class Clock(Callback):

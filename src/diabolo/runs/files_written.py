@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
 
-from diabolo.runs.reading import Unreadable, read_state
+from diabolo.runs.safe_reading import Unreadable, read_state
 
 WRITTEN = (  # by path below the run's folder; a * stands for a part of one name
     *("state.json", "config.yaml", "metrics.json", "history.jsonl", "per_image.npz", "run.log", "run.*.log"),

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from diabolo.runs.folder import RunFolder, load
-from diabolo.runs.trust import Distrusted, check, is_trusted, own_targets
+from diabolo.runs.trusted_classes import Distrusted, check, is_trusted, own_targets
 from support import CONF, TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
@@ -161,11 +161,10 @@ def test_all_that_conf_names_is_trusted_and_little_else():
 
 
 def test_without_a_home_nothing_is_noted_and_nothing_breaks(diabolo, monkeypatch):
-    from diabolo.runs import trust
 
     monkeypatch.delenv("XDG_CONFIG_HOME")
-    monkeypatch.setattr(trust.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr(trusted_classes.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     Path("myparts.py").write_text(PART)
     monkeypatch.syspath_prepend(str(Path.cwd()))
-    trust.note_own_parts({"encoder": {"_target_": "myparts.MyEncoder"}})
+    trusted_classes.note_own_parts({"encoder": {"_target_": "myparts.MyEncoder"}})
     assert not is_trusted("myparts.MyEncoder")

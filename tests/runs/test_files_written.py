@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from diabolo.runs.files_written import is_free, is_ours, written
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.written import is_free, is_ours, written
 from support import TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own

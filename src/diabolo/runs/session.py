@@ -24,7 +24,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def sitting(
+def session(
     config: DictConfig, run: RunFolder, overrides: Sequence[str], choices: Mapping[str, str] | None
 ) -> Iterator[SignalStop]:
     """Holds the folder while this process trains there. Whatever ends the sitting, the run's state says so.

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from diabolo.errors import UserError
 from diabolo.sweeping import places as sharing
-from diabolo.sweeping.places import visible_gpus
+from diabolo.sweeping.resources import visible_gpus
 
 
 def places(config=None, jobs=16, **asked) -> list[dict[str, str]]:

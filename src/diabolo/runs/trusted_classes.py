@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from diabolo.errors import UserError
-from diabolo.training.files import write_whole
+from diabolo.training.whole_files import write_whole
 
 LIBRARIES = frozenset(
     {f"torch.optim.{name}" for name in ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam")}
