@@ -72,7 +72,7 @@ def test_weights_are_counted(layer, said):
 @pytest.mark.parametrize(
     ("layer", "sentence"),
     [
-        ("cov:in=3", "`--layer` (= 'cov') must be one of conv, transposed, pool, upsample."),
+        ("cov:in=3", "`--layer` (= 'cov') must be one of conv, transposed, pool, upsample (did you mean 'conv'?)."),
         ("conv:kernel=3", "`--layer` 'conv:kernel=3' needs in=NUMBER, as in conv:in=64,kernel=5."),
         ("upsample:in=3", "`--layer` 'upsample:in=3' needs to=NUMBER, as in upsample:in=64,to=128."),
         ("conv:in=3,kernl=3", "'kernl=3' is no setting of conv; write NAME=NUMBER for in, kernel, stride, padding,"

@@ -161,6 +161,7 @@ def test_all_that_conf_names_is_trusted_and_little_else():
 
 
 def test_without_a_home_nothing_is_noted_and_nothing_breaks(diabolo, monkeypatch):
+    from diabolo.runs import trusted_classes
 
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setattr(trusted_classes.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))

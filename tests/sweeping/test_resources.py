@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diabolo.errors import UserError
-from diabolo.sweeping import places as sharing
+from diabolo.sweeping import resources as sharing
 from diabolo.sweeping.resources import visible_gpus
 
 

@@ -95,7 +95,10 @@ def markdown(text: str) -> str:
     return SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))
 
 
-SPECIAL = re.compile(r"[\\`|<>\[\]&]|[*~](?=\S)|(?<=\S)[*~]|(?<!\w)_|_(?!\w)|^(?:[#+-]|\d+(?=[.)]))(?=[\s.)])")
+SPECIAL = re.compile(
+    r"[\\`|<>\[\]&]|[*~](?=\S)|(?<=\S)[*~]|(?<!\w)_|_(?!\w)"
+    r"|^[#+-](?=\s|$)|(?:(?<=^\d)|(?<=^\d\d)|(?<=^\d\d\d))[.)](?=\s|$)"  # a heading, a list, a list of numbers
+)
 
 
 def csv_cell(text: str) -> str:

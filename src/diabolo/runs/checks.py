@@ -173,7 +173,10 @@ def precision(key: str, value: Any) -> None:
 
 
 def devices(key: str, value: Any) -> None:
-    if value not in (-1, "auto"):  # -1: all there are
+    if isinstance(value, list) and value:  # of these numbers
+        for place, one in enumerate(value):
+            check_int(f"{key}[{place}]", one, 0, 1024)
+    elif value not in (-1, "auto"):  # -1: all there are
         check_int(key, value, 1, 1024)
 
 

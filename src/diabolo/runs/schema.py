@@ -123,7 +123,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "loss.weights": mapping,
     "loss.weights.*": not_negative(1e6),
     "optimizer": mapping,
-    "optimizer.lr": positive(1e3),
+    "optimizer.lr": positive(1e9),
     "optimizer.betas": betas,
     "optimizer.momentum": below_one,
     "optimizer.nesterov": check_bool,

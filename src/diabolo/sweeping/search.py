@@ -71,16 +71,25 @@ def _checked_space(question: Question) -> Space:
     Raises:
         UserError: what cannot be read, searched, composed or trained in this process.
     """
+    refused: UserError | None = None
+    composed = 0
     try:
         space = parse_space(question.overrides)
         for point in space.corners():
-            config = compose_config([*space.fixed, *point], question.config_dir, question.config_name)
+            try:
+                config = compose_config([*space.fixed, *point], question.config_dir, question.config_name)
+            except UserError as failure:  # a value that cannot be: the trials that draw it fail, each by itself
+                refused = failure
+                continue
+            composed += 1
             if str(config.trainer.strategy).startswith("ddp"):
                 raise UserError("a search trains its trials in one process: take a trainer without strategy=ddp.")
     except Exception as failure:
         if not concerns_overrides(failure):
             raise
         raise UserError(explain(failure, question.overrides)) from failure
+    if refused is not None and not composed:
+        raise refused
     return space
 
 
