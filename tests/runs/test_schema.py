@@ -88,7 +88,7 @@ REFUSED = {  # overrides -> the end of the sentence
     "optimizer.weight_decay=1e9": "must be at most 100.",
     "optimizer.fused=banana": "must be true or false.",
     "optimizer.lr=1e-300": "must be at least 1e-37.",
-    "optimizer.lr=1e10": "must be at most 1,000.",
+    "optimizer.lr=1e10": "must be at most 1,000,000,000.",
     "optimizer.lr=nan": "must be a number above 0.",
     "optimizer.lr=inf": "must be a finite number.",
     "scheduler=plateau scheduler.patience=text": "must be a whole number of at least 0.",
