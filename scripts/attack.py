@@ -263,7 +263,7 @@ def strangers(count: int, draw: random.Random) -> Iterator[Outcome]:
 def _tests_of_trust() -> ModuleType:
     """The malicious folders that the tests try, too."""
     sys.path.append(str(ROOT / "tests"))
-    spec = importlib.util.spec_from_file_location("test_trust", ROOT / "tests" / "runs" / "test_trust.py")
+    spec = importlib.util.spec_from_file_location("test_trust", ROOT / "tests" / "runs" / "test_trusted_classes.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
