@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import ROOT
 
 CONV = ("model=conv_transpose", "model.channels=[4,8]", "data.image_shape=[1,8,8]")

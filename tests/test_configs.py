@@ -14,7 +14,8 @@ from PIL import Image
 
 from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import CONF, write_mnist
 
 YAMLS = sorted(path.relative_to(CONF).with_suffix("").as_posix().split("/") for path in CONF.glob("*/*.yaml"))

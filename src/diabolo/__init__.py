@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diabolo.runs.folder import load
+    from diabolo.runs.loading import load
 
 __all__ = ["load"]
 
@@ -11,7 +11,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     """The public functions, imported when they are asked for: `import diabolo` costs nothing (PEP 562)."""
     if name == "load":
-        from diabolo.runs.folder import load
+        from diabolo.runs.loading import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

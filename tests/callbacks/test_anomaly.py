@@ -12,7 +12,8 @@ from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
 from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import TINY, drawn
 
 QUIET = tuple(f"callbacks.{name}=null" for name in ("projector", "interpolation", "codes", "progression"))

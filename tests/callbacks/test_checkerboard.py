@@ -7,7 +7,7 @@ import torch
 
 from diabolo.measures.checkerboard import Checkerboard
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 
 
 def score(images: torch.Tensor) -> float:

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from diabolo.callbacks.codes import dead_units, is_constant
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY
 
 CODES = torch.randn(500, 6, generator=torch.Generator().manual_seed(0))

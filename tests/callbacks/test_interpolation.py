@@ -9,7 +9,7 @@ from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY, drawn, tiles
 
 CHOSEN = ("callbacks.interpolation.pairs=[[4,9]]", "callbacks.interpolation.labels=[[3,8],[2,2]]")

@@ -12,7 +12,7 @@ from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
 from diabolo.runs.build import build_data, build_module
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from diabolo.training.autoencoder_module import AutoencoderModule
 from support import TINY
 

@@ -8,7 +8,7 @@ from PIL import Image
 from diabolo.callbacks.latent import LatentMap, Traversals
 from diabolo.callbacks.pictures import encoded
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY, tiles
 
 QUIET = (*TINY, "logger=none")

@@ -10,7 +10,8 @@ from skimage.metrics import structural_similarity
 from diabolo.callbacks.per_image import gathered
 from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import TINY
 
 MORE = ("data.image_shape=[1,12,13]", "data.eval_batch_size=10", "callbacks.per_image.most_codes=50")

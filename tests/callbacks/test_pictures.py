@@ -10,7 +10,7 @@ from lightning import LightningModule
 from PIL import Image
 
 from diabolo.callbacks.pictures import asking, decode
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY, drawn
 
 NAMES = ("reconstructions", "progression", "interpolation")

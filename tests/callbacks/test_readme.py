@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import CONF, ROOT, TINY, tiles
 
 PAGE = (ROOT / "src" / "diabolo" / "callbacks" / "README.md").read_text(encoding="utf-8")

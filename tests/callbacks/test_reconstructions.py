@@ -13,7 +13,7 @@ from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from diabolo.runs.train import resume
 from support import TINY, drawn, tiles
 

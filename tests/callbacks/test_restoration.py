@@ -16,7 +16,8 @@ from diabolo.errors import UserError
 from diabolo.measures.ridge import LinearMap
 from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import TINY, tiles
 
 QUIET = ("callbacks.projector=null", "callbacks.interpolation=null", "callbacks.codes=null", "callbacks.hparams=null")

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from diabolo.callbacks.samples import Samples
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY, tiles
 
 QUIET = (*TINY, "logger=none", "bottleneck=variational")

@@ -7,7 +7,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY, drawn
 
 NESTED = (*TINY, "bottleneck=nested", "trainer.max_epochs=3", "data.test_limit=40", "data.eval_batch_size=16")

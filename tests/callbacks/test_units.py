@@ -8,7 +8,7 @@ from torch.distributions import Normal, kl_divergence
 
 from diabolo.callbacks.units import Units
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 from support import TINY
 
 

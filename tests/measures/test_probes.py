@@ -12,7 +12,8 @@ from diabolo.errors import UserError
 from diabolo.measures.probes import Labelled, Probe, knn_accuracy, linear_accuracy
 from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import TINY
 
 OTHERS_OFF = [f"callbacks.{name}=null" for name in ("reconstructions", "progression", "interpolation", "projector")]

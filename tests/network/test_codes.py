@@ -15,7 +15,8 @@ from diabolo.network.families.conv import ConvEncoder
 from diabolo.network.families.fc import FCDecoder, FCEncoder, FCTiedDecoder
 from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.runs.train import resume
 from diabolo.training.ema import EMA
 from stopping import BARE, assert_same, stop

@@ -6,7 +6,7 @@ import torch
 from diabolo.errors import UserError
 from diabolo.runs.build import build_autoencoder, build_data, build_module
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import load
+from diabolo.runs.loading import load
 
 UNPOOL = ("model=conv_upsample", "model.upsample=unpool", "model.channels=[4,6]", "data.image_shape=[1,9,12]")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from diabolo.runs.build import build_data
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from made_runs import write_per_image, write_run
 
 

@@ -11,7 +11,8 @@ from lightning import seed_everything
 
 from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config, run_name
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import TINY
 
 OF_THE_ISSUE = {

@@ -10,8 +10,9 @@ import torch
 from hydra.utils import get_object
 
 from diabolo.data.digits import digit_images
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import same
+from diabolo.runs.loading import load
 from diabolo.runs.old_names import current_name
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own

@@ -8,7 +8,8 @@ from torch import nn
 
 from diabolo.errors import UserError
 from diabolo.network.layers import freeze
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.runs.train import resume
 from diabolo.runs.transfer import start_from
 from support import TINY

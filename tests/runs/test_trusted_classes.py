@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.runs.trusted_classes import Distrusted, check, is_trusted, own_targets
 from support import CONF, TINY
 

@@ -12,7 +12,8 @@ from diabolo.errors import UserError
 from diabolo.runs.build import build_data, build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.evaluation import evaluate
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.training.classifier_module import ClassifierModule
 from support import drawn
 

@@ -10,7 +10,8 @@ from diabolo.errors import Diverged
 from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
 from diabolo.runs.evaluation import evaluate
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.runs.train import train
 from support import TINY
 

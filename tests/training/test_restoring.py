@@ -12,7 +12,8 @@ from diabolo.data.corruptions import Masking
 from diabolo.errors import UserError
 from diabolo.runs.build import build_data, build_module
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.runs.train import resume
 from stopping import assert_same, stop
 from support import TINY, tiles

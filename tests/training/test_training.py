@@ -10,7 +10,8 @@ from torch import nn
 
 from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from extensions import Rates, Watching
 from support import TINY, write_mnist
 

@@ -9,8 +9,9 @@ from math import prod
 from omegaconf import DictConfig
 
 from diabolo.report.command import console, count
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import flat, seen
+from diabolo.runs.loading import load
 from diabolo.runs.resume import revised
 from diabolo.runs.terminal import text_table
 

@@ -22,8 +22,9 @@ from diabolo.report.collect import Run
 from diabolo.report.fold import grouped
 from diabolo.report.lines import ERROR, PCA_ERROR, best_by_size
 from diabolo.report.names import Names
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import seen
+from diabolo.runs.loading import load
 from diabolo.runs.safe_reading import Unreadable, read_picture
 
 if TYPE_CHECKING:

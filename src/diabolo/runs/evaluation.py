@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from diabolo.runs.config import override
-from diabolo.runs.folder import RunFolder, load
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from diabolo.runs.resume import revised
 from diabolo.runs.safe_reading import Unreadable
 

@@ -21,7 +21,8 @@ from diabolo.errors import ConfigError, UserError, check_bool
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.find_folder import done, place, wait_for
-from diabolo.runs.folder import Held, RunFolder, load_weights
+from diabolo.runs.folder import Held, RunFolder
+from diabolo.runs.loading import load_weights
 from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
 from diabolo.runs.safe_reading import read_rows
 from diabolo.runs.schema import check_config
