@@ -39,3 +39,9 @@ def test_an_experiment_may_set_something_of_a_callback_that_is_left_out():
     assert (
         "pairs" in compose_config(["callbacks=none", "+callbacks.interpolation.pairs=[[0,1]]"]).callbacks.interpolation
     )
+
+
+def test_a_part_that_cannot_be_called_is_refused(diabolo):
+    ended = diabolo("train", *TINY, "+corruption={_target_:os.getcwd}")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert "`corruption._target_` (= 'os.getcwd') must make something that can be called" in ended.err

@@ -117,7 +117,10 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
 
 def _optional(config: DictConfig, group: str) -> Any:
     """What `make` makes of a group that may be empty, or None."""
-    return make(config, group) if config.get(group) else None
+    made = make(config, group) if config.get(group) else None
+    if made is not None and not callable(made):
+        raise ConfigError(f"{group}._target_", _target(config[group]), "must make something that can be called")
+    return made
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:
