@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from diabolo.runs.folder import RunFolder
+from diabolo.runs.resume import going_on_from
 from diabolo.runs.safe_reading import Unreadable, read_checkpoint
 from diabolo.runs.train import resume
 from diabolo.training.checkpoint_io import WholeCheckpoints
@@ -42,6 +43,7 @@ def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_best(unbroken, 
     assert stop(monkeypatch, run, BARE, 7) == 143  # in the third of four epochs
     best = torch.load(run.checkpoint("best"), weights_only=True)["epoch"]
     spoil(run.checkpoint("last"), how)
+    assert going_on_from(run) == run.checkpoint("best"), "an epoch that was trained is not trained again"
     resume(run.path)
     assert_same(run, unbroken)
     said = " ".join(capsys.readouterr().out.split())
@@ -127,3 +129,16 @@ def test_only_a_file_of_a_run_is_read(tmp_path):
     os.mkfifo(tmp_path / "last.ckpt")
     with pytest.raises(Unreadable, match="it is no regular file"):
         read_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_a_run_writes_its_checkpoints_so(trained, monkeypatch):
+    written = []
+    save = WholeCheckpoints.save_checkpoint
+
+    def noted(self, checkpoint, path, storage_options=None):
+        written.append(Path(path).name)
+        save(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", noted)
+    trained(*BARE, "trainer.max_epochs=1")
+    assert set(written) == {"best.ckpt", "last.ckpt"}

@@ -89,6 +89,7 @@ def test_a_rerun_removes_what_a_run_writes_and_nothing_else(diabolo, tmp_path):
     assert ended.code == 0, ended.err
     assert RunFolder("run").metrics()["finished"] >= first
     assert {name: (Path("run") / name).read_text() for name in mine} == mine
+    assert (Path("run") / "per_image.npz").is_symlink(), "a link is the user's"
     assert snapshot(outside) == before
 
 
