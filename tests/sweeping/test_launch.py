@@ -7,10 +7,14 @@ import pytest
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.version import VersionBase
+from omegaconf import OmegaConf
 from packaging.version import Version
 
+from diabolo.runs.config import compose_config, quoted
+from diabolo.sweeping import launch
 from diabolo.sweeping.launch import longest_first
-from diabolo.sweeping.pool import Died, Ended, Pool
+from diabolo.sweeping.pool import Ended, Pool
+from diabolo.sweeping.worker import Died
 
 
 @pytest.mark.parametrize(
@@ -26,14 +30,36 @@ def test_what_promises_to_take_longest_begins_first(jobs, order):
     assert longest_first([job.split() for job in jobs]) == order
 
 
-def test_each_result_goes_to_its_job_whatever_began_first(diabolo, monkeypatch):
+@pytest.fixture
+def given(monkeypatch):
+    """The jobs that the pool was given; all of them have died with exit codes 101, 102, ..."""
     given = []
     results = lambda _, jobs: (given.append(j) or Ended(i, Died(101 + i)) for i, j in enumerate(jobs))  # noqa: E731
     monkeypatch.setattr(Pool, "run", results)
+    monkeypatch.setattr(launch, "start_server", lambda *_: None)
+    return given
+
+
+def test_each_result_goes_to_its_job_whatever_began_first(diabolo, given):
     ended = diabolo("train", "-m", "bottleneck.size=2,3", "hydra.sweep.dir=sweep")
-    assert [job for job, _ in given] == [1, 0], "the longer one begins, under its own number"
+    assert [number for number, *_ in given] == [1, 0], "the longer one begins, under its own number"
     failed = [line for line in ended.out.splitlines() if line.startswith("failed: ")]
     assert {("size=3" in line, "101" in line) for line in failed} == {(True, True), (False, False)}
+
+
+def test_a_job_gets_the_config_that_its_overrides_compose_to(diabolo, given, tmp_path):
+    diabolo("train", "-m", "bottleneck.size=2,3", "model=fc", "hydra.sweep.dir=sweep")
+    for _, overrides, config in given:
+        own = [override for override in overrides if not override.startswith("hydra.")]
+        assert OmegaConf.masked_copy(config, [key for key in config if key not in ("hydra", "rerun")]) == (
+            compose_config(own)
+        )
+        folder = config.hydra.sweep
+        assert overrides[-2:] == [
+            f"hydra.sweep.dir={quoted(folder.dir)}",
+            f"hydra.sweep.subdir={quoted(folder.subdir)}",
+        ]
+        assert config.hydra.overrides.task == own
 
 
 @pytest.mark.parametrize(
@@ -41,10 +67,8 @@ def test_each_result_goes_to_its_job_whatever_began_first(diabolo, monkeypatch):
     [("0,1", "trainer=auto,ddp", True), ("0,1", "trainer=ddp trainer.devices=1,2", True),
      ("0,1", "trainer=cpu,ddp trainer.accelerator=cpu", False), ("", "trainer=auto,ddp", False)],
 )  # fmt: skip
-def test_a_run_on_several_gpus_is_refused_before_any_is_started(diabolo, monkeypatch, gpus, overrides, refused):
+def test_a_run_on_several_gpus_is_refused_before_any_is_started(diabolo, monkeypatch, given, gpus, overrides, refused):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
-    given = []
-    monkeypatch.setattr(Pool, "run", lambda _, jobs: (given.append(j) or Ended(i, Died(1)) for i, j in enumerate(jobs)))
     ended = diabolo("train", "-m", *overrides.split(), "hydra.sweep.dir=sweep")
     assert len(given) == (0 if refused else 2)
     if refused:

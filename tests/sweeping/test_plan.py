@@ -108,7 +108,11 @@ def test_a_plan_skips_continues_and_runs(tmp_path):
     jobs = [["loss=mse", f"seed={seed}"] for seed in (0, 1, 2, 3, 0, 5)]
 
     def compose(overrides):
-        return tmp_path / overrides[1][-1], OmegaConf.merge(config(*overrides), {"rerun": overrides[1] == "seed=5"})
+        return (
+            tmp_path / overrides[1][-1],
+            OmegaConf.merge(config(*overrides), {"rerun": overrides[1] == "seed=5"}),
+            None,
+        )
 
     begun(tmp_path / "5", config("seed=5"), "done")
     planned = plan(jobs, ["loss=mse"], compose)
@@ -125,7 +129,7 @@ def test_a_plan_skips_continues_and_runs(tmp_path):
 
 def test_jobs_that_differ_only_in_where_they_run_do_not_share_a_folder(tmp_path):
     jobs = [["data.root=a"], ["data.root=b"]]
-    planned = plan(jobs, [], lambda overrides: (tmp_path / "run", config(*overrides)))
+    planned = plan(jobs, [], lambda overrides: (tmp_path / "run", config(*overrides), None))
     assert [job.run.path.name for job in planned] == ["run", "run~2"]
 
 

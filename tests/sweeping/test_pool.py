@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from diabolo.sweeping.pool import Died, Ended, Pool, Started, Stopped
+from diabolo.sweeping.pool import Ended, Pool, Started, Stopped
+from diabolo.sweeping.worker import Died
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,17 +32,44 @@ def run(work, jobs, environments=({}, {})) -> tuple[list, list]:
     return events, [e.result for e in sorted((e for e in events if isinstance(e, Ended)), key=lambda e: e.job)]
 
 
-def test_a_free_place_takes_the_next_job_and_each_job_has_a_process_of_its_own(tmp_path):
+def test_a_free_place_takes_the_next_job_and_processes_are_kept(tmp_path):
     def work(job):
         (tmp_path / job).touch()
         while job == "slow" and not (tmp_path / "last").exists():
             time.sleep(0.01)
-        return os.getpid()
+        return os.getpid(), True
 
     events, pids = run(work, ["slow", "a", "b", "last"])
     assert events[:2] == [Started(0), Started(1)]
     assert [e.job for e in events if isinstance(e, Ended)][:2] == [1, 2]  # nobody waits for the slow one
-    assert len({*pids, os.getpid()}) == 5
+    assert pids[1] == pids[2] == pids[3]
+    assert len({*pids, os.getpid()}) == 3
+
+
+def test_a_process_that_is_not_fit_for_another_job_is_replaced_in_its_place():
+    places = [{"PLACE": "0"}, {"PLACE": "1"}]
+    _, seen = run(lambda job: ((os.getpid(), os.environ["PLACE"]), job != "unfit"), ["unfit"] * 4, places)
+    assert len({pid for pid, _ in seen}) == 4
+    assert {place for _, place in seen} == {"0", "1"}
+
+
+def test_a_process_that_dies_between_two_jobs_costs_none(tmp_path):
+    def work(job):
+        if job == "last words":
+            threading.Timer(0.2, os._exit, [7]).start()  # when the result has been sent
+        while job == "slow" and time.time() < began + 2:
+            time.sleep(0.01)
+        return job, True
+
+    began = time.time()
+    jobs = ["last words", "slow", "a"]
+    pool = Pool(work, [{}, {}])
+    results = {}
+    for event in pool.run(iter(jobs)):
+        if isinstance(event, Ended):
+            results[event.job] = event.result
+            time.sleep(0.6)  # the first process ends meanwhile
+    assert [results[i] for i in range(3)] == jobs
 
 
 def test_each_place_has_its_environment():
@@ -49,7 +77,7 @@ def test_each_place_has_its_environment():
         time.sleep(0.5)
         getenv = ctypes.CDLL(None).getenv  # as CUDA reads it
         getenv.restype = ctypes.c_char_p
-        return {name: getenv(name.encode()).decode() for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+        return {name: getenv(name.encode()).decode() for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}, True
 
     places = [{"OMP_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": str(i)} for i in range(2)]
     _, seen = run(work, [0, 1], places)
@@ -68,7 +96,7 @@ FORKS = """
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(20)
         threads = os.listdir("/proc/self/task")
-        return ("made" in sys.modules, os.getppid(), len(threads))
+        return ("made" in sys.modules, os.getppid(), len(threads)), True
     def results(jobs):
         pool = Pool(work, [{"OMP_NUM_THREADS": "3"}], ["made"])
         return [e.result for e in pool.run(jobs) if isinstance(e, Ended)]
@@ -125,7 +153,7 @@ def test_a_process_that_dies_costs_its_job_alone_and_leaves_nothing_running(tmp_
             os.kill(os.getpid(), signal.SIGKILL)
         if job == "exits":
             os._exit(3)
-        return job
+        return job, True
 
     _, results = run(work, ["a", "killed", "b", "exits", "c"], [{}])
     child = (tmp_path / "child").read_text()
@@ -191,7 +219,7 @@ def test_the_third_signal_kills_a_job_that_does_not_stop(tmp_path):
 
 
 def test_a_result_may_be_larger_than_a_pipe():
-    assert run(lambda size: b"x" * size, [3_000_000], [{}])[1] == [b"x" * 3_000_000]
+    assert run(lambda size: (b"x" * size, True), [3_000_000], [{}])[1] == [b"x" * 3_000_000]
 
 
 def test_jobs_whose_parent_is_killed_are_asked_to_stop(tmp_path):

@@ -1,4 +1,4 @@
-"""A job of a sweep, as it is done in a process of its own."""
+"""A job of a sweep, as a process of the pool does it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 
 
 @dataclass
@@ -33,13 +33,18 @@ class HydraJob:
     output: str
     singletons: Any
 
-    def __call__(self, job: tuple[int, Sequence[str]]) -> JobReturn:
-        """Does the job that has this number and these overrides."""
-        number, overrides = job
+    def __call__(self, job: tuple[int, Sequence[str], DictConfig | None]) -> tuple[JobReturn, bool]:
+        """Does the job that has this number, these overrides and, where it is known, the config that they compose to.
+
+        Returns what Hydra's launcher returns, and whether this process may do another job: not after a failure, which
+        may have left it broken (CUDA) or its memory full.
+        """
+        number, overrides, config = job
         setup_globals()
         Singleton.set_state(self.singletons)
-        config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
+        if config is None:
+            config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with read_write(config.hydra), open_dict(config):
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.num = number
         HydraConfig.instance().set_config(config)
@@ -53,7 +58,7 @@ class HydraJob:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        return _sendable(ended)
+        return _sendable(ended), ended.status == JobStatus.COMPLETED
 
 
 def _print_to(path: Path) -> None:

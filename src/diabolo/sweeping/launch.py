@@ -17,9 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from diabolo.rooms import module_of
 from diabolo.sweeping.job import HydraJob
 from diabolo.sweeping.plan import label
-from diabolo.sweeping.pool import Died, Pool, Started, Stopped
+from diabolo.sweeping.pool import Pool, Started, Stopped
 from diabolo.sweeping.progress import Progress
 from diabolo.sweeping.resources import places, refuse_several_gpus
+from diabolo.sweeping.worker import Died, start_server
 
 LONGER = (  # the larger, the longer a run takes
     *("bottleneck.size", "data.image_shape", "data.limit", "model.blocks", "model.channels", "model.hidden"),
@@ -29,6 +30,19 @@ LONGER = (  # the larger, the longer a run takes
 IMPORTED_LATE = ("diabolo.sweeping.warm", "diabolo.sweeping.job", "torch.utils.tensorboard")  # by every run
 
 
+def prepare(config: DictConfig, task_function: TaskFunction, **wanted: Any) -> None:
+    """Starts the process that the jobs will be forked from, so that it imports while the sweep is planned.
+
+    Args:
+        config, task_function: as Hydra gives them to a launcher.
+        wanted: workers, threads and GPUs, see `places`.
+
+    Raises:
+        UserError: a number of workers, threads or GPUs that cannot be.
+    """
+    start_server(places(config, 1, **wanted)[0], preloaded(config, task_function))
+
+
 def launch(
     jobs: Sequence[Sequence[str]],
     first_number: int,
@@ -36,6 +50,7 @@ def launch(
     task_function: TaskFunction,
     config: DictConfig,
     output: str,
+    composed: Sequence[DictConfig] | None = None,
     **wanted: Any,
 ) -> list[JobReturn]:
     """Does the jobs side by side, those that promise to take longest first, and returns what became of each, in their
@@ -46,6 +61,7 @@ def launch(
         first_number: the number of the first job; the others follow.
         context, task_function, config: as Hydra gives them to a launcher.
         output: name of the file in a job's folder that takes what the job prints.
+        composed: the config of each job, where the sweeper knows it.
         wanted: workers, threads and GPUs, see `places`.
 
     Raises:
@@ -60,15 +76,14 @@ def launch(
         for overrides in jobs:
             refuse_several_gpus(context.config_loader.load_sweep_config(config, list(overrides)))
     work = HydraJob(context, task_function, config, output, Singleton.get_state())
-    re_launched = str(OmegaConf.select(config, "trainer.strategy")).startswith("ddp")  # as processes of their own
-    pool = Pool(work, environments, [] if re_launched else preloaded(config, task_function))
+    pool = Pool(work, environments, preloaded(config, task_function))
     names = [label(overrides, config.hydra.overrides.task) for overrides in jobs]
     progress = Progress(names, len(environments), environments[0]["OMP_NUM_THREADS"] if environments else "1")
     order = longest_first(jobs)
     returns: dict[int, JobReturn] = {}
     try:
         with progress:
-            for event in pool.run([(first_number + i, list(jobs[i])) for i in order]):
+            for event in pool.run([(first_number + i, list(jobs[i]), composed and composed[i]) for i in order]):
                 if isinstance(event, Started):
                     progress.started()
                     continue
@@ -95,6 +110,8 @@ def longest_first(jobs: Sequence[Sequence[str]]) -> list[int]:
 
 def preloaded(config: DictConfig, task_function: TaskFunction) -> list[str]:
     """The modules that a run imports before its first step, as far as that takes time."""
+    if str(OmegaConf.select(config, "trainer.strategy")).startswith("ddp"):
+        return []  # the run starts processes of its own
     of_hydra = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]  # a job names plugins
     return [*of_hydra, *named_modules(config), task_function.__module__, *IMPORTED_LATE]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 
 from diabolo.errors import UserError
 from diabolo.runs.config import quoted, resolved
@@ -25,6 +25,7 @@ class Job:
     Args:
         label: what is particular to it, such as "bottleneck.size=5 seed=0".
         config: resolved.
+        composed: as Hydra composed it, with Hydra's own part.
         todo: "run", "continue" or "skip".
         note: said beside it in the table at the end.
         outcome: "done", "skipped" or "failed"; empty until it is known.
@@ -34,6 +35,7 @@ class Job:
     label: str
     run: RunFolder
     config: DictConfig
+    composed: DictConfig
     todo: str
     note: str = ""
     outcome: str = ""
@@ -47,6 +49,14 @@ class Job:
             f"hydra.sweep.subdir={quoted(folder.name)}",
         ]
 
+    def composed_with_folder(self) -> DictConfig:
+        """What `overrides_with_folder` compose to."""
+        config = self.composed.copy()
+        with read_write(config.hydra):
+            config.hydra.sweep.dir = str(self.run.path.parent)
+            config.hydra.sweep.subdir = self.run.path.name
+        return config
+
 
 def label(overrides: Iterable[str], given: Collection[str]) -> str:
     """What is particular to a job: its overrides without those that were given for the whole sweep."""
@@ -57,18 +67,20 @@ def label(overrides: Iterable[str], given: Collection[str]) -> str:
 def plan(
     jobs: Iterable[Sequence[str]],
     given: Collection[str],
-    compose: Callable[[Sequence[str]], tuple[Path, DictConfig]],
+    compose: Callable[[Sequence[str]], tuple[Path, DictConfig, DictConfig]],
+    prepare: Callable[[], None] = lambda: None,
 ) -> list[Job]:
     """Says what there is to do for each job; two whose configs are equal count once.
 
     Args:
         jobs: the overrides of each.
         given: the overrides of the whole sweep.
-        compose: makes a job's folder and its config from its overrides.
+        compose: makes a job's folder, its config and the same with Hydra's part from its overrides.
+        prepare: called once, as soon as there is a job to do.
     """
     planned: dict[Path, Job] = {}
     for overrides in map(list, jobs):
-        base, config = compose(overrides)
+        base, config, composed = compose(overrides)
         rerun = bool(config.get("rerun"))
         config = resolved(config)
         if any(job.config == config for job in planned.values()):
@@ -76,7 +88,9 @@ def plan(
         run = place(base, config, planned)
         todo = "run" if rerun else _todo(run)
         note = "" if run.path == base else f"in {run.path.name}: {base.name} holds a run with another config"
-        planned[run.path] = Job(overrides, label(overrides, given), run, config, todo, note)
+        if todo != "skip" and all(job.todo == "skip" for job in planned.values()):
+            prepare()
+        planned[run.path] = Job(overrides, label(overrides, given), run, config, composed, todo, note)
     return list(planned.values())
 
 

@@ -1,4 +1,4 @@
-"""The launcher `pool`: a sweep's jobs run side by side, each in a process of its own."""
+"""The launcher `pool`: a sweep's jobs run side by side, in worker processes."""
 
 # No `from __future__ import annotations`: Hydra runs plugins before they are in sys.modules, where dataclass looks.
 from collections.abc import Sequence
@@ -36,9 +36,28 @@ class PoolLauncher(Launcher):
         self.task_function = task_function
         self.config = config
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def prepare(self) -> None:
+        """Starts what takes time while the jobs are not known yet."""
+        from diabolo.sweeping.launch import prepare
+
+        prepare(self.config, self.task_function, **self.wanted)
+
+    def launch(
+        self,
+        job_overrides: Sequence[Sequence[str]],
+        initial_job_idx: int,
+        composed: Sequence[DictConfig] | None = None,
+    ) -> Sequence[JobReturn]:
+        """Does the jobs; a sweeper that has composed their configs may hand these over."""
         from diabolo.sweeping.launch import launch
 
         return launch(
-            job_overrides, initial_job_idx, self.context, self.task_function, self.config, self.output, **self.wanted
+            job_overrides,
+            initial_job_idx,
+            self.context,
+            self.task_function,
+            self.config,
+            self.output,
+            composed,
+            **self.wanted,
         )

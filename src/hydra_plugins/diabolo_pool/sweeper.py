@@ -13,6 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from .launcher import PoolLauncher
+
 
 @dataclass
 class GridSweeperConf:
@@ -46,19 +48,25 @@ class GridSweeper(BasicSweeper):
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (combinations,) = self.split_arguments(overrides, None)
         folder = Path(str(self.config.hydra.sweep.dir))
-        jobs = plan(combinations, self.config.hydra.overrides.task, self._compose)
+        pool = self.launcher if isinstance(self.launcher, PoolLauncher) else None
+        prepare = pool.prepare if pool else lambda: None
+        jobs = plan(combinations, self.config.hydra.overrides.task, self._compose, prepare)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        left = [job.overrides_with_folder() for job in jobs if job.todo != "skip"]
-        returns = self.launcher.launch(left, initial_job_idx=0) if left else []
+        left = [job for job in jobs if job.todo != "skip"]
+        each = [job.overrides_with_folder() for job in left]
+        if pool and left:
+            returns = pool.launch(each, 0, [job.composed_with_folder() for job in left])
+        else:
+            returns = self.launcher.launch(each, initial_job_idx=0) if left else []
         close(jobs, returns)
         print_outcome(jobs, folder)
         if any(job.outcome == "failed" for job in jobs):
             sys.exit(1)
         return [returns]
 
-    def _compose(self, overrides: Sequence[str]) -> tuple[Path, DictConfig]:
-        """The folder and the config of a job, its interpolations resolved."""
+    def _compose(self, overrides: Sequence[str]) -> tuple[Path, DictConfig, DictConfig]:
+        """The folder of a job, its config with interpolations resolved, and the config with Hydra's part."""
         assert self.config is not None
         assert self.hydra_context is not None
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
@@ -66,4 +74,4 @@ class GridSweeper(BasicSweeper):
             config.hydra.job.id = config.hydra.job.num = 0  # a folder of this sweep is named by its overrides alone
         HydraConfig.instance().set_config(config)
         OmegaConf.resolve(task := OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
-        return Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir), task
+        return Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir), task, config
