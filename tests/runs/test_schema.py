@@ -12,7 +12,7 @@ from diabolo.callbacks.pictures import SPLITS
 from diabolo.data import folder
 from diabolo.errors import ConfigError, UserError
 from diabolo.network import layers, upsampling
-from diabolo.network.families import heads, pooled
+from diabolo.network.families import heads
 from diabolo.runs.checks import COMPILE_MODES, PRECISIONS
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
@@ -65,7 +65,7 @@ def test_the_choices_are_those_of_the_classes():
     assert options("model.norm") == layers.NORMS
     assert options("model.init") == layers.INITS
     assert options("model.head") == heads.HEADS
-    assert set(options("model.pool")) == set(pooled.POOLS)
+    assert set(options("model.pool")) == set(upsampling.POOLS)
     assert set(options("model.upsample")) == set(upsampling.MODES)
     assert options("loss.reduction") == losses.REDUCTIONS
     assert options("data.source.fit") == folder.FITS
