@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 import diabolo
+from diabolo.data.datamodule import ImageData
 from diabolo.report.collect import collect
 from diabolo.report.sheets import captioned, sheets
 from diabolo.runs.build import build_data
@@ -66,6 +67,22 @@ def test_the_contact_sheet_holds_originals_pca_and_each_run(compared):
     assert picture.shape[2] == 3
     original = picture[26 : 26 + 56 : 7, 6 : 6 + 56 : 7, 0]  # below the first caption, 7 times as large
     np.testing.assert_array_equal(original, test[0, 0].numpy())
+
+
+def test_one_fit_serves_the_pca_of_all_sizes(compared, monkeypatch):
+    fitted = []
+    fit = PCA.fit
+    monkeypatch.setattr(PCA, "fit", lambda pca, data: fitted.append(pca.n_components) or fit(pca, data))
+    made, _ = sheets(collect([compared])[0])
+    assert fitted == [4]
+    assert [row.caption for row in made[0].rows if "PCA" in row.caption] == ["PCA of size 2", "PCA of size 4"]
+
+
+def test_a_single_training_image_has_no_pca(compared, monkeypatch):
+    monkeypatch.setattr(ImageData, "count", lambda data, split: 1 if split == "train" else len(data.splits[split]))
+    made, missing = sheets(collect([compared])[0])
+    assert not missing
+    assert [row.caption.partition("=")[0] for row in made[0].rows] == ["originals", "loss", "loss", "loss"]
 
 
 def test_best_and_worst_are_those_of_the_best_run(compared):

@@ -172,14 +172,15 @@ def _error_by_class(runs: Sequence[Run]) -> Plot | None:
     figure = Figure(figsize=(6.4, 1.2 + height * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(False)
-    axes.imshow(np.log10(table), cmap="cividis", aspect="auto")
+    shades = np.log10(np.maximum(table, min(table[table > 0], default=1)))  # an error of 0 is as dark as the smallest
+    axes.imshow(shades, cmap="cividis", aspect="auto")
     axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8)
     every = max(1, len(classes) // 15)
     axes.set_xticks(range(0, len(classes), every), [str(label) for label in classes[::every]])
     axes.set(xlabel="class")
     axes.spines[:].set_visible(False)
     if len(classes) <= 12:
-        _write_values(axes, table)
+        _write_values(axes, table, shades)
     note = "Test MSE per pixel times 1,000, the mean over the images of a class. Brighter is worse."
     return Plot("error_by_class", "Error by class", note, figure)
 
@@ -277,15 +278,16 @@ def _class_means(run: Run) -> dict[int, float]:
         return {}
     errors, labels = read[1]["mse"], read[1]["labels"]
     means = {int(label): float(errors[labels == label].mean(dtype=np.float64)) for label in np.unique(labels)}
-    return {label: mean for label, mean in means.items() if label >= 0 and _positive(mean)}
+    return {label: mean for label, mean in means.items() if label >= 0 and is_figure(mean) and mean >= 0}
 
 
-def _write_values(axes: Axes, table: np.ndarray) -> None:
-    """The values times 1,000 on the fields of a table, white on dark ones."""
-    low, high = np.nanmin(np.log10(table)), np.nanmax(np.log10(table))
+def _write_values(axes: Axes, table: np.ndarray, shades: np.ndarray) -> None:
+    """The values times 1,000 on the fields of a table, white on dark ones; nothing where a run lacks a class."""
+    middle = (np.nanmin(shades) + np.nanmax(shades)) / 2
     for (row, column), value in np.ndenumerate(table):
-        colour = "#ffffff" if math.log10(value) < (low + high) / 2 else "#010101"
-        axes.text(column, row, f"{1000 * value:.3g}", ha="center", va="center", fontsize=8, color=colour)
+        if not math.isnan(value):
+            colour = "#ffffff" if shades[row, column] < middle else "#010101"
+            axes.text(column, row, f"{1000 * value:.3g}", ha="center", va="center", fontsize=8, color=colour)
 
 
 def _thinned(measured: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
