@@ -22,7 +22,10 @@ PAGE = (ROOT / "src" / "diabolo" / "callbacks" / "README.md").read_text(encoding
 def test_every_callback_has_a_row_that_says_how_to_switch_it_on(path):
     for node in (yaml.safe_load(path.read_text()) or {}).values():
         name = node["_target_"].rpartition(".")[2]
-        (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
+        rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
+        wanted = f"| `{name}` | WHAT IT DRAWS OR MEASURES | AS WHAT | `{path.stem}` | WHAT IT COSTS |"
+        assert len(rows) == 1, f"src/diabolo/callbacks/README.md needs one row for it; add:\n{wanted}"
+        (row,) = rows
         switch = row.split("|")[4]
         assert (path.stem if path.stem in ("default", "classify") else f"`{path.stem}`") in switch
 
