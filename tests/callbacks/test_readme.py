@@ -10,10 +10,9 @@ import torch
 import yaml
 from PIL import Image
 
-from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import CONF, ROOT, TINY, tiles
+from support import CONF, ROOT, TINY, opened_data, tiles
 
 PAGE = (ROOT / "src" / "diabolo" / "callbacks" / "README.md").read_text(encoding="utf-8")
 
@@ -44,8 +43,7 @@ def test_the_callback_that_the_page_writes_draws_what_it_says(diabolo, tmp_path,
     files = sorted(path.name for path in Path("run/pictures/darkest").iterdir())
     assert files == ["epoch_0000.png", "epoch_0002.png", "final.png"]
     run = RunFolder("run")
-    data = build_data(run.config())
-    data.setup()
+    data = opened_data(run.config())
     images = data.images("test")
     darkest = images[np.argsort([int(image.long().sum()) for image in images], kind="stable")[:10]]
     with torch.no_grad():

@@ -16,9 +16,9 @@ import diabolo
 from diabolo.data.datamodule import ImageData
 from diabolo.report.collect import collect
 from diabolo.report.sheets import captioned, sheets
-from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.trusted_classes import note_own_parts
+from support import opened_data
 
 
 @pytest.fixture
@@ -51,8 +51,7 @@ def test_the_contact_sheet_holds_originals_pca_and_each_run(compared):
         "originals", "PCA of size 2", "loss=mse bottleneck.size=2", "PCA of size 4",
         f"loss={first[:3]} bottleneck.size=4", f"loss={second[:3]} bottleneck.size=4",
     ]  # fmt: skip
-    data = build_data(config_of(compared / "mse_4"))
-    data.setup()
+    data = opened_data(config_of(compared / "mse_4"))
     test = data.images("test", range(10))
     np.testing.assert_array_equal(images_of(sheet.rows[0], 10), test[:, 0].numpy())
     for row, name in zip((sheet.rows[2], *sheet.rows[4:]), ("mse_2", first, second), strict=True):
@@ -89,8 +88,7 @@ def test_best_and_worst_are_those_of_the_best_run(compared):
     runs, _ = collect([compared])
     best = min(runs, key=lambda run: run.metrics["test/mse"])
     sheet = next(sheet for sheet in sheets(runs)[0] if sheet.name == "best_and_worst")
-    data = build_data(config_of(best.path))
-    data.setup()
+    data = opened_data(config_of(best.path))
     test = data.images("test")
     ours = diabolo.load(best.path).reconstruct(test)
     errors = ((ours - test.float() / 255) ** 2).mean((1, 2, 3)).detach().numpy()

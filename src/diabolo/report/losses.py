@@ -28,8 +28,9 @@ FEWEST = 30  # images under which the normal approximation is not to be trusted
 class Difference:
     """What training with `first` instead of `second` does to a metric, image by image on the same images.
 
-    `mean` is that of first - second over the images, each image first averaged over seeds; `low` and `high` bound its
-    95 % confidence interval by the normal approximation: it speaks of other images of this kind, not of other seeds.
+    `mean` is that of first - second over the images, each image first averaged over seeds. `low` and `high` bound its
+    95 % confidence interval by the normal approximation: what to expect on other images of this kind, not of other
+    seeds.
     """
 
     metric: str

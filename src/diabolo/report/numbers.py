@@ -23,7 +23,7 @@ def scale(key: str) -> int:
 
 
 def in_unit(key: str, value: float, deviation: float | None = None) -> str:
-    """A metric's figure in its unit, which is not said: for a cell below `head`."""
+    """A metric's figure in its unit, without the unit's name: for a cell below `head`."""
     return figure(scale(key) * value, deviation and scale(key) * deviation)
 
 

@@ -95,7 +95,7 @@ def write_page(
 
 
 def _shown(value: Any) -> Any:
-    """What the template says of a value: Jinja then escapes it, but for what is HTML already."""
+    """Makes the letters of a text visible, before Jinja escapes it; what is HTML already stays as it is."""
     return value if isinstance(value, Markup) or not isinstance(value, str | Path) else visible(str(value))
 
 
@@ -129,8 +129,8 @@ def whole(value: Any) -> str | None:
 
 
 def image(row: Row) -> Markup:
-    """A row of a sheet as an <img> that carries its own file: grey ones exactly, colour ones, which would take
-    megabytes, as good as the eye sees."""
+    """A row of a sheet as an <img> that holds its own file: exact for grey images, and compressed with a small loss for
+    colour images, which would take megabytes."""
     height, width, grey = *row.picture.shape[:2], row.picture.ndim == 2
     content = png(row.picture) if grey else _webp(row.picture)
     tag = '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/{};base64,{}">'

@@ -236,7 +236,7 @@ def _load(runs: Sequence[Run], names: Names, trust: bool) -> tuple[Loaded | None
         return None, failed
     try:
         data = _data(configs[readable[0].path])
-    except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
+    except Exception as failure:  # data that are gone or changed may raise anything; the page is written all the same
         return None, failed + [(run, failure) for run in readable]
     models: dict[Path, AutoencoderModule] = {}
     for run in readable:

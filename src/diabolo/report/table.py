@@ -101,8 +101,8 @@ SPECIAL = re.compile(
 
 
 def csv_cell(text: str) -> str:
-    """`text` as a cell of a CSV file: what a spreadsheet would take for a formula begins with a quote; a number does
-    not."""
+    """`text` as a cell of a CSV file, with a quote before what a spreadsheet would take for a formula; a number has
+    none."""
     return f"'{visible(text)}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else visible(text)
 
 
