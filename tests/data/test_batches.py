@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from diabolo.data.batches import MemoryBatches, ResumableSampler, StreamedBatches
-from diabolo.data.images import MemoryImages
+from diabolo.data.batches import MappedBatches, MemoryBatches, ResumableSampler, StreamedBatches
+from diabolo.data.images import MappedImages, MemoryImages
 
 CPU = torch.device("cpu")
 COUNT = 23
@@ -17,6 +17,11 @@ def in_memory(order, block=1):
 
 def streamed(order):
     return StreamedBatches(IMAGES, order, workers=0, pin_memory=False)
+
+
+def mapped(order, block=1):
+    rows = torch.arange(COUNT - 1, -1, -1)
+    return MappedBatches(MappedImages(IMAGES.pixels.flip(0), IMAGES.labels, rows), order, block)
 
 
 def drawn(source):
@@ -32,10 +37,10 @@ def flat(lists):
     return [x for one in lists for x in one]
 
 
-both = pytest.mark.parametrize("kind", [in_memory, streamed])
+each_kind = pytest.mark.parametrize("kind", [in_memory, mapped, streamed])
 
 
-@both
+@each_kind
 def test_an_epoch_shows_every_image_once_in_full_batches(kind):
     seen = drawn(kind(ResumableSampler(COUNT, 5, shuffle=True)))
     assert [len(batch) for batch in seen] == [5, 5, 5, 5, 3]
@@ -44,7 +49,7 @@ def test_an_epoch_shows_every_image_once_in_full_batches(kind):
     assert flat(drawn(kind(ResumableSampler(COUNT, 5, shuffle=False)))) == list(range(COUNT))
 
 
-@both
+@each_kind
 def test_the_order_is_drawn_by_seed_and_epoch_alone(kind):
     def epochs(seed):
         source, seen = kind(ResumableSampler(COUNT, 5, shuffle=True, seed=seed)), []
@@ -65,11 +70,12 @@ def test_streamed_batches_are_those_in_memory():
         assert drawn(streamed(order)) == drawn(in_memory(ResumableSampler(COUNT, 4, shuffle, seed=3)))
 
 
+@pytest.mark.parametrize("kind", [in_memory, mapped])
 @pytest.mark.parametrize("block", [1, 2, 3, 9])
-def test_a_block_holds_the_batches_that_come_one_after_the_other(block):
+def test_a_block_holds_the_batches_that_come_one_after_the_other(kind, block):
     order = ResumableSampler(COUNT, 4, shuffle=True)
     expected = drawn(in_memory(ResumableSampler(COUNT, 4, shuffle=True)))
-    blocks = in_memory(order, block)
+    blocks = kind(order, block)
     assert len(blocks) == -(-len(expected) // block)
     parts = [expected[i : i + block] for i in range(0, len(expected), block)]
     for seen, part in zip(iter(blocks), parts, strict=True):
@@ -77,7 +83,7 @@ def test_a_block_holds_the_batches_that_come_one_after_the_other(block):
     assert order.done == len(order)
 
 
-@both
+@each_kind
 @pytest.mark.parametrize("stop", [0, 1, 3, 5])
 def test_a_continued_epoch_goes_on_with_the_next_batch(kind, stop):
     def fresh():

@@ -9,7 +9,7 @@ from diabolo.data.digits import digit_images
 
 def test_the_8x8_digits_are_those_of_scikit_learn():
     bunch = load_digits()
-    train, test = digit_images(image_shape=(1, 8, 8))
+    train, test, *_ = digit_images(image_shape=(1, 8, 8))
     assert test is None
     assert len(train) == 1797
     assert np.array_equal(train.labels, bunch.target)

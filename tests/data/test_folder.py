@@ -11,7 +11,9 @@ from PIL import Image, ImageOps
 
 from diabolo.data.batches import ResumableSampler, StreamedBatches
 from diabolo.data.datamodule import ImageData
-from diabolo.data.folder import FolderImages, decode, folder_images
+from diabolo.data.decoding import decode
+from diabolo.data.files import FileImages
+from diabolo.data.folder import folder_images
 from diabolo.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
@@ -122,7 +124,7 @@ def test_a_single_folder_is_no_label(tmp_path):
 
 def test_train_and_test_folders_are_the_two_parts_and_share_their_labels(tmp_path):
     fill(tmp_path, ["train/a/1.png", "train/b/1.png", "train/c/1.png", "test/c/1.png", "test/c/2.png"])
-    train, test = folder_images(str(tmp_path), (3, 10, 10))
+    train, test, *_ = folder_images(str(tmp_path), (3, 10, 10))
     assert train.labels.tolist() == [0, 1, 2]
     assert test.labels.tolist() == [2, 2]
     assert np.array_equal(test[1].permute(1, 2, 0), rgb(Image.open(tmp_path / "test/c/2.png")))
@@ -215,8 +217,8 @@ def test_streamed_images_are_trained_on_as_those_in_memory(tmp_path):
         return data
 
     held, streamed = opened(1 << 30), opened(24 * 3 * 64 - 1)
-    assert isinstance(streamed.splits["train"], FolderImages)
-    assert not isinstance(held.splits["train"], FolderImages)
+    assert isinstance(streamed.splits["train"], FileImages)
+    assert not isinstance(held.splits["train"], FileImages)
     for split in ("train", "val", "test"):
         assert torch.equal(held.images(split), streamed.images(split))
         assert torch.equal(held.labels(split), streamed.labels(split))

@@ -49,7 +49,7 @@ def no_network(monkeypatch):
 )
 def test_a_local_copy_is_read_to_the_pixel_without_a_download(name, folder, tmp_path, no_network):
     write_mnist(tmp_path, names=[folder])
-    train, test = load(name, tmp_path)
+    train, test, *_ = load(name, tmp_path)
     assert np.array_equal(train.pixels, idx_pixels(tmp_path, folder, "train"))
     assert np.array_equal(test.pixels, idx_pixels(tmp_path, folder, "t10k"))
     assert train.labels.tolist() == [i % 10 for i in range(64)]
@@ -144,7 +144,7 @@ def test_cifar10_has_its_channels_last_and_svhn_first(monkeypatch, tmp_path):
 def test_each_part_is_asked_for_by_the_yamls_arguments(monkeypatch, tmp_path):
     ones = np.ones((2, 3, 32, 32), dtype=np.uint8)
     fake(monkeypatch, "SVHN", lambda arguments: Part(ones * {"train": 7, "test": 9}[arguments["split"]], labels=[0, 1]))
-    train, test = load("svhn", tmp_path)
+    train, test, *_ = load("svhn", tmp_path)
     assert (int(train.pixels[0, 0, 0, 0]), int(test.pixels[0, 0, 0, 0])) == (7, 9)
 
 

@@ -135,6 +135,15 @@ class MemoryBatches(Batches):
             yield self.pixels.index_select(0, chunk), self.labels.index_select(0, chunk)  # 8 times as fast as [chunk]
 
 
+class MappedBatches(Batches):
+    """Blocks of batches from images in a mapped file, which stay there: Lightning moves each block to the device."""
+
+    def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:
+        size = self.order.batch_size
+        for chunk in self.order.indices()[self.order.done * size :].split(size * self.block):
+            yield self.images.take(chunk), self.images.labels[chunk]
+
+
 class StreamedBatches(Batches):
     """Batches decoded by the processes of a DataLoader while the training goes on.
 

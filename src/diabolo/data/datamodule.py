@@ -10,8 +10,8 @@ from lightning import LightningDataModule
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from diabolo.data.batches import Batches, MemoryBatches, ResumableSampler, StreamedBatches
-from diabolo.data.images import ImageSet, MemoryImages, Source
+from diabolo.data.batches import Batches, MappedBatches, MemoryBatches, ResumableSampler, StreamedBatches
+from diabolo.data.images import ImageSet, MappedImages, MemoryImages, Source, Splits
 from diabolo.data.pixels import PixelScale
 from diabolo.data.shape import check_image_shape
 from diabolo.errors import ConfigError, UserError, check_int
@@ -33,7 +33,8 @@ class ImageData(LightningDataModule):
         root: the folder in which the source looks, or null.
         mean, std: what pixels in [0, 1] are normalised by: one number, one number a channel, or null.
         batch_size: images a step.
-        val_fraction: the share of the training images that is set aside for validation; 0 for none.
+        val_fraction: the share of the training images that is set aside for validation, unless the source has
+            validation images of its own; 0 for none.
         test_fraction: the share of all images that is set aside for the test, if the set has no test images of its own.
         limit, test_limit: use only the first so many training or test images.
         train_classes: train and validate only on images of these labels, e.g. [3]; the test keeps all; null for all.
@@ -98,14 +99,16 @@ class ImageData(LightningDataModule):
         if self.splits:
             return
         try:
-            train, test = self.source(root=self.root, image_shape=self.image_shape)
+            given = Splits(*self.source(root=self.root, image_shape=self.image_shape))
         except TypeError as failure:
             raise UserError(f"data.source: {failure}.") from failure
-        if test is None:
-            train, test = self._split(train, self.test_fraction)
+        train, test = (given.train, given.test) if given.test else self._split(given.train, self.test_fraction)
         train = self._classed(train)
         train, test = _first(train, self.limit), _first(test, self.test_limit)
-        train, val = self._split(train, self.val_fraction)
+        if given.val is None or not self.has_val:
+            train, val = self._split(train, self.val_fraction)
+        else:
+            val = self._classed(given.val)
         for split, images, advice in (
             ("training", train, "lower data.val_fraction or data.test_fraction"),
             ("test", test, "raise data.test_fraction"),
@@ -159,6 +162,8 @@ class ImageData(LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if isinstance(images, MemoryImages):
             return MemoryBatches(images, order, device, block)
+        if isinstance(images, MappedImages):
+            return MappedBatches(images, order, block)
         return StreamedBatches(images, order, self.num_workers, pin_memory=device.type == "cuda")
 
     def _classed(self, images: ImageSet) -> ImageSet:

@@ -34,10 +34,18 @@ class ImageSet(Protocol):
 
 
 class Splits(NamedTuple):
-    """What a source gives: training images, and the test images of a set that has its own."""
+    """What a source gives: training images, and the test and validation images of a set that has its own.
+
+    Args:
+        classes: the name of each label, where the source knows names.
+        said: in a few lines, what the source understood: parts, classes, what was left out and why.
+    """
 
     train: ImageSet
-    test: ImageSet | None
+    test: ImageSet | None = None
+    val: ImageSet | None = None
+    classes: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
 
 Source = Callable[..., Splits]  # called with root= (a folder or None) and image_shape= ((C, H, W))
@@ -66,6 +74,34 @@ class MemoryImages:
 
     def subset(self, indices: Tensor) -> MemoryImages:
         return MemoryImages(self.pixels[indices], self.labels[indices])
+
+
+@dataclass
+class MappedImages:
+    """An `ImageSet` in a file that is mapped into memory: the system reads what is asked for, and all processes share
+    what it has read.
+
+    Args:
+        pixels: M x C x H x W uint8, the whole file.
+        labels: N int64, -1 for an image without a label.
+        rows: N int64, the place in the file of each image.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.pixels[self.rows[index]]
+
+    def take(self, indices: Tensor | Sequence[int]) -> Tensor:
+        return self.pixels.index_select(0, self.rows[torch.as_tensor(indices)])
+
+    def subset(self, indices: Tensor) -> MappedImages:
+        return MappedImages(self.pixels, self.labels[indices], self.rows[indices])
 
 
 def fit_shape(pixels: Tensor, image_shape: Sequence[int]) -> Tensor:

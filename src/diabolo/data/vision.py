@@ -40,8 +40,9 @@ def torchvision_images(
     Raises:
         UserError: no copy and no download, or a file that cannot be read, or not as many labels as images.
     """
-    parts = (_load(dataset, Path(root), {**arguments}, download) for arguments in (train, test))
-    return Splits(*(_to_memory(part, image_shape, transpose) for part in parts))
+    parts = [_load(dataset, Path(root), {**arguments}, download) for arguments in (train, test)]
+    images = [_to_memory(part, image_shape, transpose) for part in parts]
+    return Splits(images[0], images[1])
 
 
 def _load(dataset: str, root: Path, arguments: dict[str, Any], download: bool) -> Any:

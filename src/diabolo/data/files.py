@@ -1,0 +1,130 @@
+"""A set of images in files, of which those that can be read are held in memory where they fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diabolo.data.decoding import BROKEN, FITS, decode, try_decode, try_header
+from diabolo.data.images import ImageSet, MemoryImages
+from diabolo.errors import UserError, check_choice, check_int, printable
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = ("refuse", "skip")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of images are read, whichever source finds them.
+
+    Args:
+        image_shape: (channels, height, width) that the images are brought to.
+        fit: how: "crop" resizes the shorter side and cuts out the centre, "pad" resizes the longer side and adds black,
+            "stretch" resizes both sides.
+        unreadable: what happens to files that look like images and cannot be read: "refuse" raises an error, "skip"
+            names them in a warning and goes on without them.
+        memory_limit: bytes up to which the images are held in memory; larger sets are decoded batch by batch.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+
+    image_shape: tuple[int, ...]
+    fit: str = "crop"
+    unreadable: str = "refuse"
+    memory_limit: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        check_choice("fit", self.fit, FITS)
+        check_choice("unreadable", self.unreadable, UNREADABLE)
+        check_int("memory_limit", self.memory_limit, 0)
+
+
+def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Reading) -> ImageSet:
+    """The readable images at `paths`: decoded if they fit in memory.
+
+    Args:
+        base: the folder that messages name.
+        paths: N files.
+        labels: N int64, -1 for an image without a label.
+
+    Raises:
+        UserError: unreadable images that are refused, or no readable one.
+    """
+    image_shape, fit, unreadable = reading.image_shape, reading.fit, reading.unreadable
+    in_memory = len(paths) * prod(image_shape) <= reading.memory_limit
+    with ThreadPoolExecutor() as pool:
+        if in_memory or unreadable == "skip":
+            decoded: Iterable[Tensor | str] = pool.map(lambda p: try_decode(p, image_shape, fit), paths)
+        else:  # too many to decode twice: look at the headers; a broken body is found when its turn comes
+            decoded = pool.map(try_header, paths)
+        images = []
+        good: list[int] = []
+        bad: list[str] = []
+        for place, result in enumerate(decoded):
+            if isinstance(result, str):
+                bad.append(f"{printable(paths[place])} ({result})")
+            else:
+                good.append(place)
+                if in_memory:
+                    images.append(result)
+    _refuse_or_warn(bad, unreadable, base, bool(good))
+    if in_memory:
+        return MemoryImages(torch.stack(images), labels[good])
+    return FileImages([paths[place] for place in good], labels[good], image_shape, fit)
+
+
+def _refuse_or_warn(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
+    if not bad:
+        return
+    named = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
+    if unreadable == "refuse" or not any_good:
+        raise UserError(f"{len(bad)} of the images in {printable(base)!r} cannot be read: {named}. Remove them or set"
+                          " data.source.unreadable=skip.")  # fmt: skip
+    log.warning("skipped %d unreadable images: %s", len(bad), named)
+
+
+class FileImages:
+    """An `ImageSet` whose images are decoded each time they are asked for.
+
+    Args:
+        paths: N files.
+        labels: N int64, -1 for an image without a label.
+        image_shape: (channels, height, width) that the images are brought to.
+        fit: how, as in `Reading`.
+
+    Raises:
+        UserError: when it is asked for, an image that cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[Path], labels: Tensor, image_shape: tuple[int, ...], fit: str) -> None:
+        self.paths = list(paths)
+        self.labels = labels
+        self.image_shape = image_shape
+        self.fit = fit
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        path = self.paths[index]
+        try:
+            return decode(path, self.image_shape, self.fit)
+        except BROKEN as failure:
+            raise UserError(
+                f"{printable(path)} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
+            ) from None
+
+    def take(self, indices: Tensor | Sequence[int]) -> Tensor:
+        return torch.stack([self[int(i)] for i in indices])
+
+    def subset(self, indices: Tensor) -> FileImages:
+        return FileImages([self.paths[int(i)] for i in indices], self.labels[indices], self.image_shape, self.fit)
