@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from diabolo.errors import (
@@ -81,6 +82,13 @@ def text(key: str, value: Any) -> None:
 def folder(key: str, value: Any) -> None:
     if not isinstance(value, str) or "\0" in value:
         raise ConfigError(key, value, "must be the path of a folder")
+
+
+def subfolder(key: str, value: Any) -> None:
+    """A place within the run's folder, which itself is ""."""
+    folder(key, value)
+    if PurePath(value).is_absolute() or ".." in PurePath(value).parts:
+        raise ConfigError(key, value, "must be a folder below the run's")
 
 
 def mapping(key: str, value: Any) -> None:

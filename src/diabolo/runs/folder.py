@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import UserError, out_of_memory
+from diabolo.errors import ConfigError, UserError, out_of_memory
 from diabolo.runs.files_written import is_free, is_ours, remove_written
 from diabolo.runs.old_names import with_current_names
 from diabolo.runs.safe_reading import Unreadable, read_metrics, read_state, read_text, read_yaml
@@ -215,9 +215,14 @@ class RunFolder:
         return {name: read_text(self.path / name) for name in names}
 
     def restore(self, record: Mapping[str, str]) -> None:
-        """Undoes `begin`."""
+        """Undoes `begin`.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
         for name, text in record.items():
-            write_whole(self.path / name, text)
+            if not (self.path / name).is_file() or read_text(self.path / name) != text:
+                write_whole(self.path / name, text)
 
     def mark(self, state: str, **more: Any) -> None:
         """Sets the state, keeping what else is known. On a full disk a run that has failed or stopped still says so,
@@ -277,6 +282,17 @@ class RunFolder:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         write_whole(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
+
+
+def named_folder(key: str, value: Any) -> Path:
+    """The folder that a config key names; an empty text would be the current folder.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not str(value).strip():
+        raise ConfigError(key, "", "is empty: name a folder for the run, or leave the key out")
+    return Path(str(value))
 
 
 def unwritable(path: Path, failure: OSError) -> UserError:

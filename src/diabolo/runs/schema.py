@@ -43,8 +43,10 @@ from diabolo.runs.checks import (
     precision,
     shade,
     share,
+    subfolder,
     text,
 )
+from diabolo.runs.together import together
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
 
@@ -129,6 +131,15 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "optimizer.nesterov": check_bool,
     "optimizer.weight_decay": not_negative(100),
     "optimizer.fused": optional(check_bool),
+    "optimizer.foreach": optional(check_bool),
+    "optimizer.amsgrad": check_bool,
+    "optimizer.maximize": check_bool,
+    "optimizer.capturable": check_bool,
+    "optimizer.differentiable": check_bool,
+    "optimizer.centered": check_bool,
+    "optimizer.decoupled_weight_decay": check_bool,
+    "optimizer.dampening": not_negative(1e3),
+    "optimizer.eps": not_negative(1e3),
     "scheduler": optional(mapping),
     "scheduler.rise": check_between,
     "scheduler.final": not_negative(1e3),
@@ -173,7 +184,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "trainer.max_epochs": integer(),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": devices,
-    "trainer.strategy": text,
+    "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.precision": precision,
     "trainer.gradient_clip": optional(positive(1e12)),
     "trainer.early_stopping": optional(integer()),
@@ -184,8 +195,8 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "trainer.overfit": optional(integer()),
     "trainer.detect_anomaly": check_bool,
     "logger": optional(mapping),
-    "logger.name": optional(text),
-    "logger.version": optional(text),
+    "logger.name": optional(subfolder),
+    "logger.version": optional(subfolder),
     "logger.default_hp_metric": check_bool,
     "callbacks": optional(mapping),
     "callbacks.*": optional(mapping),
@@ -252,6 +263,8 @@ def check_config(config: DictConfig | Mapping[str, Any]) -> None:
                 wrong.append(failure)
             if key.startswith(SHARED):
                 taken.add(said)
+    if not wrong:
+        wrong += together(nodes)  # type: ignore[arg-type]  # a mapping
     if len(wrong) > 1:
         raise UserError(" ".join(map(str, wrong)))
     if wrong:
