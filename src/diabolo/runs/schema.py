@@ -19,7 +19,6 @@ from diabolo.runs.checks import (
     Check,
     below_one,
     betas,
-    channels_of_loss,
     class_name,
     compile_mode,
     devices,
@@ -54,7 +53,8 @@ SEED = integer(0, LARGEST_SEED)
 DRAWN = integer(1, 10_000)  # images in a picture
 LOOKED_AT = integer(1, 1_000_000)  # images or codes that are measured
 FITTED_ON = integer(0, 100_000_000)
-EPOCHS = integer(0)
+MOST_EPOCHS = 10**12  # as good as for ever
+EPOCHS = integer(0, MOST_EPOCHS)
 SCALE = positive(1e6)
 ACTIVATION = optional(one_of(*ACTIVATIONS))
 
@@ -77,7 +77,7 @@ LOSS: dict[str, Check] = {  # also of each term of a mix
     "levels": integer(1, 5),
     "mean": optional(pixel_scale(-1e3, 1e3)),
     "std": optional(pixel_scale(1e-6, 1e3)),
-    "channels": channels_of_loss,
+    "channels": integer(1, 100_000),
 }
 SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "rerun": check_bool,
@@ -181,13 +181,13 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.unreadable": one_of("refuse", "skip"),
     "data.source.memory_limit": integer(0, 2**50),
     "trainer": mapping,
-    "trainer.max_epochs": integer(),
+    "trainer.max_epochs": integer(1, MOST_EPOCHS),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": devices,
     "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.precision": precision,
     "trainer.gradient_clip": optional(positive(1e12)),
-    "trainer.early_stopping": optional(integer()),
+    "trainer.early_stopping": optional(integer(1, MOST_EPOCHS)),
     "trainer.ema": optional(check_between),
     "trainer.compile": compile_mode,
     "trainer.monitor": text,

@@ -155,6 +155,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     from diabolo.runs.build import build_callbacks, build_data, build_module, build_trainer, check_steps, make
     from diabolo.runs.terminal import console, say_closing
     from diabolo.runs.transfer import start_from
+    from diabolo.training.first_nan import first_nan_named
     from diabolo.training.progress import ProgressBar
     from diabolo.training.recording import Clock, History
 
@@ -182,7 +183,8 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     if trainer.is_global_zero:
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+        with first_nan_named():
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     except MisconfigurationException as failure:  # e.g. a callback that needs a logger
         raise UserError(f"trainer: {' '.join(str(failure).split()).rstrip('.')}.") from failure
     seconds = clock.seconds
