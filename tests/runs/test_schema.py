@@ -50,7 +50,13 @@ def test_every_key_of_conf_has_a_check_and_its_value_passes(choice):
 def test_no_line_of_the_table_is_of_a_key_that_is_no_more():
     there = {key for choice in CHOICES for key in inner(OmegaConf.to_container(composed(choice)))} | {"rerun"}
     used = {id(check_of(key)) for key in there}
-    shared = {"model", "encoder", "decoder", "loss.terms.*", "optimizer"}  # whose arguments are one table for several classes
+    shared = {
+        "model",
+        "encoder",
+        "decoder",
+        "loss.terms.*",
+        "optimizer",
+    }  # whose arguments are one table for several classes
     strange = [k for k in SCHEMA if id(SCHEMA[k]) not in used and k.rpartition(".")[0] not in shared]
     assert not strange
 

@@ -63,8 +63,9 @@ def session(
                     leave_nothing = True
                 raise
             except OSError as error:
-                _fail(run, str(error))
-                raise unwritable(run.path, error) from error
+                sentence = unwritable(run.path, error)
+                _fail(run, str(sentence))
+                raise sentence from error
             except BaseException as error:
                 log.exception("failed", extra={"file_only": True})
                 short_of_memory = out_of_memory(error)
