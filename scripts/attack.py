@@ -10,8 +10,8 @@ strangers     run folders whose config names other people's code: no command run
 surroundings  hang-ups, closed pipes, few open files, no HOME, no terminal, two sweeps at once, `runs rm` beside one
 
 Prints each try that something gave way in, and a table: tried, survived (no traceback, no hang, the right exit code),
-nothing lost (all else is whole and as it would be undisturbed). The same seed attacks in the same way. All happens in
-folders that are thrown away. Exit code 1 where something gave way.
+nothing lost (all else is whole and as it would be undisturbed). The same seed attacks in the same way; Ctrl-C ends an
+attack with what it has tried. All happens in folders that are thrown away. Exit code 1 where something gave way.
 """
 
 from __future__ import annotations
@@ -61,12 +61,15 @@ def tally(name: str, outcomes: Iterable[Outcome]) -> Tally:
     """Counts how the tries ended, and prints those that something gave way in."""
     tried = survived = nothing_lost = 0
     lost: Counter[str] = Counter()
-    for outcome in outcomes:
-        tried, survived = tried + 1, survived + (not outcome.wrong)
-        nothing_lost += not outcome.lost
-        lost.update(said.partition(":")[0] for said in outcome.lost)
-        if outcome.wrong or outcome.lost:
-            print(f"{name}: {outcome.tried}: {'; '.join([*outcome.wrong, *outcome.lost])}", flush=True)
+    try:
+        for outcome in outcomes:
+            tried, survived = tried + 1, survived + (not outcome.wrong)
+            nothing_lost += not outcome.lost
+            lost.update(said.partition(":")[0] for said in outcome.lost)
+            if outcome.wrong or outcome.lost:
+                print(f"{name}: {outcome.tried}: {'; '.join([*outcome.wrong, *outcome.lost])}", flush=True)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped", flush=True)
     return Tally(name, tried, survived, nothing_lost, lost)
 
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 ROOT = Path(__file__).parent.parent.parent
@@ -54,7 +54,8 @@ def command(
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as notes:
         if (pid := os.fork()) == 0:
             os.environ.update(environment or {})
-            _child(arguments, folder, said.fileno(), None if opened is None else notes.fileno())
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            run_here(arguments, folder, said.fileno(), None if opened is None else notes.fileno())
         end = time.monotonic() + seconds
         while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
             time.sleep(0.005)
@@ -69,10 +70,10 @@ def command(
     return Ended(None if late else os.waitstatus_to_exitcode(ended[1]), text)
 
 
-def _child(arguments: Sequence[str], folder: Path, said: int, notes: int | None) -> None:
+def run_here(arguments: Sequence[str], folder: Path, said: int, notes: int | None = None) -> NoReturn:
+    """Runs a command in this process and ends it; what is printed goes to the file `said`, as when started afresh."""
     code = 1
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.chdir(folder)
         os.dup2(said, 1)
         os.dup2(said, 2)

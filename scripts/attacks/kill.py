@@ -1,4 +1,7 @@
-"""Runs and sweeps get a signal at a random moment, and are issued again: all ends as if nothing had been."""
+"""Runs and sweeps get a signal at a random moment, and are issued again: all ends as if nothing had been.
+
+Each is forked from this process, but for those that get the signal while they begin, which start afresh.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pathlib import Path
 
 from attacks.commands import BARE, TINY, Outcome, command, thrown_away, verdict
 from attacks.equality import differences, finished, torn
-from attacks.processes import ended, left, parts, start, started, until
+from attacks.processes import Forked, Process, ended, left, parts, start, started, until
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 VICTIMS = ("parent", "worker", "server", "all")  # of a sweep, in turn
@@ -24,6 +27,9 @@ RUN = ("train", *TINY, "callbacks.interpolation=null", "trainer.max_epochs=30", 
 SWEEP = ("train", "-m", *BARE, "seed=0,1,2", "trainer.max_epochs=40", "hydra.launcher.workers=2",
          "hydra.sweep.dir=sweep")  # fmt: skip
 LARGE = ("model.hidden=[1024,512]", "trainer.max_epochs=8")  # checkpoints of 15 MB, which take a while to write
+
+
+SECONDS_OF_IMPORTS = 3
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Undisturbed:
     def __post_init__(self) -> None:
         self.place.mkdir()
         began = time.monotonic()
-        process = start(self.arguments, self.place, os.environ)
+        process = Forked(self.arguments, self.place, {})
         until(lambda: has_begun(self.place), 90)
         self.start = time.monotonic() - began
         assert ended(process) == 0, (self.place / "said").read_text()
@@ -62,18 +68,21 @@ def kill_and_issue_again(
     whole: Undisturbed, victim: str, place: Path, draw: random.Random, environment: Mapping[str, str]
 ) -> Outcome:
     signum, early = draw.choice(SIGNALS), draw.random() < 0.25
-    moment = draw.uniform(0, whole.start) if early else draw.uniform(0, whole.rest)
-    process = start(whole.arguments, place, os.environ | environment)
-    if not early:
+    moment = draw.uniform(0, whole.start + SECONDS_OF_IMPORTS) if early else draw.uniform(0, whole.rest)
+    process: Process
+    if early:
+        process = start(whole.arguments, place, os.environ | environment)
+    else:
+        process = Forked(whole.arguments, place, environment)
         until(lambda: has_begun(place) or process.poll() is not None, 90)
     time.sleep(moment)
-    pids = chosen(victim, place, process.pid, draw)
+    pids = chosen(victim, process.pid, draw)
     for pid in pids:
         with suppress(ProcessLookupError):  # it was faster
             os.kill(pid, signum)
     code = ended(process)
     wrong = ["its time was up"] if code is None else []
-    wrong += left(place)
+    wrong += left(process.pid)
     said = (place / "said").read_text(errors="replace")
     if process.pid in pids and signum != signal.SIGKILL and code not in (0, -signum, 128 + signum, None):
         wrong.append(f"exit code {code}: {said[-160:]!r}")
@@ -95,14 +104,14 @@ def has_begun(place: Path) -> bool:
     return any(place.glob("sweep/*/state.json"))
 
 
-def chosen(victim: str, place: Path, parent: int, draw: random.Random) -> list[int]:
+def chosen(victim: str, parent: int, draw: random.Random) -> list[int]:
     """The processes that get the signal; of workers one."""
     if victim == "all":
-        return started(place)
+        return list(started(parent))
     if not victim:
         return [parent]
-    pids = until(lambda: parts(place, parent)[victim] or not Path(f"/proc/{parent}/fd").exists(), 5)
-    return [draw.choice(pids)] if isinstance(pids, list) else []
+    pids = until(lambda: parts(parent)[victim] or (not started(parent) and [0]), 5) or [0]
+    return [draw.choice(pids)] if pids[0] else []
 
 
 def tmpdir(count: int, draw: random.Random) -> Iterator[Outcome]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from attacks.commands import TINY, Outcome, command, contents, thrown_away, verdict
 from attacks.equality import differences, drafts, finished, torn
 from attacks.kill import SWEEP, Undisturbed, has_begun
-from attacks.processes import ended, left, start, until
+from attacks.processes import Process, ended, left, start, until
 
 RUN = ("train", *TINY, "callbacks.interpolation=null", "trainer.max_epochs=15", "hydra.run.dir=sweep/run")
 READING = (("--help",), ("runs", "ls", "sweep"), ("compare", "sweep"), ("runs", "show", "sweep/run"))
@@ -32,7 +32,7 @@ def surroundings(count: int, draw: random.Random) -> Iterator[Outcome]:
             said = (place / "said").read_text(errors="replace") if (place / "said").exists() else ""
             if "Traceback" in said:
                 wrong.append(f"traceback: {said.strip().splitlines()[-1][:160]}")
-            yield Outcome((situation.__doc__ or "").rstrip("."), wrong + left(place), lost + torn(place))
+            yield Outcome((situation.__doc__ or "").rstrip("."), wrong, lost + torn(place))
             shutil.rmtree(place)
 
 
@@ -40,8 +40,11 @@ Whole = dict[str, Undisturbed]
 Came = tuple[list[str], list[str]]  # what is wrong, and what was lost
 
 
-def code_is(code: int | None, *right: int) -> list[str]:
-    return [] if code in right else ["its time was up" if code is None else f"exit code {code}"]
+def ends(process: Process, *right: int, seconds: float = 90) -> list[str]:
+    """What is wrong with how a process ends."""
+    code = ended(process, seconds)
+    wrong = [] if code in right else ["its time was up" if code is None else f"exit code {code}"]
+    return wrong + left(process.pid)
 
 
 def same(place: Path, whole: Undisturbed) -> list[str]:
@@ -54,7 +57,7 @@ def hang_up(place: Path, whole: Whole, draw: random.Random) -> Came:
     until(lambda: has_begun(place), 90)
     time.sleep(draw.uniform(0, whole["run"].rest / 2))
     process.send_signal(signal.SIGHUP)
-    wrong = code_is(ended(process), 0, 129)
+    wrong = ends(process, 0, 129)
     again = command(RUN, place)
     return wrong + ([] if "done" in again.said and again.code == 2 else verdict(again, (0,))), same(place, whole["run"])
 
@@ -65,7 +68,7 @@ def hang_up_of_a_sweep(place: Path, whole: Whole, draw: random.Random) -> Came:
     until(lambda: has_begun(place), 90)
     time.sleep(draw.uniform(0, whole["sweep"].rest / 2))
     os.killpg(process.pid, signal.SIGHUP)
-    wrong = code_is(ended(process), 0, 129)
+    wrong = ends(process, 0, 129)
     return wrong + verdict(command(SWEEP, place), (0,)), same(place, whole["sweep"])
 
 
@@ -74,7 +77,7 @@ def nohup(place: Path, whole: Whole, draw: random.Random) -> Came:
     process = start(RUN, place, os.environ, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     until(lambda: has_begun(place), 90)
     process.send_signal(signal.SIGHUP)
-    return code_is(ended(process), 0), same(place, whole["run"])
+    return ends(process, 0), same(place, whole["run"])
 
 
 def closed_pipe(place: Path, whole: Whole, draw: random.Random) -> Came:
@@ -83,8 +86,8 @@ def closed_pipe(place: Path, whole: Whole, draw: random.Random) -> Came:
         process = start(RUN, place, os.environ, stdout=head.stdin)
         assert head.stdin
         head.stdin.close()
-        code = ended(process)
-    return code_is(code, 0), same(place, whole["run"])
+        wrong = ends(process, 0)
+    return wrong, same(place, whole["run"])
 
 
 def closed_pipe_of_a_sweep(place: Path, whole: Whole, draw: random.Random) -> Came:
@@ -93,7 +96,7 @@ def closed_pipe_of_a_sweep(place: Path, whole: Whole, draw: random.Random) -> Ca
     os.close(reader)
     process = start(SWEEP, place, os.environ, stdout=writer)
     os.close(writer)
-    return code_is(ended(process), 0), same(place, whole["sweep"])
+    return ends(process, 0), same(place, whole["sweep"])
 
 
 def closed_pipes_of_readers(place: Path, whole: Whole, draw: random.Random) -> Came:
@@ -109,7 +112,7 @@ def closed_pipes_of_readers(place: Path, whole: Whole, draw: random.Random) -> C
                 ("> /dev/full", start(line, place, os.environ, stdout=full)),
                 (">&-", start(line, place, os.environ, stdout=None, preexec_fn=lambda: os.close(1))),
             ):
-                wrong += [f"{line[0]} {name}: {one}" for one in code_is(ended(process), 0, 1, 141)]
+                wrong += [f"{line[0]} {name}: {one}" for one in ends(process, 0, 1, 141)]
         os.close(writer)
     return wrong, [] if contents(place, [place / "said"]) == before else ["a file: changed by a reader"]
 
@@ -117,33 +120,33 @@ def closed_pipes_of_readers(place: Path, whole: Whole, draw: random.Random) -> C
 def few_files(place: Path, whole: Whole, draw: random.Random) -> Came:
     """A sweep with 64 open files (`ulimit -n 64`)."""
     process = start(SWEEP, place, os.environ, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
-    return code_is(ended(process), 0), same(place, whole["sweep"])
+    return ends(process, 0), same(place, whole["sweep"])
 
 
 def few_files_of_a_run(place: Path, whole: Whole, draw: random.Random) -> Came:
     """A run with 64 open files and worker processes that load its images."""
     line = (*RUN, "data.num_workers=2")
     process = start(line, place, os.environ, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
-    return code_is(ended(process), 0), same(place, whole["run"])
+    return ends(process, 0), same(place, whole["run"])
 
 
 def no_home(place: Path, whole: Whole, draw: random.Random) -> Came:
     """No HOME, and next to nothing in the environment."""
     process = start(RUN, place, {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
-    return code_is(ended(process), 0), same(place, whole["run"])
+    return ends(process, 0), same(place, whole["run"])
 
 
 def no_such_home(place: Path, whole: Whole, draw: random.Random) -> Came:
     """A HOME that is not there and cannot be made."""
     without = {name: value for name, value in os.environ.items() if not name.startswith("XDG")}
     process = start(RUN, place, without | {"HOME": "/dev/null/home"})
-    return code_is(ended(process), 0), same(place, whole["run"])
+    return ends(process, 0), same(place, whole["run"])
 
 
 def no_terminal(place: Path, whole: Whole, draw: random.Random) -> Came:
     """stdin, stdout and stderr are closed."""
     process = start(RUN, place, os.environ, stdout=None, stderr=None, preexec_fn=lambda: os.closerange(0, 3))
-    return code_is(ended(process), 0), same(place, whole["run"])
+    return ends(process, 0), same(place, whole["run"])
 
 
 def twice(place: Path, whole: Whole, draw: random.Random) -> Came:
@@ -151,7 +154,7 @@ def twice(place: Path, whole: Whole, draw: random.Random) -> Came:
     first = start(SWEEP, place, os.environ)
     time.sleep(draw.uniform(0, whole["sweep"].start + whole["sweep"].rest))
     second = start(SWEEP, place, os.environ)
-    return [one for process in (first, second) for one in code_is(ended(process, 180), 0)], same(place, whole["sweep"])
+    return [one for process in (first, second) for one in ends(process, 0, seconds=180)], same(place, whole["sweep"])
 
 
 def twice_and_one_is_killed(place: Path, whole: Whole, draw: random.Random) -> Came:
@@ -160,8 +163,8 @@ def twice_and_one_is_killed(place: Path, whole: Whole, draw: random.Random) -> C
     until(lambda: has_begun(place), 90)
     time.sleep(draw.uniform(0, whole["sweep"].rest))
     first.kill()
-    ended(first)
-    wrong = code_is(ended(second, 180), 0)
+    wrong = ends(first, -signal.SIGKILL)
+    wrong += ends(second, 0, seconds=180)
     return wrong, same(place, whole["sweep"])
 
 
@@ -174,7 +177,7 @@ def removed_meanwhile(place: Path, whole: Whole, draw: random.Random) -> Came:
     before = finished(place / "sweep")
     runs = [str(path.parent.relative_to(place)) for path in place.glob("sweep/*/state.json")]
     wrong = [f"runs rm: {one}" for one in verdict(command(("runs", "rm", *runs, "--yes"), place))]
-    wrong += code_is(ended(process), 0)
+    wrong += ends(process, 0)
     done = set(finished(place / "sweep"))
     expected = {path.name for path in (whole["sweep"].place / "sweep").iterdir() if path.is_dir()}
     lost = [f"a run: {name} was being trained" for name in sorted(expected - set(before) - done)]

@@ -101,6 +101,8 @@ class ImageData(LightningDataModule):
             train, test = self.source(root=self.root, image_shape=self.image_shape)
         except TypeError as failure:
             raise UserError(f"data.source: {failure}.") from failure
+        if not isinstance(train, ImageSet) or not isinstance(test, ImageSet | None):
+            raise UserError(f"data.source: {type(train).__name__} is given where images are asked for.")
         if test is None:
             train, test = self._split(train, self.test_fraction)
         train = self._classed(train)

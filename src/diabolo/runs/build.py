@@ -27,7 +27,8 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
     """Instantiates `config[group]`, its lists and mappings as plain ones.
 
     Raises:
-        UserError: the node names no class, or its class refuses the arguments; the message begins with the group.
+        UserError: the node names no class, its class refuses the arguments, or it makes what has no place there; the
+            message begins with the group.
     """
     node = OmegaConf.select(config, group)
     if node is None:
@@ -40,7 +41,10 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
         raise UserError(f"{group}: {_brief(failure)}.") from failure
     except InstantiationException as failure:
         raise _refusal(group, node, failure.__cause__ or failure) from failure
-    return _guarded(group, node, made) if isinstance(made, partial) else made
+    if isinstance(made, partial):
+        return _guarded(group, node, made)
+    _check_made(group, node, made)
+    return made
 
 
 def build_data(config: DictConfig) -> ImageData:
@@ -82,11 +86,15 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         check_positive("optimizer.lr", rate)
     task = make(config, "task", _partial_=True)
-    takes = signature(task).parameters
+    try:
+        takes = signature(task).parameters
+    except ValueError as failure:  # of something built in, which tells nothing of its arguments
+        raise UserError(f"task: {_brief(failure)}.") from failure
     parts = {name: part(config) for name, part in PARTS.items() if name in takes}
     if "pixels" in takes:
         parts["pixels"] = (data or build_data(config)).pixels
     module: Learner = task(**parts)
+    _check_made("task", config.task, module)
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
@@ -117,10 +125,30 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
 
 def _optional(config: DictConfig, group: str) -> Any:
     """What `make` makes of a group that may be empty, or None."""
-    made = make(config, group) if config.get(group) else None
-    if made is not None and not callable(made):
-        raise ConfigError(f"{group}._target_", _target(config[group]), "must make something that can be called")
-    return made
+    return make(config, group) if config.get(group) else None
+
+
+def _check_made(group: str, node: Any, made: Any) -> None:
+    """Refuses what a `_target_` has made where it is none of what the others of its group are."""
+    from lightning import Callback, LightningDataModule, Trainer
+    from lightning.pytorch.loggers import Logger
+    from torch import nn
+
+    from diabolo.network.protocols import Bottleneck
+    from diabolo.training.learner import Learner
+
+    fits, what = {
+        "bottleneck": (isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size, in_features"),
+        "callbacks": (isinstance(made, Callback), "a Callback"),
+        "data": (isinstance(made, LightningDataModule), "a LightningDataModule"),
+        "decoder": (isinstance(made, nn.Module), "a torch.nn.Module"),
+        "encoder": (isinstance(made, nn.Module), "a torch.nn.Module"),
+        "logger": (isinstance(made, Logger), "a Logger"),
+        "task": (isinstance(made, Learner), "a Learner"),
+        "trainer": (isinstance(made, Trainer), "a Trainer"),
+    }.get(group.partition(".")[0], (callable(made), "something that can be called"))
+    if not fits:
+        raise ConfigError(f"{group}._target_", _target(node), f"must make {what}")
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:
