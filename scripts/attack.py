@@ -20,6 +20,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -58,18 +59,21 @@ class Tally(NamedTuple):
 
 
 def tally(name: str, outcomes: Iterable[Outcome]) -> Tally:
-    """Counts how the tries ended, and prints those that something gave way in."""
+    """Counts how the tries ended, and prints those that something gave way in; Ctrl-C ends it after the try at hand."""
     tried = survived = nothing_lost = 0
     lost: Counter[str] = Counter()
-    try:
-        for outcome in outcomes:
-            tried, survived = tried + 1, survived + (not outcome.wrong)
-            nothing_lost += not outcome.lost
-            lost.update(said.partition(":")[0] for said in outcome.lost)
-            if outcome.wrong or outcome.lost:
-                print(f"{name}: {outcome.tried}: {'; '.join([*outcome.wrong, *outcome.lost])}", flush=True)
-    except KeyboardInterrupt:
-        print(f"{name}: stopped", flush=True)
+    stopped: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+    for outcome in outcomes:
+        if stopped:  # the try at hand was disturbed
+            print(f"{name}: stopped", flush=True)
+            break
+        tried, survived = tried + 1, survived + (not outcome.wrong)
+        nothing_lost += not outcome.lost
+        lost.update(said.partition(":")[0] for said in outcome.lost)
+        if outcome.wrong or outcome.lost:
+            print(f"{name}: {outcome.tried}: {'; '.join([*outcome.wrong, *outcome.lost])}", flush=True)
+    signal.signal(signal.SIGINT, before)
     return Tally(name, tried, survived, nothing_lost, lost)
 
 

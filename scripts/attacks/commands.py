@@ -46,7 +46,7 @@ class Ended(NamedTuple):
 def command(
     arguments: Sequence[str],
     folder: Path,
-    seconds: float = 120,
+    seconds: float = 300,
     environment: Mapping[str, str] | None = None,
     opened: set[Path] | None = None,
 ) -> Ended:
@@ -74,6 +74,7 @@ def run_here(arguments: Sequence[str], folder: Path, said: int, notes: int | Non
     """Runs a command in this process and ends it; what is printed goes to the file `said`, as when started afresh."""
     code = 1
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         os.dup2(said, 1)
         os.dup2(said, 2)
@@ -159,7 +160,7 @@ def warm() -> None:
 def thrown_away() -> Iterator[Path]:
     """A new folder, which goes at the end; this process is then where it was."""
     here = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+    with tempfile.TemporaryDirectory(prefix="attack-", ignore_cleanup_errors=True) as folder:
         try:
             yield Path(folder)
         finally:

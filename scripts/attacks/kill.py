@@ -45,7 +45,7 @@ class Undisturbed:
         self.place.mkdir()
         began = time.monotonic()
         process = Forked(self.arguments, self.place, {})
-        until(lambda: has_begun(self.place), 90)
+        until(lambda: has_begun(self.place), 300)
         self.start = time.monotonic() - began
         assert ended(process) == 0, (self.place / "said").read_text()
         self.rest = time.monotonic() - began - self.start
@@ -74,7 +74,7 @@ def kill_and_issue_again(
         process = start(whole.arguments, place, os.environ | environment)
     else:
         process = Forked(whole.arguments, place, environment)
-        until(lambda: has_begun(place) or process.poll() is not None, 90)
+        until(lambda: has_begun(place) or process.poll() is not None, 300)
     time.sleep(moment)
     pids = chosen(victim, process.pid, draw)
     for pid in pids:

@@ -60,7 +60,7 @@ def start(
         return subprocess.Popen(line, cwd=place, env=environment, text=True, **given)
 
 
-def ended(process: Process, seconds: float = 90) -> int | None:
+def ended(process: Process, seconds: float = 300) -> int | None:
     """The exit code, once it has ended; None where its time is up, and then it is killed."""
     try:
         return process.wait(seconds)

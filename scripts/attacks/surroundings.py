@@ -40,7 +40,7 @@ Whole = dict[str, Undisturbed]
 Came = tuple[list[str], list[str]]  # what is wrong, and what was lost
 
 
-def ends(process: Process, *right: int, seconds: float = 90) -> list[str]:
+def ends(process: Process, *right: int, seconds: float = 300) -> list[str]:
     """What is wrong with how a process ends."""
     code = ended(process, seconds)
     wrong = [] if code in right else ["its time was up" if code is None else f"exit code {code}"]
@@ -54,7 +54,7 @@ def same(place: Path, whole: Undisturbed) -> list[str]:
 def hang_up(place: Path, whole: Whole, draw: random.Random) -> Came:
     """The terminal is closed (SIGHUP), and the run is issued again."""
     process = start(RUN, place, os.environ)
-    until(lambda: has_begun(place), 90)
+    until(lambda: has_begun(place), 300)
     time.sleep(draw.uniform(0, whole["run"].rest / 2))
     process.send_signal(signal.SIGHUP)
     wrong = ends(process, 0, 129)
@@ -65,7 +65,7 @@ def hang_up(place: Path, whole: Whole, draw: random.Random) -> Came:
 def hang_up_of_a_sweep(place: Path, whole: Whole, draw: random.Random) -> Came:
     """The terminal of a sweep is closed (SIGHUP to all of the group), and the sweep is issued again."""
     process = start(SWEEP, place, os.environ)
-    until(lambda: has_begun(place), 90)
+    until(lambda: has_begun(place), 300)
     time.sleep(draw.uniform(0, whole["sweep"].rest / 2))
     os.killpg(process.pid, signal.SIGHUP)
     wrong = ends(process, 0, 129)
@@ -75,7 +75,7 @@ def hang_up_of_a_sweep(place: Path, whole: Whole, draw: random.Random) -> Came:
 def nohup(place: Path, whole: Whole, draw: random.Random) -> Came:
     """The terminal is closed under nohup, and the run goes on."""
     process = start(RUN, place, os.environ, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    until(lambda: has_begun(place), 90)
+    until(lambda: has_begun(place), 300)
     process.send_signal(signal.SIGHUP)
     return ends(process, 0), same(place, whole["run"])
 
@@ -154,24 +154,24 @@ def twice(place: Path, whole: Whole, draw: random.Random) -> Came:
     first = start(SWEEP, place, os.environ)
     time.sleep(draw.uniform(0, whole["sweep"].start + whole["sweep"].rest))
     second = start(SWEEP, place, os.environ)
-    return [one for process in (first, second) for one in ends(process, 0, seconds=180)], same(place, whole["sweep"])
+    return [one for process in (first, second) for one in ends(process, 0)], same(place, whole["sweep"])
 
 
 def twice_and_one_is_killed(place: Path, whole: Whole, draw: random.Random) -> Came:
     """Two identical sweeps at once, the first of which is killed: the second does all."""
     first, second = start(SWEEP, place, os.environ), start(SWEEP, place, os.environ)
-    until(lambda: has_begun(place), 90)
+    until(lambda: has_begun(place), 300)
     time.sleep(draw.uniform(0, whole["sweep"].rest))
     first.kill()
     wrong = ends(first, -signal.SIGKILL)
-    wrong += ends(second, 0, seconds=180)
+    wrong += ends(second, 0)
     return wrong, same(place, whole["sweep"])
 
 
 def removed_meanwhile(place: Path, whole: Whole, draw: random.Random) -> Came:
     """`diabolo runs rm` beside a sweep: what is being trained stays; issued again, all is there."""
     process = start(SWEEP, place, os.environ)
-    until(lambda: has_begun(place), 90)
+    until(lambda: has_begun(place), 300)
     (place / "sweep" / "precious").write_text("precious")
     time.sleep(draw.uniform(0, whole["sweep"].rest))
     before = finished(place / "sweep")
