@@ -89,7 +89,7 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     try:
         takes = signature(task).parameters
     except ValueError as failure:  # of something built in, which tells nothing of its arguments
-        raise UserError(f"task: {_brief(failure)}.") from failure
+        raise ConfigError("task._target_", _target(config.task), "must make a Learner") from failure
     parts = {name: part(config) for name, part in PARTS.items() if name in takes}
     if "pixels" in takes:
         parts["pixels"] = (data or build_data(config)).pixels
@@ -130,25 +130,37 @@ def _optional(config: DictConfig, group: str) -> Any:
 
 def _check_made(group: str, node: Any, made: Any) -> None:
     """Refuses what a `_target_` has made where it is none of what the others of its group are."""
-    from lightning import Callback, LightningDataModule, Trainer
-    from lightning.pytorch.loggers import Logger
-    from torch import nn
-
-    from diabolo.network.protocols import Bottleneck
-    from diabolo.training.learner import Learner
-
-    fits, what = {
-        "bottleneck": (isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size, in_features"),
-        "callbacks": (isinstance(made, Callback), "a Callback"),
-        "data": (isinstance(made, LightningDataModule), "a LightningDataModule"),
-        "decoder": (isinstance(made, nn.Module), "a torch.nn.Module"),
-        "encoder": (isinstance(made, nn.Module), "a torch.nn.Module"),
-        "logger": (isinstance(made, Logger), "a Logger"),
-        "task": (isinstance(made, Learner), "a Learner"),
-        "trainer": (isinstance(made, Trainer), "a Trainer"),
-    }.get(group.partition(".")[0], (callable(made), "something that can be called"))
+    fits, what = _is_such(group.partition(".")[0], made)
     if not fits:
         raise ConfigError(f"{group}._target_", _target(node), f"must make {what}")
+
+
+def _is_such(group: str, made: Any) -> tuple[bool, str]:
+    """Whether something has a place in the group, and what has; what is large is imported where it is needed anyway."""
+    if group in ("encoder", "decoder", "bottleneck"):
+        from torch import nn
+
+        from diabolo.network.protocols import Bottleneck
+
+        if group == "bottleneck":
+            return isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size and in_features"
+        return isinstance(made, nn.Module), "a torch.nn.Module"
+    if group in ("loss", "corruption", "penalty"):
+        return callable(made), "something that can be called"
+    import lightning
+    from lightning.pytorch.loggers import Logger
+
+    from diabolo.training.learner import Learner
+
+    classes: dict[str, tuple[type, str]] = {
+        "callbacks": (lightning.Callback, "a Callback"),
+        "data": (lightning.LightningDataModule, "a LightningDataModule"),
+        "logger": (Logger, "a Logger"),
+        "task": (Learner, "a Learner"),
+        "trainer": (lightning.Trainer, "a Trainer"),
+    }
+    wanted, what = classes.get(group, (object, "a part"))
+    return isinstance(made, wanted), what
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:
