@@ -102,6 +102,9 @@ class ImageData(LightningDataModule):
             given = Splits(*self.source(root=self.root, image_shape=self.image_shape))
         except TypeError as failure:
             raise UserError(f"data.source: {failure}.") from failure
+        for images in given[:3]:
+            if not isinstance(images, ImageSet | None):
+                raise UserError(f"data.source: {type(images).__name__} is given where images are asked for.")
         train, test = (given.train, given.test) if given.test else self._split(given.train, self.test_fraction)
         train = self._classed(train)
         train, test = _first(train, self.limit), _first(test, self.test_limit)

@@ -27,7 +27,8 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
     """Instantiates `config[group]`, its lists and mappings as plain ones.
 
     Raises:
-        UserError: the node names no class, or its class refuses the arguments; the message begins with the group.
+        UserError: the node names no class, its class refuses the arguments, or it makes what has no place there; the
+            message begins with the group.
     """
     node = OmegaConf.select(config, group)
     if node is None:
@@ -40,7 +41,10 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
         raise UserError(f"{group}: {_brief(failure)}.") from failure
     except InstantiationException as failure:
         raise _refusal(group, node, failure.__cause__ or failure) from failure
-    return _guarded(group, node, made) if isinstance(made, partial) else made
+    if isinstance(made, partial):
+        return _guarded(group, node, made)
+    _check_made(group, node, made)
+    return made
 
 
 def build_data(config: DictConfig) -> ImageData:
@@ -82,11 +86,15 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         check_positive("optimizer.lr", rate)
     task = make(config, "task", _partial_=True)
-    takes = signature(task).parameters
+    try:
+        takes = signature(task).parameters
+    except ValueError as failure:  # of something built in, which tells nothing of its arguments
+        raise ConfigError("task._target_", _target(config.task), "must make a Learner") from failure
     parts = {name: part(config) for name, part in PARTS.items() if name in takes}
     if "pixels" in takes:
         parts["pixels"] = (data or build_data(config)).pixels
     module: Learner = task(**parts)
+    _check_made("task", config.task, module)
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
@@ -154,10 +162,42 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
 
 def _optional(config: DictConfig, group: str) -> Any:
     """What `make` makes of a group that may be empty, or None."""
-    made = make(config, group) if config.get(group) else None
-    if made is not None and not callable(made):
-        raise ConfigError(f"{group}._target_", _target(config[group]), "must make something that can be called")
-    return made
+    return make(config, group) if config.get(group) else None
+
+
+def _check_made(group: str, node: Any, made: Any) -> None:
+    """Refuses what a `_target_` has made where it is none of what the others of its group are."""
+    fits, what = _is_such(group.partition(".")[0], made)
+    if not fits:
+        raise ConfigError(f"{group}._target_", _target(node), f"must make {what}")
+
+
+def _is_such(group: str, made: Any) -> tuple[bool, str]:
+    """Whether something has a place in the group, and what has; what is large is imported where it is needed anyway."""
+    if group in ("encoder", "decoder", "bottleneck"):
+        from torch import nn
+
+        from diabolo.network.protocols import Bottleneck
+
+        if group == "bottleneck":
+            return isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size and in_features"
+        return isinstance(made, nn.Module), "a torch.nn.Module"
+    if group in ("loss", "corruption", "penalty"):
+        return callable(made), "something that can be called"
+    import lightning
+    from lightning.pytorch.loggers import Logger
+
+    from diabolo.training.learner import Learner
+
+    classes: dict[str, tuple[type, str]] = {
+        "callbacks": (lightning.Callback, "a Callback"),
+        "data": (lightning.LightningDataModule, "a LightningDataModule"),
+        "logger": (Logger, "a Logger"),
+        "task": (Learner, "a Learner"),
+        "trainer": (lightning.Trainer, "a Trainer"),
+    }
+    wanted, what = classes.get(group, (object, "a part"))
+    return isinstance(made, wanted), what
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:

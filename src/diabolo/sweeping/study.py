@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from diabolo.errors import UserError
 from diabolo.measures.metric_names import direction
@@ -66,7 +68,7 @@ def opened_study(folder: Path, question: Question, pruner: str, seed: int) -> It
 
     Raises:
         Held: another process searches there.
-        UserError: it is that of another question.
+        UserError: it is that of another question, or its file is damaged or cannot be written.
     """
     made = missing(folder)
     tried = False
@@ -86,12 +88,13 @@ def opened_study(folder: Path, question: Question, pruner: str, seed: int) -> It
 @contextmanager
 def _opened(folder: Path, question: Question, pruner: str, seed: int) -> Iterator[optuna.Study]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}")
+    storage = None
     try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}")
         if names := optuna.get_all_study_names(storage):
-            study = optuna.load_study(study_name=names[0], storage=storage, pruner=PRUNERS[pruner]())
+            study = _load_study(names[0], storage, pruner)
             if (known := study.user_attrs.get("question")) != question.asked():
-                words = " ".join([*known["overrides"], *known["objectives"]]) if known else "not diabolo's"
+                words = _words(known) or "not diabolo's"
                 raise UserError(f"{str(folder)!r} holds another search ({words}): choose another --study.")
         else:
             study = optuna.create_study(
@@ -107,5 +110,33 @@ def _opened(folder: Path, question: Question, pruner: str, seed: int) -> Iterato
         else:
             study.sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=drawn)
         yield study
+    except (SQLAlchemyError, StorageInternalError) as failure:
+        raise _unusable(folder, failure) from failure
     finally:
-        storage.engine.dispose()
+        if storage is not None:
+            storage.engine.dispose()
+
+
+def _load_study(name: str, storage: optuna.storages.RDBStorage, pruner: str) -> optuna.Study:
+    """The study of this name, its trials read once, so that a damaged one is found out at once."""
+    try:
+        study = optuna.load_study(study_name=name, storage=storage, pruner=PRUNERS[pruner]())
+        len(study.trials)
+    except (ValueError, LookupError, TypeError, AttributeError) as failure:  # of JSON, names and enums in its tables
+        raise StorageInternalError(f"{type(failure).__name__}: {failure}") from failure
+    return study
+
+
+def _words(known: Any) -> str:
+    """The command line of another search, as its study tells it; nothing where it is none of ours."""
+    asked = [known.get(key) for key in ("overrides", "objectives")] if isinstance(known, dict) else []
+    return " ".join(str(word) for words in asked if isinstance(words, list) for word in words)
+
+
+def _unusable(folder: Path, failure: BaseException) -> UserError:
+    cause = failure.orig if isinstance(failure, DBAPIError) else failure.__cause__ or failure
+    said = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+    return UserError(
+        f"{str(folder / STUDY)!r} cannot be used ({said[0] if said else type(failure).__name__}): "
+        "put a whole copy there, or choose another --study."
+    )
