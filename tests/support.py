@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from omegaconf import DictConfig
 from PIL import Image
+
+from diabolo.data.datamodule import ImageData
+from diabolo.runs.build import build_data
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "conf"
@@ -51,6 +55,13 @@ def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str
             write_idx(root / name / "raw" / f"{prefix}-images-idx3-ubyte", draw.integers(0, 256, (count, 28, 28)))
             write_idx(root / name / "raw" / f"{prefix}-labels-idx1-ubyte", np.arange(count) % 10)
     return root
+
+
+def opened_data(config: DictConfig) -> ImageData:
+    """The data of a config, set up."""
+    data = build_data(config)
+    data.setup()
+    return data
 
 
 def drawn(folder: Path, tag: str) -> dict[int, np.ndarray]:

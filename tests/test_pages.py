@@ -1,8 +1,9 @@
-"""The pages: what they name is there, and what is there they name, so that neither can move without the other."""
+"""The pages: what they name is there, and what is there they name, so that neither can move without the other. Where a
+row is missing, the test prints it: only the words are yours."""
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -53,28 +54,32 @@ def section(title: str) -> str:
     return re.split(r"^##", SWITCHES.split(f"\n### {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def row(text: str, name: str) -> str:
-    """The row of a table that begins with `name`."""
-    rows = re.findall(rf"^\| `{re.escape(name)}`.*$", text, re.MULTILINE)
-    assert rows, f"conf/README.md has no row for {name}"
+def row(table: str, name: str, title: str, *others: str) -> str:
+    """The row that begins with `name`, of a table in the section `title`; `others` are the cells behind it."""
+    rows = re.findall(rf"^\| `{re.escape(name)}`.*$", table, re.MULTILINE)
+    wanted = " | ".join([f"`{name}`", "WHAT IT IS", *others])
+    assert rows, f"conf/README.md, section {title}: add the row\n| {wanted} |"
     return rows[0]
 
 
-def cells(found: str) -> set[str]:
-    """What stands in the last cell of a row, each in backticks."""
-    return set(re.findall(r"`([^`]+)`", found.rstrip("|").rpartition(" | ")[2]))
+def check_row(table: str, name: str, title: str, keys: Iterable[str]) -> None:
+    """Fails where the row of a choice is missing, or its last cell does not name these keys, each in backticks."""
+    wanted = list(keys)
+    cell = ", ".join(f"`{key}`" for key in wanted)
+    found = row(table, name, title, cell)
+    named = set(re.findall(r"`([^`]+)`", found.rstrip("|").rpartition(" | ")[2]))
+    assert named == set(wanted), f"conf/README.md, section {title}: the last cell of the row `{name}` must be\n{cell}"
 
 
 @pytest.mark.parametrize(("group", "name"), [pair for pair in CHOICES if not pair[0].startswith("experiment")])
 def test_each_choice_has_a_row_with_its_keys_and_their_values(group, name):
-    found = row(section(group), name)
     if (group, name) == ("callbacks", "default"):
         return  # has a table of its own, see below
     node = loaded(group, name)
     if "@package _global_" in (CONF / group / f"{name}.yaml").read_text() and group != "model":
         node = {**node.pop(group), **node}
     node = node.get(name, node) if group == "callbacks" else node
-    assert cells(found) == set(words(node, 2))
+    check_row(section(group).split("The choices:")[-1], name, group, words(node, 2))
 
 
 def test_each_switch_has_a_row_with_its_value():
@@ -83,9 +88,9 @@ def test_each_switch_has_a_row_with_its_value():
     hydra = root.pop("hydra")
     for group, node in groups.items():
         for word in words({group: node}, 2):
-            row(section(group), word)
+            row(section(group), word, group)
     for word in words(root, 1):
-        row(section("Single keys"), word)
+        row(section("Single keys"), word, "Single keys")
     told = {word for key in hydra for word in (f"hydra.{key}", *(f"hydra.{key}.{below}" for below in hydra[key] or ()))}
     told &= set(re.findall(r"`(hydra\.[\w.]+)`", section("Single keys")))
     assert {word.split(".")[1] for word in told} == set(hydra)
@@ -94,17 +99,19 @@ def test_each_switch_has_a_row_with_its_value():
 def test_each_of_the_usual_callbacks_has_a_row_with_its_keys_and_their_values():
     table = section("callbacks").split("The choices:")[0]
     for name, node in loaded("callbacks", "default").items():
-        assert cells(row(table, name)) == set(words(node, 1)), name
+        check_row(table, name, "callbacks", words(node, 1))
 
 
 @pytest.mark.parametrize(("group", "name"), [pair for pair in CHOICES if pair[0].startswith("experiment")])
 def test_each_experiment_has_a_row_with_what_it_sweeps(group, name):
     if "/" in group:
-        row(section("experiment").split(f"| `{group}=` |")[1].split("\n\n")[0], name)
+        row(section("experiment").split(f"| `{group}=` |")[1].split("\n\n")[0], name, group)
         return
-    found = row(section("experiment").split("Two experiments have")[0], name)
     swept = loaded(group, name).get("hydra", {}).get("sweeper", {}).get("params", {})
-    assert set(swept) <= set(re.findall(r"`([^`]+)`", found.split(" | ")[2]))
+    cell = ", ".join(f"`{key}`" for key in swept)
+    found = row(section("experiment").split("Two experiments have")[0], name, group, cell, "SOURCE")
+    named = set(re.findall(r"`([^`]+)`", found.split(" | ")[2]))
+    assert set(swept) <= named, f"conf/README.md, section experiment: the third cell of `{name}` must be\n{cell}"
 
 
 def test_no_row_names_a_choice_that_is_not_there():
@@ -113,7 +120,13 @@ def test_no_row_names_a_choice_that_is_not_there():
             continue  # most launchers are Hydra's own
         text = section(group).split("Two experiments have")[0].split("The choices:")[-1]
         named = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
-        assert named == {name for found, name in CHOICES if found == group}, group
+        gone = named - {name for found, name in CHOICES if found == group}
+        assert not gone, f"conf/README.md, section {group}: remove the rows of {gone}, of which there is no yaml"
+
+
+def room(file: str) -> str:
+    """The heading of the map that a file below src/ belongs to: `diabolo/` for loose files."""
+    return "/".join(file.split("/")[:-1][:2]) + "/"
 
 
 def test_the_map_has_a_line_for_each_file_and_none_for_another():
@@ -123,7 +136,11 @@ def test_the_map_has_a_line_for_each_file_and_none_for_another():
         named += [folder + name for name in re.findall(r"^\| `([\w/]+\.\w+)` \| \S", rows, re.MULTILINE)]
     there = [path for ending in ("py", "html") for path in SOURCE.rglob(f"*.{ending}")]
     inits = {path for path in there if path.name == "__init__.py"} - {SOURCE / "diabolo" / "__init__.py"}
-    assert sorted(named) == sorted(path.relative_to(SOURCE).as_posix() for path in {*there} - inits)
+    assert len(named) == len(set(named))
+    files = {path.relative_to(SOURCE).as_posix() for path in {*there} - inits}
+    rows = [f"below `{room(file)}`: | `{file.removeprefix(room(file))}` | WHAT IT DOES |" for file in files - {*named}]
+    assert not rows, "\n".join(["src/diabolo/README.md: add the rows", *rows])
+    assert not {*named} - files, "src/diabolo/README.md: remove the rows of these, which are no more"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

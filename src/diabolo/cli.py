@@ -142,7 +142,7 @@ def evaluate(arguments: Arguments) -> None:
     parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="such as data.root=FOLDER where the data have moved")
-    parser.add_argument(TRUST, action="store_true", help="run what the folder names, whoever made it")
+    parser.add_argument(TRUST, action="store_true", help="trust the config: run whatever code it names")
     given = parser.parse_intermixed_args(arguments)
     from diabolo.runs import evaluation
 

@@ -10,11 +10,10 @@ from diabolo.callbacks.anomaly import Scored, measure
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
-from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import TINY, drawn
+from support import TINY, drawn, opened_data
 
 QUIET = tuple(f"callbacks.{name}=null" for name in ("projector", "interpolation", "codes", "progression"))
 SETTINGS = (*TINY, *QUIET, "callbacks=[default,anomaly]", "data.test_limit=120", "data.eval_batch_size=50")
@@ -47,8 +46,7 @@ def assert_areas(metrics: dict, prefix: str, normal: np.ndarray, anomalous: np.n
 
 
 def test_the_figures_are_those_of_plain_counting(run):
-    data, model, metrics = build_data(run.config()), load(run.path), run.metrics()
-    data.setup()
+    data, model, metrics = opened_data(run.config()), load(run.path), run.metrics()
     images, labels, train = data.images("test"), data.labels("test").numpy(), data.images("train")
     assert set(data.labels("train").tolist()) == {3, 5}
     assert set(labels.tolist()) == set(range(10))

@@ -5,9 +5,8 @@ import pytest
 from skimage.metrics import structural_similarity
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
-from support import TINY
+from support import TINY, opened_data
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +16,7 @@ def run(trained):
 
 def plain_pca(run, split, fitted_on=slice(None)):
     """MSE, MAE, PSNR and SSIM of the projection on the first 4 right singular vectors of the centred training set."""
-    data = build_data(run.config())
-    data.setup()
+    data = opened_data(run.config())
     train = data.images("train").flatten(1).numpy()[fitted_on] / 255
     images = data.images(split).flatten(1).numpy() / 255
     axes = np.linalg.svd(train - train.mean(0), full_matrices=False)[2][:4]

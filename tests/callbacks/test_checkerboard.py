@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from diabolo.measures.checkerboard import Checkerboard
-from diabolo.runs.build import build_data
 from diabolo.runs.loading import load
+from support import opened_data
 
 
 def score(images: torch.Tensor) -> float:
@@ -25,8 +25,7 @@ def test_a_period_too_long_for_the_images_is_refused_before_the_training(diabolo
 
 def test_a_run_logs_the_score_of_its_reconstructions_and_of_the_images(trained, tiny):
     run = trained(*tiny, "callbacks=checkerboard", "logger=none", "data.eval_batch_size=10")
-    data, metrics = build_data(run.config()), run.metrics()
-    data.setup()
+    data, metrics = opened_data(run.config()), run.metrics()
     images = data.images("test")
     with torch.no_grad():
         ours = score(load(run.path).reconstruct(images))

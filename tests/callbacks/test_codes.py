@@ -9,9 +9,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from diabolo.callbacks.codes import dead_units, is_constant
-from diabolo.runs.build import build_data
 from diabolo.runs.loading import load
-from support import TINY
+from support import TINY, opened_data
 
 CODES = torch.randn(500, 6, generator=torch.Generator().manual_seed(0))
 
@@ -95,8 +94,7 @@ def run(trained):
 @pytest.fixture(scope="module")
 def codes(run):
     """The test images with their labels and the codes of the best weights."""
-    data = build_data(run.config())
-    data.setup()
+    data = opened_data(run.config())
     with torch.no_grad():
         return data.images("test"), data.labels("test"), load(run.path).encode(data.images("test")).numpy()
 

@@ -8,18 +8,15 @@ from diabolo.callbacks.interpolation import first_of_labels
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
-from diabolo.runs.build import build_data
 from diabolo.runs.loading import load
-from support import TINY, drawn, tiles
+from support import TINY, drawn, opened_data, tiles
 
 CHOSEN = ("callbacks.interpolation.pairs=[[4,9]]", "callbacks.interpolation.labels=[[3,8],[2,2]]")
 CHOSEN += ("callbacks.interpolation.random=2",)
 
 
 def opened(run):
-    data = build_data(run.config())
-    data.setup()
-    return data
+    return opened_data(run.config())
 
 
 def ends(run, pairs):

@@ -10,11 +10,11 @@ from diabolo.callbacks.kernels import FeatureMaps, Kernels, caption, folded, ker
 from diabolo.errors import UserError
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
-from diabolo.runs.build import build_data, build_module
+from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.loading import load
 from diabolo.training.autoencoder_module import AutoencoderModule
-from support import TINY
+from support import TINY, opened_data
 
 SMALL = ("data.image_shape=[1,8,8]", "model.channels=[4]", "bottleneck.size=3", "model.hidden=[5]")
 CAPTION = 18 + 2  # pixels that a line of text takes
@@ -23,8 +23,7 @@ CAPTION = 18 + 2  # pixels that a line of text takes
 def made(*overrides: str):
     torch.manual_seed(0)
     config = compose_config((*SMALL, *overrides))
-    data = build_data(config)
-    data.setup()
+    data = opened_data(config)
     return build_module(config).eval(), data
 
 

@@ -7,9 +7,8 @@ from PIL import Image
 
 from diabolo.callbacks.latent import LatentMap, Traversals
 from diabolo.callbacks.pictures import encoded
-from diabolo.runs.build import build_data
 from diabolo.runs.loading import load
-from support import TINY, tiles
+from support import TINY, opened_data, tiles
 
 QUIET = (*TINY, "logger=none")
 
@@ -26,8 +25,7 @@ def variational(trained):
 @pytest.fixture(scope="module")
 def best(variational):
     """The module with the best weights, and its data."""
-    data = build_data(variational.config())
-    data.setup()
+    data = opened_data(variational.config())
     return load(variational.path).requires_grad_(False), data
 
 

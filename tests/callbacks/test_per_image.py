@@ -8,11 +8,10 @@ import torch
 from skimage.metrics import structural_similarity
 
 from diabolo.callbacks.per_image import gathered
-from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import TINY
+from support import TINY, opened_data
 
 MORE = ("data.image_shape=[1,12,13]", "data.eval_batch_size=10", "callbacks.per_image.most_codes=50")
 OTHERS_OFF = [f"callbacks.{name}=null" for name in ("reconstructions", "progression", "interpolation", "projector")]
@@ -31,9 +30,7 @@ def figures(run) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def data(run):
-    data = build_data(run.config())
-    data.setup()
-    return data
+    return opened_data(run.config())
 
 
 def test_each_image_of_the_split_has_its_figures(run, figures, data):

@@ -10,10 +10,9 @@ import torch
 import yaml
 from PIL import Image
 
-from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import CONF, ROOT, TINY, tiles
+from support import CONF, ROOT, TINY, opened_data, tiles
 
 PAGE = (ROOT / "src" / "diabolo" / "callbacks" / "README.md").read_text(encoding="utf-8")
 
@@ -22,7 +21,10 @@ PAGE = (ROOT / "src" / "diabolo" / "callbacks" / "README.md").read_text(encoding
 def test_every_callback_has_a_row_that_says_how_to_switch_it_on(path):
     for node in (yaml.safe_load(path.read_text()) or {}).values():
         name = node["_target_"].rpartition(".")[2]
-        (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
+        rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
+        wanted = f"| `{name}` | WHAT IT DRAWS OR MEASURES | AS WHAT | `{path.stem}` | WHAT IT COSTS |"
+        assert len(rows) == 1, f"src/diabolo/callbacks/README.md needs one row for it; add:\n{wanted}"
+        (row,) = rows
         switch = row.split("|")[4]
         assert (path.stem if path.stem in ("default", "classify") else f"`{path.stem}`") in switch
 
@@ -41,8 +43,7 @@ def test_the_callback_that_the_page_writes_draws_what_it_says(diabolo, tmp_path,
     files = sorted(path.name for path in Path("run/pictures/darkest").iterdir())
     assert files == ["epoch_0000.png", "epoch_0002.png", "final.png"]
     run = RunFolder("run")
-    data = build_data(run.config())
-    data.setup()
+    data = opened_data(run.config())
     images = data.images("test")
     darkest = images[np.argsort([int(image.long().sum()) for image in images], kind="stable")[:10]]
     with torch.no_grad():

@@ -12,17 +12,15 @@ from diabolo.callbacks.reconstructions import Progression
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
-from diabolo.runs.build import build_data
 from diabolo.runs.loading import load
 from diabolo.runs.train import resume
-from support import TINY, drawn, tiles
+from support import TINY, drawn, opened_data, tiles
 
 EVERY_EPOCH = ("callbacks.reconstructions.every_n_epochs=1", "callbacks.progression.every_n_epochs=1")
 
 
 def images_of(run, indices):
-    data = build_data(run.config())
-    data.setup()
+    data = opened_data(run.config())
     return data.images("test")[indices]
 
 

@@ -14,11 +14,10 @@ from diabolo.callbacks.restoration import SuperResolution, median_filter
 from diabolo.data.corruptions import Downsample
 from diabolo.errors import UserError
 from diabolo.measures.ridge import LinearMap
-from diabolo.runs.build import build_data
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import TINY, tiles
+from support import TINY, opened_data, tiles
 
 QUIET = ("callbacks.projector=null", "callbacks.interpolation=null", "callbacks.codes=null", "callbacks.hparams=null")
 USES = {
@@ -38,8 +37,7 @@ def runs(trained) -> dict[str, RunFolder]:
 
 def seen(run: RunFolder) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
     """Clean, corrupted and restored test images, N x 8 x 8, and the training images as bytes."""
-    data, model = build_data(run.config()), load(run.path)
-    data.setup()
+    data, model = opened_data(run.config()), load(run.path)
     images = data.images("test")
     given = model.corrupted(images)
     with torch.no_grad():

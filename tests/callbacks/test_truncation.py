@@ -6,9 +6,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from diabolo.runs.build import build_data
 from diabolo.runs.loading import load
-from support import TINY, drawn
+from support import TINY, drawn, opened_data
 
 NESTED = (*TINY, "bottleneck=nested", "trainer.max_epochs=3", "data.test_limit=40", "data.eval_batch_size=16")
 
@@ -20,9 +19,7 @@ def run(trained):
 
 @pytest.fixture(scope="module")
 def data(run):
-    data = build_data(run.config())
-    data.setup()
-    return data
+    return opened_data(run.config())
 
 
 def test_the_error_at_k_is_that_of_a_plain_loop(run, data):

@@ -36,6 +36,13 @@ def test_it_projects_onto_the_first_axes_of_the_training_images(shape, size):
     np.testing.assert_allclose(ours.flatten(1), by_svd(flat(train), flat(test), size), atol=1e-4)
 
 
+def test_its_first_components_are_those_of_a_smaller_one():
+    train, test = images(80, 1, 6, 7), images(9, 1, 6, 7, seed=1)
+    large, small = LinearCode(train, 20), LinearCode(train, 5)
+    np.testing.assert_allclose(large.reconstruct(test, 5), small.reconstruct(test), atol=1e-5)
+    np.testing.assert_array_equal(large.reconstruct(test, 20), large.reconstruct(test))
+
+
 @pytest.mark.parametrize(("count", "size"), [(100, 42), (100, 1000), (10, 42)])
 def test_as_many_components_as_the_images_span_leave_no_error(count, size):
     train = images(count, 1, 6, 7)

@@ -10,11 +10,10 @@ from sklearn.linear_model import LogisticRegression
 
 from diabolo.errors import UserError
 from diabolo.measures.probes import Labelled, Probe, knn_accuracy, linear_accuracy
-from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import TINY
+from support import TINY, opened_data
 
 OTHERS_OFF = [f"callbacks.{name}=null" for name in ("reconstructions", "progression", "interpolation", "projector")]
 
@@ -58,9 +57,7 @@ def test_the_nearest_neighbours_are_those_of_a_plain_search(parts, k):
 
 @pytest.fixture(scope="module")
 def data():
-    data = build_data(compose_config(TINY))
-    data.setup()
-    return data
+    return opened_data(compose_config(TINY))
 
 
 def test_the_chosen_images_lie_evenly_and_pixels_and_pca_are_theirs(data):

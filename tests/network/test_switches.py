@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from diabolo.errors import UserError
-from diabolo.runs.build import build_autoencoder, build_data, build_module
+from diabolo.runs.build import build_autoencoder, build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.loading import load
+from support import opened_data
 
 UNPOOL = ("model=conv_upsample", "model.upsample=unpool", "model.channels=[4,6]", "data.image_shape=[1,9,12]")
 
@@ -83,8 +84,7 @@ def test_a_run_records_its_switches_and_the_error_of_the_code_alone(trained, dia
     run = trained(*UNPOOL, *small, "callbacks.projector=null", "data.batch_size=16", "data.eval_batch_size=8")
     metrics, model = run.metrics(), load(run.path)
     assert metrics["switches"] == 4 * 5 * 6 + 6 * 3 * 3
-    data = build_data(run.config())
-    data.setup()
+    data = opened_data(run.config())
     batch = data.images("test")
     with torch.no_grad():
         for name, ours in (("mse", model.reconstruct(batch)), ("mse_of_code_alone", model.decode(model.encode(batch)))):

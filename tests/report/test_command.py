@@ -9,10 +9,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from made_runs import write_per_image, write_run
+from support import opened_data
 
 
 def test_500_runs_are_compared(diabolo, tmp_path):
@@ -157,8 +157,7 @@ def test_a_real_sweep_is_compared_with_the_figures_of_its_folders(diabolo, tiny,
     paths = [path for path in (tmp_path / "sweeps" / "a").glob("*/") if "MAE" in (path / "config.yaml").read_text()]
     assert RunFolder(best).metrics()["val/mse"] == min(RunFolder(path).metrics()["val/mse"] for path in paths)
 
-    data = build_data(RunFolder(best).config())  # the figures of single images against the loaded model
-    data.setup()
+    data = opened_data(RunFolder(best).config())  # the figures of single images against the loaded model
     images = data.images("test")
     ours = load(best).reconstruct(images).detach()
     with np.load(f"{best}/per_image.npz") as figures:

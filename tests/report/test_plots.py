@@ -90,6 +90,31 @@ def test_error_by_class_is_the_mean_over_the_images_of_a_class(tmp_path):
     assert [text.get_text() for text in axes.texts] == ["200", "450", "400", "900"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("errors", "written", "shades"),
+    [
+        ([0, 0, 0.5], ["0", "500", "0"], [[0.5, 0.5], [0.5, None]]),
+        ([0, 0, 0], ["0", "0", "0"], [[1, 1], [1, None]]),
+    ],
+)
+def test_a_class_without_error_is_as_dark_as_the_smallest_error_and_a_missing_one_is_empty(
+    tmp_path, errors, written, shades
+):
+    runs = [made(seed=0), made(loss="MAE", mse=0.02)]
+    for run, count in zip(runs, (3, 2), strict=True):
+        run.path = tmp_path / run.name
+        run.path.mkdir()
+        labels, zeros = np.array([0, 0, 1])[:count], np.zeros(count)
+        np.savez(
+            run.path / "per_image.npz", images="", labels=labels, mse=np.array(errors[:count], float), mae=zeros,
+            ssim=zeros,
+        )  # fmt: skip
+    (axes,) = drawn(runs)["error_by_class"].figure.axes
+    assert [text.get_text() for text in axes.texts] == written
+    assert (10 ** axes.images[0].get_array()).tolist() == shades
+
+
 def test_one_run_none_and_runs_without_metrics():
     assert plots([]) == [] == plots([made(mse=None), made(mse=math.inf)])
     found = drawn([made(size=8, mse=0.02)])

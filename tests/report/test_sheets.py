@@ -13,11 +13,12 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 import diabolo
+from diabolo.data.datamodule import ImageData
 from diabolo.report.collect import collect
 from diabolo.report.sheets import captioned, sheets
-from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.trusted_classes import note_own_parts
+from support import opened_data
 
 
 @pytest.fixture
@@ -50,8 +51,7 @@ def test_the_contact_sheet_holds_originals_pca_and_each_run(compared):
         "originals", "PCA of size 2", "loss=mse bottleneck.size=2", "PCA of size 4",
         f"loss={first[:3]} bottleneck.size=4", f"loss={second[:3]} bottleneck.size=4",
     ]  # fmt: skip
-    data = build_data(config_of(compared / "mse_4"))
-    data.setup()
+    data = opened_data(config_of(compared / "mse_4"))
     test = data.images("test", range(10))
     np.testing.assert_array_equal(images_of(sheet.rows[0], 10), test[:, 0].numpy())
     for row, name in zip((sheet.rows[2], *sheet.rows[4:]), ("mse_2", first, second), strict=True):
@@ -68,12 +68,27 @@ def test_the_contact_sheet_holds_originals_pca_and_each_run(compared):
     np.testing.assert_array_equal(original, test[0, 0].numpy())
 
 
+def test_one_fit_serves_the_pca_of_all_sizes(compared, monkeypatch):
+    fitted = []
+    fit = PCA.fit
+    monkeypatch.setattr(PCA, "fit", lambda pca, data: fitted.append(pca.n_components) or fit(pca, data))
+    made, _ = sheets(collect([compared])[0])
+    assert fitted == [4]
+    assert [row.caption for row in made[0].rows if "PCA" in row.caption] == ["PCA of size 2", "PCA of size 4"]
+
+
+def test_a_single_training_image_has_no_pca(compared, monkeypatch):
+    monkeypatch.setattr(ImageData, "count", lambda data, split: 1 if split == "train" else len(data.splits[split]))
+    made, missing = sheets(collect([compared])[0])
+    assert not missing
+    assert [row.caption.partition("=")[0] for row in made[0].rows] == ["originals", "loss", "loss", "loss"]
+
+
 def test_best_and_worst_are_those_of_the_best_run(compared):
     runs, _ = collect([compared])
     best = min(runs, key=lambda run: run.metrics["test/mse"])
     sheet = next(sheet for sheet in sheets(runs)[0] if sheet.name == "best_and_worst")
-    data = build_data(config_of(best.path))
-    data.setup()
+    data = opened_data(config_of(best.path))
     test = data.images("test")
     ours = diabolo.load(best.path).reconstruct(test)
     errors = ((ours - test.float() / 255) ** 2).mean((1, 2, 3)).detach().numpy()

@@ -12,7 +12,7 @@ from diabolo.callbacks.pictures import SPLITS
 from diabolo.data import folder
 from diabolo.errors import ConfigError, UserError
 from diabolo.network import layers, upsampling
-from diabolo.network.families import heads, pooled
+from diabolo.network.families import heads
 from diabolo.runs.checks import COMPILE_MODES, PRECISIONS
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
@@ -44,7 +44,8 @@ def inner(node: dict, prefix: str = "") -> list[str]:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_key_of_conf_has_a_check_and_its_value_passes(choice):
     config = composed(choice)  # which checks the values
-    assert not [key for key in inner(OmegaConf.to_container(config)) if check_of(key) is None]
+    unchecked = [key for key in inner(OmegaConf.to_container(config)) if check_of(key) is None]
+    assert not unchecked, f"give each of these keys a check in SCHEMA (src/diabolo/runs/schema.py): {unchecked}"
 
 
 def test_no_line_of_the_table_is_of_a_key_that_is_no_more():
@@ -65,7 +66,7 @@ def test_the_choices_are_those_of_the_classes():
     assert options("model.norm") == layers.NORMS
     assert options("model.init") == layers.INITS
     assert options("model.head") == heads.HEADS
-    assert set(options("model.pool")) == set(pooled.POOLS)
+    assert set(options("model.pool")) == set(upsampling.POOLS)
     assert set(options("model.upsample")) == set(upsampling.MODES)
     assert options("loss.reduction") == losses.REDUCTIONS
     assert options("data.source.fit") == folder.FITS

@@ -15,7 +15,7 @@ from diabolo.runs.config import compose_config, quoted, run_name, sweep_name
 from diabolo.runs.find_folder import place, wait_for
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import same
-from diabolo.sweeping.plan import label, plan
+from diabolo.sweeping.plan import Job, label, plan, print_outcome
 from support import TINY, stamps
 
 BARE = (*(o for o in TINY if not o.startswith("bottleneck")), "callbacks=none", "logger=none")
@@ -137,6 +137,17 @@ def test_a_label_is_what_is_particular():
     overrides = ["model=fc", "seed=1", "loss=mae", "hydra.sweep.subdir=x"]
     assert label(overrides, ["model=fc", "seed=1,2"]) == "seed=1 loss=mae"
     assert label(["model=fc"], ["model=fc"]) == "the only job"
+
+
+def test_a_figure_of_zero_is_shown_and_none_is_not(tmp_path, capsys):
+    jobs = []
+    for name, metrics in (("a", '{"test/accuracy": 0}'), ("b", "{}")):
+        run = begun(tmp_path / name, config(), "done")
+        (run.path / "metrics.json").write_text(metrics)
+        jobs.append(Job([], name, run, config(), config(), "skip", outcome="skipped"))
+    print_outcome(jobs, tmp_path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:3] == [["run", "test", "accuracy"], ["a", "skipped", "0.00000"], ["b", "skipped"]]
 
 
 def rows(ended) -> dict[str, str]:

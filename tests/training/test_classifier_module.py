@@ -9,13 +9,13 @@ from torch import nn
 
 from diabolo.callbacks.confusion import confusion_matrix
 from diabolo.errors import UserError
-from diabolo.runs.build import build_data, build_module
+from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from diabolo.training.classifier_module import ClassifierModule
-from support import drawn
+from support import drawn, opened_data
 
 SMALL = (
     *("task=classify", "model=fc", "model.hidden=[16]", "data.image_shape=[1,8,8]", "data.limit=96"),
@@ -30,9 +30,7 @@ def run(trained) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def data(run):
-    data = build_data(run.config())
-    data.setup()
-    return data
+    return opened_data(run.config())
 
 
 def test_two_epochs_equal_a_plain_loop_bit_for_bit(run, data):
@@ -166,8 +164,7 @@ def test_a_task_is_given_the_parts_that_its_class_has_arguments_for():
 
 def test_a_corruption_is_put_on_what_is_trained_on_and_what_is_measured(trained):
     noisy = trained(*SMALL, "corruption=gaussian")
-    data, model = build_data(noisy.config()), load(noisy.path)
-    data.setup()
+    data, model = opened_data(noisy.config()), load(noisy.path)
     with torch.no_grad():
         logits = model(model.corrupted(data.images("test")))
     right = float((logits.argmax(1) == data.labels("test")).float().mean())

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from diabolo.errors import Diverged
-from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from diabolo.runs.train import train
-from support import TINY
+from support import TINY, opened_data
 
 DEBUG = tuple(one for one in TINY if not one.startswith("trainer.")) + ("trainer=debug",)
 QUIET = ("callbacks=none", "logger=none")
@@ -28,8 +27,7 @@ def test_it_learns_its_few_images_in_a_second_a_batch_an_epoch(trained):
     assert [row["step"] for row in rows] == list(range(1, 61))
     assert rows[-1]["val/mse"] < 0.8 * rows[0]["val/mse"]
 
-    data = build_data(compose_config(DEBUG))
-    data.setup()
+    data = opened_data(compose_config(DEBUG))
     few = data.images("train", range(16)).float() / 255
     with torch.inference_mode():
         error = (load(run.path).reconstruct(few) - few).square().mean()

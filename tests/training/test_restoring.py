@@ -10,13 +10,13 @@ from PIL import Image
 from diabolo.callbacks.codes import Codes, dead_units
 from diabolo.data.corruptions import Masking
 from diabolo.errors import UserError
-from diabolo.runs.build import build_data, build_module
+from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from diabolo.runs.train import resume
 from stopping import assert_same, stop
-from support import TINY, tiles
+from support import TINY, opened_data, tiles
 
 NORMALISED = ("data.mean=0.3", "data.std=0.4", "model.output=identity")
 SEES = (*TINY, "corruption=gaussian", "corruption.std=0.3")
@@ -30,9 +30,7 @@ def run(trained) -> RunFolder:
 
 
 def data_of(overrides):
-    data = build_data(compose_config(overrides))
-    data.setup()
-    return data
+    return opened_data(compose_config(overrides))
 
 
 @pytest.mark.parametrize("scale", [(), NORMALISED])

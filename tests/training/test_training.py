@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from diabolo.runs.build import build_data
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from extensions import Rates, Watching
-from support import TINY, write_mnist
+from support import TINY, opened_data, write_mnist
 
 BARE = (*TINY, "callbacks=none", "logger=none", "scheduler=none")
 STEPS = 3  # an epoch: 86 images, 32 a step
@@ -41,8 +40,7 @@ class Plain:
     """Two epochs of the tiny run as one would write them by hand."""
 
     def __init__(self, clip: float | None = None, decay: float | None = None, epochs: int = 2) -> None:
-        data = build_data(compose_config(BARE))
-        data.setup()
+        data = opened_data(compose_config(BARE))
         self.images = {split: data.images(split).float() / 255 for split in ("train", "val", "test")}
         torch.manual_seed(0)
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))

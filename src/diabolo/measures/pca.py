@@ -55,10 +55,14 @@ class LinearCode:
         solver = "covariance_eigh" if data.shape[1] <= EXACT_UP_TO else "randomized"
         self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
 
-    def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped."""
+    def reconstruct(self, images: Tensor, size: int | None = None) -> Tensor:
+        """N x C x H x W, bytes or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped, of all components or
+        of the first `size`."""
         data = images.flatten(1).float().numpy() / (255 if images.dtype == torch.uint8 else 1)
-        reconstructions = self.pca.inverse_transform(self.pca.transform(data))
+        codes = self.pca.transform(data)
+        if size is not None:
+            codes[:, size:] = 0
+        reconstructions = self.pca.inverse_transform(codes)
         return torch.from_numpy(reconstructions).float().view(-1, *self.shape)
 
     def measure(

@@ -42,6 +42,14 @@ class MaxPool(nn.MaxPool2d):
         return pooled
 
 
+POOLS: dict[str, type[nn.Module]] = {"max": MaxPool, "average": nn.AvgPool2d}
+
+
+def pooling(kind: str) -> nn.Module:
+    """Pooling by two: N x C x H x W to N x C x ceil(H/2) x ceil(W/2)."""
+    return POOLS[check_choice("pool", kind, POOLS)](2, ceil_mode=True)
+
+
 class ToSize(nn.Module):
     """What all layers here share: N x C x h x w to N x C' x `size`."""
 

@@ -84,7 +84,7 @@ class Run:
 
 
 def is_figure(value: Any) -> bool:
-    """Whether a value from a run's files is a number, finite and not beyond what can be worked with."""
+    """Whether a value from a run's files is a finite number below `MOST`."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MOST
 
 
@@ -99,8 +99,8 @@ class Skipped:
 def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     """All runs below `folders`, by name, and what had to be skipped.
 
-    A folder with a config.yaml or a state.json of its own counts as a run; nothing below it is searched. Skipped are
-    runs that cannot be read and folders in which there is none; hidden ones are passed over.
+    A folder with a config.yaml or a state.json of its own counts as a run; nothing below it is searched. Runs that
+    cannot be read and folders without any run are skipped; hidden folders are passed over.
 
     Raises:
         UserError: a folder that does not exist.
@@ -159,7 +159,7 @@ def _shown(value: Any) -> Any:
 
 
 def _search(folder: Path, seen: set[Path]) -> list[Path | Skipped]:
-    """Run folders below `folder`, itself included, in order; in their stead, the topmost folders that hold none.
+    """The run folders at or below `folder`, in order; of folders without any run the topmost, as skipped.
 
     Each place is visited once, whatever links lead to it.
     """

@@ -44,7 +44,7 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG and SVG")
     parser.add_argument("--tensorboard", metavar="DIR", help="write the plots as a TensorBoard run")
     parser.add_argument(
-        "--trust", action="store_true", help="run what the folders name, whoever made them (--html, --tensorboard)"
+        "--trust", action="store_true", help="trust the configs: run whatever code they name (--html, --tensorboard)"
     )
     given = parser.parse_intermixed_args(arguments)
 
@@ -116,12 +116,12 @@ def add_selection(parser: argparse.ArgumentParser, folders: str = "*") -> None:
         action="append",
         default=[],
         metavar="CONDITION",
-        help='only runs of which it holds, such as "bottleneck.size>=25" or loss=mse,mae; may be repeated',
+        help='only runs that fit, such as "bottleneck.size>=25" or loss=mse,mae; may be given several times',
     )
 
 
 def selected(folders: Sequence[str], conditions: Sequence[str]) -> tuple[list[Run], list[Skipped]]:
-    """The runs below the folders of which the conditions hold, and what was skipped.
+    """The runs below the folders that fit all conditions, and what was skipped.
 
     Raises:
         UserError: a folder that does not exist, no run in any, or a condition that cannot be read or fits no run.

@@ -1,5 +1,5 @@
-"""Figures of the comparison: the files and elements that they become. What is drawn in `INK` becomes the text colour of
-the page that a figure is put into."""
+"""Saves the figures of a comparison, as files and as elements of the page. There, what is drawn in `INK` takes the text
+colour of the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from diabolo.plotting import COLOURS, INK, STYLE
 
-PLAIN = {"Date": None, "Creator": None, "Format": None, "Type": None}
+NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def png(plot: Plot, dpi: int = 150) -> bytes:
 
 def svg(plot: Plot) -> str:
     """The plot with its title, on white, as a whole SVG file."""
-    return _saved(plot, True, format="svg", facecolor="white", metadata=PLAIN).decode()
+    return _saved(plot, True, format="svg", facecolor="white", metadata=NO_METADATA).decode()
 
 
 def inline_svg(plot: Plot) -> str:
@@ -47,7 +47,7 @@ def inline_svg(plot: Plot) -> str:
 
     The page defines `--series-0` and so on: `COLOURS` on white, `ON_BLACK` on black.
     """
-    file = _saved(plot, False, format="svg", transparent=True, metadata=PLAIN).decode()
+    file = _saved(plot, False, format="svg", transparent=True, metadata=NO_METADATA).decode()
     element = file[file.index("<svg") :]
     element = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", element).replace(INK, "currentColor")
     element = re.sub(r"^<svg[^>]*>", lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
@@ -75,7 +75,7 @@ def empty_axes() -> Iterator[tuple[Figure, Axes]]:
 
 
 def decades(axis: Any, low: float, high: float) -> None:
-    """Ticks at round numbers on a log axis, enough of them also where it spans little."""
+    """Puts ticks at round numbers of a log axis, the closer together the less it spans."""
     span = math.log10(high / low)
     subs = (1, 2, 5) if span > 1.3 else (1, 1.5, 2, 3, 5, 7) if span > 0.3 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)
     axis.set_major_locator(LogLocator(subs=(1,) if span > 3 else subs, numticks=20))
@@ -84,7 +84,7 @@ def decades(axis: Any, low: float, high: float) -> None:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """Below the axes, where it covers nothing; the figure grows with it."""
+    """Puts the legend below the axes, where it hides nothing, and makes the figure as much taller."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         longest = max(len(line) for label in labels for line in label.splitlines())

@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone, brought together, and the one name by which the report calls each of them."""
+"""Brings runs together that differ in their seed alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 @dataclass
 class Folded:
-    """Runs of the same settings and state, one for each seed. One of them is the `first`."""
+    """Runs of the same settings and state, one for each seed; `first` is asked for what they share."""
 
     runs: list[Run]
     repeated: list[Run] = field(default_factory=list)  # earlier runs of the same settings and seed; they do not count
@@ -50,8 +50,8 @@ class Folded:
 
 
 def fold(runs: Iterable[Run]) -> list[Folded]:
-    """Runs that differ only in `seed` brought together, in the order of the first of each; of runs that do not differ
-    at all the latest counts."""
+    """Brings runs together that differ only in `seed`, in the order of the first of each. Of runs that do not differ at
+    all, only the latest counts."""
     rows = []
     for alike in grouped(runs, lambda run: (frozenset(run.settings.items()), run.state)):
         latest = {plain(run.get("seed")): run for run in sorted(alike, key=lambda run: run.started)}
@@ -61,7 +61,7 @@ def fold(runs: Iterable[Run]) -> list[Folded]:
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[list[Item]]:
-    """Items of the same key together, in the order of the first of each."""
+    """Groups of items with the same key, in the order of the first item of each."""
     together: dict[Hashable, list[Item]] = {}
     for item in items:
         together.setdefault(key(item), []).append(item)

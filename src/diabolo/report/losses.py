@@ -10,16 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from diabolo.measures.metric_names import direction
+from diabolo.measures.metric_names import direction, shown_in
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, fold, grouped
 from diabolo.report.names import Names
-from diabolo.report.numbers import head, in_unit
+from diabolo.report.numbers import in_unit
 from diabolo.report.settings import Words
 from diabolo.runs.identity import plain
 from diabolo.runs.safe_reading import Unreadable, read_arrays
 
-MEASURED_BY = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/knn_accuracy")
 PAIRED = ("mse", "mae", "ssim")  # figures that single images have
 NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 FEWEST = 30  # images under which the normal approximation is not to be trusted
@@ -29,8 +28,9 @@ FEWEST = 30  # images under which the normal approximation is not to be trusted
 class Difference:
     """What training with `first` instead of `second` does to a metric, image by image on the same images.
 
-    `mean` is that of first - second over the images, each image first averaged over seeds; `low` and `high` bound its
-    95 % confidence interval by the normal approximation: it speaks of other images of this kind, not of other seeds.
+    `mean` is that of first - second over the images, each image first averaged over seeds. `low` and `high` bound its
+    95 % confidence interval by the normal approximation: what to expect on other images of this kind, not of other
+    seeds.
     """
 
     metric: str
@@ -116,13 +116,14 @@ def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[l
     """Heads and rows of "trained with" against "measured by", the best of each setting marked by a star; `columns` are
     the settings' keys to show."""
     shown = [key for key in columns if any(key in one.setting for one in comparisons)]
-    metrics = [key for key in MEASURED_BY if any(row.values(key) for one in comparisons for row in one.rows.values())]
-    heads = [*shown, "trained with", *(_title(key) for key in metrics)]
+    rows = [row for one in comparisons for row in one.rows.values()]
+    metrics = [metric for metric in shown_in("losses") if any(row.values(metric.key) for row in rows)]
+    heads = [*shown, "trained with", *(metric.head for metric in metrics)]
     lines = []
     for one in comparisons:
-        best = {key: _best(one.rows, key) for key in metrics}
+        best = {metric: _best(one.rows, metric.key) for metric in metrics}
         for name, row in one.rows.items():
-            cells = [_marked(row, key, name == best[key]) for key in metrics]
+            cells = [_marked(row, metric.key, name == best[metric]) for metric in metrics]
             lines.append([*(one.setting.get(key, "") for key in shown), name, *cells])
     return heads, lines
 
@@ -241,8 +242,3 @@ def _best(rows: dict[str, Folded], key: str) -> str | None:
 def _marked(row: Folded, key: str, best: bool) -> str:
     mean = row.mean(key)
     return "" if mean is None else in_unit(key, mean, row.deviation(key)) + (" *" if best else "")
-
-
-def _title(key: str) -> str:
-    name = key.rpartition("/")[2]
-    return head(key, "kNN accuracy" if name == "knn_accuracy" else name.upper())

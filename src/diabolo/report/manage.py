@@ -50,7 +50,9 @@ def manage(arguments: Sequence[str]) -> None:
 def _ls(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser("diabolo runs ls", description="List runs.")
     add_selection(parser)
-    parser.add_argument("--sort", metavar="KEY", help="a metric, best first, or a config key; by default the start")
+    parser.add_argument(
+        "--sort", metavar="KEY", help="a metric, best first, or a config key; by default the time of the start"
+    )
     parser.add_argument("--top", type=count, metavar="N", help="the first N only")
     given = parser.parse_intermixed_args(arguments)
     runs, skipped = selected(given.folders, given.where)
@@ -105,7 +107,7 @@ def _show(arguments: Sequence[str]) -> None:
 
 
 def _best(arguments: Sequence[str]) -> None:
-    """The path alone on stdout; what there is to say of it on stderr."""
+    """Prints the path alone to stdout, and why it is the best to stderr."""
     parser = argparse.ArgumentParser("diabolo runs best", description="Print the path of the best run, for $(...).")
     add_selection(parser)
     parser.add_argument("--by", default="val/mse", metavar="KEY", help="the metric that decides (default: val/mse)")
@@ -123,7 +125,7 @@ def _best(arguments: Sequence[str]) -> None:
 
 
 def _print_path(path: Path) -> None:
-    """A path to look at on a terminal; for `$(...)` to the byte, whatever is in it."""
+    """Prints a path: with all letters visible on a terminal, and byte for byte into a pipe, as `$(...)` needs it."""
     if sys.stdout.isatty():
         print(visible(str(path)))
     else:

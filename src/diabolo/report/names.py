@@ -14,9 +14,9 @@ from diabolo.report.fold import Folded, grouped
 from diabolo.report.settings import GROUPS
 from diabolo.runs.identity import plain
 
-PARTS = ("encoder", "decoder")  # chosen by `model` unless it is told otherwise
+PARTS = ("encoder", "decoder")  # chosen by `model`, unless the command line chooses them
 SIZE = "bottleneck.size"
-WHO = ("model", "loss", SIZE)  # what a run is called by where nothing tells it from another
+WHO = ("model", "loss", SIZE)  # what names a run where no setting differs
 
 
 class Names:
@@ -73,8 +73,8 @@ class Names:
 def differing(runs: Sequence[Run]) -> list[str]:
     """The settings in which the runs differ, groups first; without those that say nothing new.
 
-    That is a key whose values are those of another one in every run, and one that follows from the chosen group: where
-    `model=fc,lenet` is a column, the kernel that comes with each of them is none.
+    Left out are a key that has the values of an earlier column in every run, and a key whose value follows from a
+    choice: where `model=fc,lenet` is a column, the kernel that comes with each of them is not.
     """
     flats = [run.settings for run in runs]
     keys = sorted(dict.fromkeys(key for flat in flats for key in flat), key=_place)
@@ -103,7 +103,7 @@ def order_key(value: Any) -> tuple[int, float, str]:
     return 1, 0.0, plain(value)
 
 
-SHELL = re.compile(r"""[\s"'$`\\;&|<>(){}*?!#~]""")  # what a shell reads as more than a letter
+SHELL = re.compile(r"""[\s"'$`\\;&|<>(){}*?!#~]""")  # letters that mean something to a shell
 BARE = re.compile(r"[\w./:+@%-]+")  # words that Hydra takes without quotes
 
 
@@ -136,8 +136,8 @@ def _run(run: Run | Folded) -> Run:
 def _telling(
     runs: Sequence[Run], columns: Sequence[str], always: Sequence[str], apart: Callable[[Run], Hashable]
 ) -> list[str]:
-    """Those of `columns` that it takes, beside the ones in `always` and what `apart` tells, to tell the runs apart; in
-    their order."""
+    """The columns that names need so that different runs have different names, in their order: those in `always`, and
+    each that tells runs apart which had the same name until then. What `apart` gives need not be told again."""
     groups = grouped(runs, lambda run: (apart(run), *(run.settings.get(key) for key in columns if key in always)))
     found = {key for key in columns if key in always}
     for key in columns:
@@ -161,6 +161,6 @@ def _place(key: str) -> tuple[bool, int]:
 
 
 def _follows(values: list[str], deciding: list[str]) -> bool:
-    """Whether each choice has one value; where nothing was chosen there must be none."""
+    """Whether the values follow from the choices: one value for each choice, none where nothing was chosen."""
     pairs = set(zip(deciding, values, strict=True))
     return len(pairs) == len(set(deciding)) and all(choice or not value for choice, value in pairs)

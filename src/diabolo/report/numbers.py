@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from diabolo.measures.metric_names import metric_of
+
 
 def figure(value: float, deviation: float | None = None) -> str:
     """Four digits, with the standard deviation where there is one and it is not 0."""
@@ -9,15 +11,20 @@ def figure(value: float, deviation: float | None = None) -> str:
 
 
 def unit(key: str) -> str:
-    """The unit in which a metric is shown: % for an accuracy, dB for a PSNR, "" for none."""
-    name = key.rpartition("/")[2]
-    return "%" if name.endswith("accuracy") else "dB" if name.endswith("psnr") else ""
+    """The unit in which a metric is shown, "" for none."""
+    metric = metric_of(key)
+    return metric.unit if metric else ""
+
+
+def scale(key: str) -> int:
+    """What a metric is multiplied by to be shown in its unit; 1 for what is no metric."""
+    metric = metric_of(key)
+    return metric.scale if metric else 1
 
 
 def in_unit(key: str, value: float, deviation: float | None = None) -> str:
-    """A metric's figure in its unit, which is not said: for a cell below `head`."""
-    scale = 100 if unit(key) == "%" else 1
-    return figure(scale * value, deviation and scale * deviation)
+    """A metric's figure in its unit, without the unit's name: for a cell below `head`."""
+    return figure(scale(key) * value, deviation and scale(key) * deviation)
 
 
 def with_unit(key: str, value: float, deviation: float | None = None) -> str:
@@ -25,6 +32,6 @@ def with_unit(key: str, value: float, deviation: float | None = None) -> str:
     return f"{in_unit(key, value, deviation)} {unit(key)}".rstrip()
 
 
-def head(key: str, title: str | None = None) -> str:
-    """The head of a metric's column: its key or `title`, with the unit in brackets."""
-    return (title or key) + (f" ({unit(key)})" if unit(key) else "")
+def head(key: str) -> str:
+    """The head of a metric's column: its key, with the unit in brackets."""
+    return key + (f" ({unit(key)})" if unit(key) else "")

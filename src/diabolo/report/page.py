@@ -22,30 +22,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from diabolo.measures.metric_names import shown_in
 from diabolo.plotting import COLOURS, ON_BLACK
 from diabolo.report.collect import Run, Skipped
 from diabolo.report.figures import inline_svg
 from diabolo.report.lines import ERROR
 from diabolo.report.names import Names
-from diabolo.report.numbers import head, unit
+from diabolo.report.numbers import head, scale
 from diabolo.report.plots import plots
 from diabolo.report.sheets import Row, Sheet, png
 from diabolo.report.table import unwritable_file, write_text
 from diabolo.runs.terminal import visible
 
-METRICS = (
-    ERROR,
-    "test/mae",
-    "test/psnr",
-    "test/ssim",
-    "test/knn_accuracy",
-    "test/pca_mse",
-    "val/mse",
-    "compression_ratio",
-    "parameters",
-    "seconds",
-    "epochs",
-)
+BESIDE_METRICS = ("val/mse", "compression_ratio", "parameters", "seconds", "epochs")
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,7 @@ def write_page(
 
 
 def _shown(value: Any) -> Any:
-    """What the template says of a value: Jinja then escapes it, but for what is HTML already."""
+    """Makes the letters of a text visible, before Jinja escapes it; what is HTML already stays as it is."""
     return value if isinstance(value, Markup) or not isinstance(value, str | Path) else visible(str(value))
 
 
@@ -115,7 +104,8 @@ def run_table(runs: Sequence[Run]) -> Grid:
     names = Names(runs)
     keys = list(dict.fromkeys([*names.columns, "bottleneck.size", "seed"]))
     keys = [key for key in keys if any(run.get(key) is not None for run in runs)]
-    keys += [key for key in METRICS if any(run.number(key) is not None for run in runs)]
+    measured = [*(metric.key for metric in shown_in("page")), *BESIDE_METRICS]
+    keys += [key for key in measured if any(run.number(key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := run.number(ERROR)) is None else error, run.name))
     rows = [[*(run.get(key) for key in keys), run.state, names.run(run), run.name] for run in ordered]
     return Grid("All runs", [*keys, "state", "run", "folder"], rows, "Click on the head of a column to sort by it.")
@@ -127,8 +117,7 @@ def short(value: Any, key: str = "") -> str:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if unit(key) == "%":
-        value = 100 * value
+    value = scale(key) * value
     if isinstance(value, int) or (math.isfinite(value) and value == round(value) and abs(value) >= 1000):
         return f"{int(value):,}" if abs(value) >= 10_000 else f"{int(value)}"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
@@ -140,8 +129,8 @@ def whole(value: Any) -> str | None:
 
 
 def image(row: Row) -> Markup:
-    """A row of a sheet as an <img> that carries its own file: grey ones exactly, colour ones, which would take
-    megabytes, as good as the eye sees."""
+    """A row of a sheet as an <img> that holds its own file: exact for grey images, and compressed with a small loss for
+    colour images, which would take megabytes."""
     height, width, grey = *row.picture.shape[:2], row.picture.ndim == 2
     content = png(row.picture) if grey else _webp(row.picture)
     tag = '<img class="{}" alt="{}" width="{}" height="{}" loading="lazy" src="data:image/{};base64,{}">'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,19 @@ from typing import Any, TypeGuard
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FixedLocator, FormatStrFormatter, MaxNLocator, NullLocator
 
 from diabolo.plotting import COLOURS, INK, STYLE
+from diabolo.report.class_errors import error_by_class
 from diabolo.report.collect import Run, is_figure
 from diabolo.report.figures import Plot, decades, empty_axes, legend, png, svg, wrapped
-from diabolo.report.lines import ERROR, LEAST, PCA_ERROR, Line, Point, best_by_size, lines, points
-from diabolo.report.losses import per_image
-from diabolo.report.names import Names
+from diabolo.report.lines import LEAST, PCA_ERROR, Line, Point, lines, points
 from diabolo.report.table import unwritable_file
-from diabolo.runs.safe_reading import Unreadable
 
 MARKERS = "osD^vPX*"
 OTHER = "#8a8a8a"
 MOST_NAMED = len(COLOURS)  # lines with a colour and a name of their own; beyond, the worse ones are grey
 MOST_POINTS = 12_000  # of all learning curves together
-MOST_CLASS_ROWS = 12
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ def plots(runs: Sequence[Run]) -> list[Plot]:
             _error_by(looks, "error_by_parameters", "Error against parameters", "parameters", "parameters"),
             _error_by(looks, "error_by_seconds", "Error against training time", "seconds", "training time (s)"),
             _learning_curves(looks),
-            _error_by_class(runs),
+            error_by_class(runs),
         ]
     return [plot for plot in drawn if plot is not None]
 
@@ -158,32 +153,6 @@ def _learning_curves(looks: Looks) -> Plot | None:
     return Plot("learning_curves", "Learning curves", note, figure)
 
 
-def _error_by_class(runs: Sequence[Run]) -> Plot | None:
-    """A row a run, a column a class, the mean error in colour and number."""
-    having = [run for run in runs if (run.path / "per_image.npz").is_file()]
-    best = sorted(best_by_size(having, MOST_CLASS_ROWS), key=lambda run: run.number(ERROR) or 0)
-    names = Names(runs)
-    rows = [(wrapped(names.run(run), 40), means) for run in best if (means := _class_means(run))]
-    if not rows:
-        return None
-    classes = sorted({label for _, means in rows for label in means})
-    table = np.array([[means.get(label, math.nan) for label in classes] for _, means in rows])
-    height = 0.12 + 0.13 * max(name.count("\n") + 1 for name, _ in rows)  # inches
-    figure = Figure(figsize=(6.4, 1.2 + height * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(False)
-    axes.imshow(np.log10(table), cmap="cividis", aspect="auto")
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8)
-    every = max(1, len(classes) // 15)
-    axes.set_xticks(range(0, len(classes), every), [str(label) for label in classes[::every]])
-    axes.set(xlabel="class")
-    axes.spines[:].set_visible(False)
-    if len(classes) <= 12:
-        _write_values(axes, table)
-    note = "Test MSE per pixel times 1,000, the mean over the images of a class. Brighter is worse."
-    return Plot("error_by_class", "Error by class", note, figure)
-
-
 # ---- what they share ----
 
 
@@ -265,27 +234,6 @@ def _curve(run: Run) -> tuple[bool, list[tuple[float, float]]]:
     validated = any("val/mse" in row for row in run.history)
     pairs = [(row.get("epoch"), row.get("val/mse" if validated else "train/loss")) for row in run.history]
     return validated, [(x, y) for x, y in pairs if _positive(x) and _positive(y)]
-
-
-def _class_means(run: Run) -> dict[int, float]:
-    """The mean squared error of each class, where the run recorded those of single images and they have labels."""
-    try:
-        read = per_image(run.path)
-    except Unreadable:
-        return {}
-    if read is None:
-        return {}
-    errors, labels = read[1]["mse"], read[1]["labels"]
-    means = {int(label): float(errors[labels == label].mean(dtype=np.float64)) for label in np.unique(labels)}
-    return {label: mean for label, mean in means.items() if label >= 0 and _positive(mean)}
-
-
-def _write_values(axes: Axes, table: np.ndarray) -> None:
-    """The values times 1,000 on the fields of a table, white on dark ones."""
-    low, high = np.nanmin(np.log10(table)), np.nanmax(np.log10(table))
-    for (row, column), value in np.ndenumerate(table):
-        colour = "#ffffff" if math.log10(value) < (low + high) / 2 else "#010101"
-        axes.text(column, row, f"{1000 * value:.3g}", ha="center", va="center", fontsize=8, color=colour)
 
 
 def _thinned(measured: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:

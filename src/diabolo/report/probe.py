@@ -26,10 +26,10 @@ def probe(arguments: Sequence[str]) -> None:
         "diabolo probe", description="Accuracy of a linear probe and of the nearest neighbours on the codes of runs."
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders")
-    parser.add_argument("--codes", type=count, default=10_000, metavar="N", help="fit on N training codes at most")
-    parser.add_argument("--neighbours", type=count, default=5, metavar="K", help="of the nearest neighbours (5)")
+    parser.add_argument("--codes", type=count, default=10_000, metavar="N", help="fit on at most N codes (10000)")
+    parser.add_argument("--neighbours", type=count, default=5, metavar="K", help="how many nearest neighbours vote (5)")
     parser.add_argument("--data-root", metavar="FOLDER", help="where the data have moved")
-    parser.add_argument("--trust", action="store_true", help="run what the folders name, whoever made them")
+    parser.add_argument("--trust", action="store_true", help="trust the configs: run whatever code they name")
     given = parser.parse_args(arguments)
     moved = [f"data.root={given.data_root}"] if given.data_root else []
     configs = {folder: revised(RunFolder.find(folder), moved, trust=given.trust) for folder in given.runs}

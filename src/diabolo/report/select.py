@@ -29,14 +29,15 @@ Row = TypeVar("Row", Run, Folded)
 
 @dataclass(frozen=True)
 class Condition:
-    """One `KEY OPERATOR VALUE`; with = and !=, several values may stand behind commas: `loss=mse,mae`."""
+    """One `KEY OPERATOR VALUE`; with = and !=, there may be several values: `loss=mse,mae`."""
 
     key: str
     sign: str
     values: tuple[Any, ...]
 
     def holds(self, run: Run) -> bool:
-        """Whether it is true of the run; what the run does not have equals null alone and lies in no order."""
+        """Whether it is true of the run. A key that the run lacks equals null and nothing else, and is neither less nor
+        greater than any number."""
         value = run.get(self.key)
         if self.sign in ORDERS:
             if value is None:
@@ -65,7 +66,7 @@ def condition(text: str) -> Condition:
 
 
 def where(runs: Sequence[Run], conditions: Iterable[str]) -> list[Run]:
-    """The runs of which all conditions hold.
+    """The runs that fit all conditions.
 
     Raises:
         UserError: a condition that cannot be read, or a key that none of the runs has.
@@ -77,8 +78,8 @@ def where(runs: Sequence[Run], conditions: Iterable[str]) -> list[Run]:
 
 
 def ranked(rows: Sequence[Row], key: str, runs: Sequence[Run]) -> list[Row]:
-    """Rows by a key, stable: metrics that grow as images get better from above, all else from below; what lacks the
-    key comes last.
+    """Rows sorted by a key: from the highest where it is a metric that grows as a model gets better, else from the
+    lowest. Rows without the key come last, and equal ones stay in order.
 
     Raises:
         UserError: none of the runs has the key.

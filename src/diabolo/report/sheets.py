@@ -161,17 +161,19 @@ def _said(row: Row) -> str:
 
 def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     """Originals; then of each size PCA and the runs."""
-    from diabolo.measures.pca import LinearCode, fitting_images
+    from diabolo.measures.pca import pca_of
 
     data = loaded.data
     images = data.images("test", list(range(min(IMAGES, data.count("test")))))
-    fitting = data.images("train", fitting_images(data.count("train"), data.image_shape))
+    sizes = [run.code_size or 0 for run in loaded.runs]
+    pca = pca_of(data, max(sizes)) if data.count("train") > 1 else None  # one fit: components come by their variance
     scale = _scale(images)
     rows = [Row("originals", strip(images.numpy()), scale)]
     for alike in grouped(loaded.runs, lambda run: run.code_size):
         first, size = alike[0], alike[0].code_size or 0
-        linear = LinearCode(fitting, size).reconstruct(loaded.models[first.path].corrupted(images))
-        rows.append(Row(f"PCA of size {size}", strip(_bytes(linear)), scale, first.number(PCA_ERROR)))
+        if pca is not None:
+            linear = pca.reconstruct(loaded.models[first.path].corrupted(images), size)
+            rows.append(Row(f"PCA of size {size}", strip(_bytes(linear)), scale, first.number(PCA_ERROR)))
         for run in alike:
             (reconstructions,) = loaded.reconstruct(run, [images])
             rows.append(Row(loaded.names.run(run), strip(_bytes(reconstructions)), scale, run.number(ERROR)))
@@ -234,7 +236,7 @@ def _load(runs: Sequence[Run], names: Names, trust: bool) -> tuple[Loaded | None
         return None, failed
     try:
         data = _data(configs[readable[0].path])
-    except Exception as failure:  # whatever a data set that has gone or changed raises: the page is written
+    except Exception as failure:  # data that are gone or changed may raise anything; the page is written all the same
         return None, failed + [(run, failure) for run in readable]
     models: dict[Path, AutoencoderModule] = {}
     for run in readable:

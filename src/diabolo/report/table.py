@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table as RichTable
 
 from diabolo.errors import UserError
+from diabolo.measures.metric_names import shown_in
 from diabolo.report.collect import Run
 from diabolo.report.fold import Folded, fold
 from diabolo.report.names import Names
@@ -18,8 +19,6 @@ from diabolo.report.numbers import head, in_unit
 from diabolo.report.select import check_key, ranked
 from diabolo.runs.identity import plain
 from diabolo.runs.terminal import text_table, visible
-
-MEASURED = ("test/mse", "test/mae", "test/psnr", "test/ssim", "test/pca_mse", "test/accuracy")
 
 
 @dataclass
@@ -70,7 +69,7 @@ def tabulate(runs: Sequence[Run], sort: str | None = None, top: int | None = Non
         rows = ranked(rows, sort, runs)
     else:
         rows = sorted(rows, key=names.place)
-    metrics = [key for key in MEASURED if any(row.values(key) for row in rows)]
+    metrics = [metric.key for metric in shown_in("table") if any(row.values(metric.key) for row in rows)]
     if sort and sort not in (*metrics, *names.columns) and any(row.values(sort) for row in rows):
         metrics.append(sort)
     states = len({run.state for run in runs}) > 1 or any(run.state != "done" for run in runs)
@@ -102,8 +101,8 @@ SPECIAL = re.compile(
 
 
 def csv_cell(text: str) -> str:
-    """`text` as a cell of a CSV file: what a spreadsheet would take for a formula begins with a quote; a number does
-    not."""
+    """`text` as a cell of a CSV file, with a quote before what a spreadsheet would take for a formula; a number has
+    none."""
     return f"'{visible(text)}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else visible(text)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from diabolo.measures.metric_names import YARDSTICK, direction
+from diabolo.measures.metric_names import Metric, shown_in
 from diabolo.report.collect import CUT_OFF, Run
 from diabolo.report.fold import Folded, fold, grouped
 from diabolo.report.names import Names
@@ -66,27 +66,23 @@ def _images(run: Run) -> str:
 
 def _best(rows: list[Folded], names: Names) -> list[str]:
     """The best of each metric, one sentence for metrics that agree; chosen on validation where every run has that."""
-    best: dict[tuple[int, str], list[str]] = {}
-    for name in (*YARDSTICK, "accuracy"):
-        measured = [row for row in rows if row.values(f"test/{name}")]
+    best: dict[tuple[int, str], list[Metric]] = {}
+    for metric in shown_in("words"):
+        measured = [row for row in rows if row.values(metric.key)]
         if len(measured) < 2:
             continue
-        split = "val" if all(row.values(f"val/{name}") for row in measured) else "test"
-        pick = max if direction(name) == "max" else min
-        means = [row.mean(f"{split}/{name}") or 0.0 for row in measured]
+        split = "val" if all(row.values(f"val/{metric.name}") for row in measured) else "test"
+        pick = max if metric.better == "max" else min
+        means = [row.mean(f"{split}/{metric.name}") or 0.0 for row in measured]
         winner = measured[means.index(pick(means))]
-        best.setdefault((rows.index(winner), split), []).append(name)
+        best.setdefault((rows.index(winner), split), []).append(metric)
     how = {"val": "chosen on validation images, measured on test images", "test": "chosen and measured on test images"}
     return [
-        f"Best {_and([_title(name) for name in metrics])} ({how[split]}): {names.setting(rows[i])}, with "
-        + _and([f"{_title(name)} {_shown(rows[i], f'test/{name}')}" for name in metrics])
+        f"Best {_and([metric.title for metric in metrics])} ({how[split]}): {names.setting(rows[i])}, with "
+        + _and([f"{metric.title} {_shown(rows[i], metric.key)}" for metric in metrics])
         + (f" over {rows[i].n} seeds." if rows[i].n > 1 else ".")
         for (i, split), metrics in best.items()
     ]
-
-
-def _title(name: str) -> str:
-    return name.upper() if name in YARDSTICK else name
 
 
 def _enough(rows: list[Folded]) -> list[str]:

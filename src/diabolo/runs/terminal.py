@@ -18,6 +18,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
+from diabolo.measures.metric_names import Metric, shown_in
+
 console = Console(
     highlight=False,
     width=None if sys.stdout.isatty() else 120,
@@ -130,22 +132,20 @@ def text_table(
     return table
 
 
-MEASURED = (
-    *(("mse", "MSE", 5), ("mae", "MAE", 5), ("psnr", "PSNR (dB)", 2), ("ssim", "SSIM", 4)),
-    ("accuracy", "accuracy", 4),
-)
 COLUMNS = (("val", "val/"), ("test", "test/"), ("test, PCA of the same size", "test/pca_"))
 
 
 def closing_table(metrics: Mapping[str, Any]) -> Table:
     """The yardstick of a finished run beside PCA of the same code size, or the accuracy of a classifier."""
-    rows = [row for row in MEASURED if f"test/{row[0]}" in metrics]
-    columns = [(title, prefix) for title, prefix in COLUMNS if any(f"{prefix}{name}" in metrics for name, *_ in rows)]
+    rows = [metric for metric in shown_in("closing") if metric.key in metrics]
+    columns = [(title, prefix) for title, prefix in COLUMNS if any(f"{prefix}{row.name}" in metrics for row in rows)]
     titles = [title for title, _ in columns]
-    lines = [
-        [title, *(f"{metrics[prefix + name]:.{digits}f}" for _, prefix in columns)] for name, title, digits in rows
-    ]
+    lines = [[row.head, *(_cell(row, metrics.get(prefix + row.name)) for _, prefix in columns)] for row in rows]
     return text_table(["per pixel in [0, 1]" if "test/mse" in metrics else "", *titles], lines, right=titles)
+
+
+def _cell(metric: Metric, value: float | None) -> str:
+    return "" if value is None else f"{metric.scale * value:.{metric.digits}f}"
 
 
 def short(path: Path) -> str:

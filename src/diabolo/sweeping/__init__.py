@@ -1,4 +1,4 @@
-"""Sweeping: many runs at once; grids that can be issued again, searches, the worker pool."""
+"""Many runs at once: sweeps that the same command continues, searches, and the pool of processes."""
 
 from diabolo.rooms import lazy
 

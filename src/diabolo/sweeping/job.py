@@ -19,7 +19,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 @dataclass
 class HydraJob:
-    """Does one job as Hydra's own launcher does, with what it prints in a file of its folder.
+    """Runs one job as Hydra's own launcher does; what the job prints goes into a file in its folder.
 
     Args:
         config: of the sweep.
@@ -62,7 +62,7 @@ class HydraJob:
 
 
 def _print_to(path: Path) -> None:
-    """Lets this process and its children write what they print into the file at `path`."""
+    """Sends what this process and its children print into the file at `path`."""
     sys.stdout.flush()
     sys.stderr.flush()
     with path.open("ab") as file:
@@ -71,7 +71,7 @@ def _print_to(path: Path) -> None:
 
 
 def _sendable(ended: JobReturn) -> JobReturn:
-    """`ended`, with an outcome that survives the way to the parent."""
+    """`ended`, with a result that can be sent to the parent process."""
     value = ended._return_value
     try:
         cloudpickle.loads(cloudpickle.dumps(value))

@@ -27,7 +27,7 @@ LONGER = (  # the larger, the longer a run takes
     "trainer.max_epochs",
 )
 
-IMPORTED_LATE = ("diabolo.sweeping.warm", "diabolo.sweeping.job", "torch.utils.tensorboard")  # by every run
+IMPORTED_LATE = ("diabolo.sweeping.warm", "diabolo.sweeping.job", "torch.utils.tensorboard")  # every run does
 
 
 def prepare(config: DictConfig, task_function: TaskFunction, **wanted: Any) -> None:
@@ -38,7 +38,7 @@ def prepare(config: DictConfig, task_function: TaskFunction, **wanted: Any) -> N
         wanted: workers, threads and GPUs, see `places`.
 
     Raises:
-        UserError: a number of workers, threads or GPUs that cannot be.
+        UserError: a number of workers, threads or GPUs that is not possible here.
     """
     start_server(places(config, 1, **wanted)[0], preloaded(config, task_function))
 
@@ -53,8 +53,8 @@ def launch(
     composed: Sequence[DictConfig] | None = None,
     **wanted: Any,
 ) -> list[JobReturn]:
-    """Does the jobs side by side, those that promise to take longest first, and returns what became of each, in their
-    order; a job whose process died has failed.
+    """Runs the jobs side by side, those first that will take longest, and returns how each ended, in the order of
+    `jobs`. A job whose process died has failed.
 
     Args:
         jobs: the overrides of each.
@@ -65,7 +65,7 @@ def launch(
         wanted: workers, threads and GPUs, see `places`.
 
     Raises:
-        UserError: a number of workers, threads or GPUs that cannot be; none has been started.
+        UserError: a number of workers, threads or GPUs that is not possible here; none has been started.
         SystemExit: SIGINT, SIGTERM or SIGHUP; the processes have stopped.
     """
     setup_globals()
@@ -98,8 +98,9 @@ def launch(
 
 
 def longest_first(jobs: Sequence[Sequence[str]]) -> list[int]:
-    """The indices of the jobs, those first that promise to take longest, so that no place is left waiting for one that
-    began late: by the product of the numbers that a job gives to the keys of `LONGER`. Equal ones stay in order."""
+    """The indices of the jobs, those first that will take longest, so that the sweep does not end with all places but
+    one empty. What counts is the product of the numbers that a job gives to the keys of `LONGER`; equal jobs stay in
+    order."""
 
     def work(overrides: Sequence[str]) -> float:
         pairs = (override.partition("=") for override in overrides)
@@ -109,7 +110,7 @@ def longest_first(jobs: Sequence[Sequence[str]]) -> list[int]:
 
 
 def preloaded(config: DictConfig, task_function: TaskFunction) -> list[str]:
-    """The modules that a run imports before its first step, as far as that takes time."""
+    """The modules that a run imports before its first step, of those that take long to import."""
     if str(OmegaConf.select(config, "trainer.strategy")).startswith("ddp"):
         return []  # the run starts processes of its own
     of_hydra = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]  # a job names plugins
@@ -117,7 +118,7 @@ def preloaded(config: DictConfig, task_function: TaskFunction) -> list[str]:
 
 
 def named_modules(config: Any) -> list[str]:
-    """The modules of diabolo, and of what it is made of, that a config names: what is heavy about a run to import."""
+    """The modules of diabolo, Lightning and torch that a config names: they are what takes long to import."""
     plain = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
     if isinstance(plain, list):
         return sorted({name for value in plain for name in named_modules(value)})

@@ -1,4 +1,4 @@
-"""Plans a sweep that may have been issued before: which jobs are done, which go on, which folder each has, and how all
+"""Plans a sweep that may have run before: which jobs are done, which go on, which folder each has, and how all
 ended."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Job:
     """One combination of a sweep's values.
 
     Args:
-        label: what is particular to it, such as "bottleneck.size=5 seed=0".
+        label: what tells it from the other jobs, such as "bottleneck.size=5 seed=0".
         config: resolved.
         composed: as Hydra composed it, with Hydra's own part.
         todo: "run", "continue" or "skip".
@@ -59,7 +59,7 @@ class Job:
 
 
 def label(overrides: Iterable[str], given: Collection[str]) -> str:
-    """What is particular to a job: its overrides without those that were given for the whole sweep."""
+    """What tells a job from the others: its overrides without those that were given for the whole sweep."""
     own = [o for o in overrides if o not in given and not o.startswith("hydra.")]
     return " ".join(own) or "the only job"
 
@@ -140,7 +140,7 @@ def print_outcome(jobs: Sequence[Job], folder: Path) -> None:
     lines: list[list[str | Text]] = []
     for job in jobs:
         value = job.run.metrics().get(shown) if job.outcome != "failed" else None
-        figure = f"{value:.5f}" if value else ""
+        figure = "" if value is None else f"{value:.5f}"
         lines.append([job.label, Text(job.outcome, colours[job.outcome]), figure, job.note])
     metric = shown.replace("/", " ")
     console.print(text_table(["run", "", metric, ""], lines, right=[metric]))

@@ -1,9 +1,9 @@
-"""Does jobs side by side, in processes that take one job after the other. Nothing here knows Hydra.
+"""Runs jobs side by side, in processes that take one job after the other. Nothing here knows Hydra.
 
 All processes are forked from one, multiprocessing's fork server, which has imported what is heavy and has done nothing
-with it: each starts within milliseconds and shares those pages of memory with the others. When a process is killed,
-that costs the job that it had. A process for each job would be simpler, and costs a tenth of a second more a job: pages
-are copied, and much is done for the first time.
+with it: each starts within milliseconds and shares that memory with the others. When a process is killed, only the job
+that it had is lost. A new process for each job would be simpler, but takes a tenth of a second more a job: pages of
+memory are copied, and much is done for the first time.
 
 Why no pool of a library: loky, like concurrent.futures, gives all jobs up when one worker dies; pebble kills a worker
 3 seconds after it was asked to stop, too soon for a checkpoint, and has one initialiser for all workers, where each

@@ -1,4 +1,4 @@
-"""Ends the trials of a search that promise too little."""
+"""Ends trials of a search early that do worse than the others."""
 
 from __future__ import annotations
 

@@ -26,12 +26,12 @@ def places(
         config: of the sweep; `trainer.accelerator=cpu` leaves the GPUs alone.
         jobs: there are no more places than jobs.
         workers: runs at a time; None: as many as there are cores, with GPUs `gpus` x `runs_per_gpu`.
-        threads: of each run; None: the cores shared out. Never more than these.
-        gpus: the first so many of those that are here; None: all.
+        threads: of each run; None: its share of the cores. It never gets more than this share.
+        gpus: how many of the GPUs here are used, from the first on; None: all.
         runs_per_gpu: runs that share a GPU.
 
     Raises:
-        ConfigError: a number that cannot be.
+        ConfigError: a number that is not possible here.
     """
     cores = usable_cores()
     on_cpu = OmegaConf.select(config, "trainer.accelerator") == "cpu"

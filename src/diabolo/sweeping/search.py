@@ -1,7 +1,7 @@
 """`diabolo search`: Optuna over the command line's own words.
 
-A study is a folder: `study.db` (SQLite), and a run folder for each trial. Issued again, a search goes on to the number
-of trials that is wanted; a trial that was cut off is drawn again at the same point and continues in its folder.
+A study is a folder: `study.db` (SQLite), and a run folder for each trial. The same command continues a search until it
+has as many trials as are wanted; a trial that was cut off is repeated at the same point and continues in its folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def search(
     Args:
         timeout: seconds after which no further trial is begun.
         folder: of the study; by default one below `searches/` named after the question.
-        pruner: median, hyperband or none; it has a say where the one objective is of the validation images (val/...).
+        pruner: median, hyperband or none; used where there is one objective, on the validation images (val/...).
         seed: of the sampler.
 
     Returns:
@@ -42,7 +42,7 @@ def search(
 
     Raises:
         UserError: a space, objective or folder that cannot work.
-        SystemExit: SIGINT or SIGTERM; issued again, the search goes on.
+        SystemExit: SIGINT or SIGTERM; the same command continues the search.
     """
     check_int("--trials", trials)
     check_choice("--pruner", pruner, PRUNERS)

@@ -1,4 +1,4 @@
-"""The trials of a search: points are drawn and trained, and those that were cut off are taken up again."""
+"""The trials of a search: points are drawn and trained, and trials that were cut off are repeated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrialRunner:
     folder: Path
 
     def counted(self, *states: TrialState) -> list[FrozenTrial]:
-        """The trials in these states, without those that another one has taken up again."""
+        """The trials in these states, without those that a later one repeats."""
         repeated = {trial.user_attrs.get("repeats") for trial in self.study.trials}
         return [trial for trial in self.study.get_trials(states=states) if trial.number not in repeated]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,50 +68,23 @@ def make_trainer(
         UserError: a value out of range, no such device, or a switch that needs a validation split and has none.
     """
     check_int("trainer.max_epochs", max_epochs)
-    check_choice("trainer.precision", str(precision), PRECISIONS)
-    check_choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
+    _check_devices(accelerator, devices, strategy)
+    accelerator, precision = _accelerator(accelerator, str(precision))
     if threads is not None:
         use_threads(check_int("trainer.threads", threads))
+    if accelerator == "cpu":
+        ask_torch_for_gpus()
     if monitor.startswith("test/"):
         raise UserError(f"`trainer.monitor` (= {monitor!r}): the test images choose nothing; take a val/ metric.")
     if early_stopping is not None and not validates:
         raise UserError("`trainer.early_stopping` needs a validation split: set data.val_fraction above 0.")
-    switches: list[Callback] = []
-    if gradient_clip is not None:
-        switches.append(ClipGradients(check_positive("trainer.gradient_clip", gradient_clip)))
-    if not isinstance(compile, bool) and compile not in COMPILE_MODES:
-        raise ConfigError("trainer.compile", compile, f"must be true, false or one of {', '.join(COMPILE_MODES)}")
-    if isinstance(devices, int) and devices != -1:  # -1: all there are
-        check_int("trainer.devices", devices)
-    wanted = devices if isinstance(devices, int) else len(devices)
-    if accelerator != "cpu" and 0 < torch.cuda.device_count() < wanted:
-        raise ConfigError("trainer.devices", devices, f"are more than the {torch.cuda.device_count()} GPUs here")
-    if devices != 1 and strategy == "auto":
-        raise ConfigError("trainer.devices", devices, "above one needs trainer=ddp")
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    accelerator = "gpu" if on_gpu else "cpu"
-    if not on_gpu:
-        ask_torch_for_gpus()
-    if str(precision) == "auto":
-        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    if str(precision) == "16-mixed" and not on_gpu:
-        raise UserError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
-
-    if overfit is not None:
-        switches.append(Overfit(overfit))
-    if ema is not None:
-        switches.append(EMA(ema))
-    if compile:
-        switches.append(Compile("default" if compile is True else compile))
-    if early_stopping is not None:
-        patience = check_int("trainer.early_stopping", early_stopping)
-        switches.append(EarlyStopping(monitor, patience=patience, mode=direction(monitor), check_finite=False))
     checkpoints = folder / "checkpoints"
-    if validates:
-        switches.append(_checkpoint(checkpoints, "best", monitor))
-    switches.append(_checkpoint(checkpoints, "last", None))
+    switches = [
+        *_switches(gradient_clip, overfit, ema, compile),
+        *([] if early_stopping is None else [_early_stopping(early_stopping, monitor)]),
+        *([_checkpoint(checkpoints, "best", monitor)] if validates else []),
+        _checkpoint(checkpoints, "last", None),
+    ]
     return Trainer(
         default_root_dir=folder,
         callbacks=[*callbacks, *switches, *recorders],
@@ -119,7 +93,7 @@ def make_trainer(
         accelerator=accelerator,
         devices=devices,
         strategy=strategy,
-        precision=str(precision),  # type: ignore[arg-type]  # one of `PRECISIONS`
+        precision=precision,  # type: ignore[arg-type]  # one of `PRECISIONS`
         detect_anomaly=detect_anomaly,
         plugins=[WholeCheckpoints()],
         num_sanity_val_steps=0,
@@ -129,6 +103,52 @@ def make_trainer(
         enable_model_summary=False,  # `diabolo inspect` is the summary
         use_distributed_sampler=False,  # the batches know their rank
     )
+
+
+def _check_devices(accelerator: str, devices: int | str, strategy: str) -> None:
+    """Raises a UserError for an accelerator or devices that are not here."""
+    check_choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
+    if isinstance(devices, int) and devices != -1:  # -1: all there are
+        check_int("trainer.devices", devices)
+    wanted = devices if isinstance(devices, int) else len(devices)
+    if accelerator != "cpu" and 0 < torch.cuda.device_count() < wanted:
+        raise ConfigError("trainer.devices", devices, f"are more than the {torch.cuda.device_count()} GPUs here")
+    if devices != 1 and strategy == "auto":
+        raise ConfigError("trainer.devices", devices, "above one needs trainer=ddp")
+
+
+def _accelerator(accelerator: str, precision: str) -> tuple[str, str]:
+    """The accelerator, "cpu" or "gpu", and the precision that it takes, where either may have been "auto"."""
+    check_choice("trainer.precision", precision, PRECISIONS)
+    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if precision == "auto":
+        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
+    if precision == "16-mixed" and not on_gpu:
+        raise UserError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
+    return "gpu" if on_gpu else "cpu", precision
+
+
+def _switches(
+    gradient_clip: float | None, overfit: int | None, ema: float | None, compile: bool | str
+) -> Iterator[Callback]:
+    """The callbacks of the switches that are set."""
+    if gradient_clip is not None:
+        yield ClipGradients(check_positive("trainer.gradient_clip", gradient_clip))
+    if overfit is not None:
+        yield Overfit(overfit)
+    if ema is not None:
+        yield EMA(ema)
+    if not isinstance(compile, bool) and compile not in COMPILE_MODES:
+        raise ConfigError("trainer.compile", compile, f"must be true, false or one of {', '.join(COMPILE_MODES)}")
+    if compile:
+        yield Compile("default" if compile is True else compile)
+
+
+def _early_stopping(patience: int, monitor: str) -> EarlyStopping:
+    patience = check_int("trainer.early_stopping", patience)
+    return EarlyStopping(monitor, patience=patience, mode=direction(monitor), check_finite=False)
 
 
 def _checkpoint(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:

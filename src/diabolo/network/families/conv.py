@@ -74,8 +74,7 @@ class ConvTransposeDecoder(nn.Sequential):
             self.extend(norm_act(widths[-1], norm, activation))
         for (width, after), (size, target) in zip(pairwise(widths[::-1]), pairwise(sizes[::-1]), strict=True):
             rows, columns = (output_padding(s, t, kernel, STRIDE, padding) for s, t in zip(size, target, strict=True))
-            self.append(
-                nn.ConvTranspose2d(width, after, kernel, STRIDE, padding, (rows, columns))
-            )  # N x channels x 2h x 2w
+            # N x channels x h x w -> N x channels x 2h x 2w
+            self.append(nn.ConvTranspose2d(width, after, kernel, STRIDE, padding, (rows, columns)))
             if target != sizes[0]:
                 self.extend(norm_act(after, norm, activation))

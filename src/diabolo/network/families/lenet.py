@@ -16,10 +16,9 @@ from typing import NamedTuple
 from torch import nn
 
 from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_ints
-from diabolo.network.families.pooled import POOLS
 from diabolo.network.layers import norm_act
 from diabolo.network.shapes import Size, conv_size, pooled_size
-from diabolo.network.upsampling import MODES, Switched
+from diabolo.network.upsampling import MODES, Switched, pooling
 
 
 class _Stage(NamedTuple):
@@ -30,13 +29,22 @@ class _Stage(NamedTuple):
     pooled: Size
 
 
-def _stages(image: Size, count: int, kernel: int | Sequence[Sequence[int]]) -> list[_Stage]:
+def _plan(
+    image_shape: Sequence[int], channels: Sequence[int], kernel: int | Sequence[Sequence[int]]
+) -> tuple[list[int], list[_Stage]]:
+    """The channels of the image and of the maps after each stage, and the stages; the same for both halves.
+
+    Raises:
+        UserError: the image is too small for the stages.
+    """
+    maps = [image_shape[0], *check_ints("channels", channels)]
     stages: list[_Stage] = []
-    size = image
-    for stage, kernels in enumerate(_kernels(kernel, count)):
+    size: Size = (image_shape[1], image_shape[2])
+    for stage, kernels in enumerate(_kernels(kernel, len(maps) - 1)):
         if min(size) < 2:
+            height, width = image_shape[1:]
             raise UserError(
-                f"an image of {image[0]}x{image[1]} is too small for {count} LeNet stages: it is down to"
+                f"an image of {height}x{width} is too small for {len(maps) - 1} LeNet stages: it is down to"
                 f" {size[0]}x{size[1]} after {stage}; use at most {stage} `model.channels` or larger images."
             )
         convolutions = []
@@ -49,7 +57,7 @@ def _stages(image: Size, count: int, kernel: int | Sequence[Sequence[int]]) -> l
         pooled = (pooled_size(size[0]), pooled_size(size[1]))
         stages.append(_Stage(convolutions, size, pooled))
         size = pooled
-    return stages
+    return maps, stages
 
 
 def _kernels(kernel: int | Sequence[Sequence[int]], stages: int) -> list[list[int]]:
@@ -89,8 +97,7 @@ class LeNetEncoder(Switched):
         activation: str = "tanh",
         norm: str = "none",
     ) -> None:
-        maps = [image_shape[0], *check_ints("channels", channels)]
-        stages = _stages((image_shape[1], image_shape[2]), len(maps) - 1, kernel)
+        maps, stages = _plan(image_shape, channels, kernel)
         size = stages[-1].pooled
         widths = [maps[-1] * prod(size), *check_ints("hidden", hidden, empty=True), out_features]
         super().__init__()
@@ -99,9 +106,7 @@ class LeNetEncoder(Switched):
                 self.append(nn.Conv2d(width, after, window, padding=padding))  # N x channels x (H, then H - 4)
                 self.extend(norm_act(after, norm, activation))
                 width = after
-            self.append(
-                POOLS[check_choice("pool", pool, POOLS)](2, ceil_mode=True)
-            )  # N x channels x ceil(H/2) x ceil(W/2)
+            self.append(pooling(pool))  # N x channels x ceil(H/2) x ceil(W/2)
         self.append(nn.Flatten())
         for width, after in pairwise(widths[:-1]):
             self.extend([nn.Linear(width, after), *norm_act(after, norm, activation, spatial=False)])  # N x hidden
@@ -130,8 +135,7 @@ class LeNetDecoder(Switched):
         activation: str = "tanh",
         norm: str = "none",
     ) -> None:
-        maps = [image_shape[0], *check_ints("channels", channels)]
-        stages = _stages((image_shape[1], image_shape[2]), len(maps) - 1, kernel)
+        maps, stages = _plan(image_shape, channels, kernel)
         size = stages[-1].pooled
         widths = [in_features, *reversed(check_ints("hidden", hidden, empty=True)), maps[-1] * prod(size)]
         super().__init__()

@@ -5,13 +5,11 @@ from itertools import pairwise
 
 from torch import nn
 
-from diabolo.errors import ConfigError, check_choice, check_int
+from diabolo.errors import ConfigError, check_int
 from diabolo.network.families.heads import from_code, plan, to_code
 from diabolo.network.layers import norm_act
 from diabolo.network.shapes import pooled_size
-from diabolo.network.upsampling import MaxPool, Switched, enlarging
-
-POOLS: dict[str, type[nn.Module]] = {"max": MaxPool, "average": nn.AvgPool2d}
+from diabolo.network.upsampling import Switched, enlarging, pooling
 
 
 def _padding(kernel: int) -> int:
@@ -52,9 +50,7 @@ class PooledEncoder(Switched):
         for width, after in pairwise(widths):
             self.append(nn.Conv2d(width, after, kernel, padding=_padding(kernel)))  # N x channels x H x W
             self.extend(norm_act(after, norm, activation))
-            self.append(
-                POOLS[check_choice("pool", pool, POOLS)](2, ceil_mode=True)
-            )  # N x channels x ceil(H/2) x ceil(W/2)
+            self.append(pooling(pool))  # N x channels x ceil(H/2) x ceil(W/2)
         self.extend(to_code(head, (widths[-1], *sizes[-1]), out_features, hidden, norm, activation))  # N x out_features
 
 
