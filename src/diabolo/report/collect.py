@@ -100,7 +100,8 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     """All runs below `folders`, by name, and what had to be skipped.
 
     A folder with a config.yaml or a state.json of its own counts as a run; nothing below it is searched. Runs that
-    cannot be read and folders without any run are skipped; hidden folders are passed over.
+    cannot be read, folders without any run, and files are skipped; hidden folders and the file of a sweep are passed
+    over.
 
     Raises:
         UserError: a folder that does not exist.
@@ -109,6 +110,9 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     skipped: list[Skipped] = []
     seen: set[Path] = set()
     for folder in map(Path, folders):
+        if folder.is_file():  # of `sweeps/NAME/*`
+            skipped += [Skipped(folder, NO_FOLDER)] if folder.name != SWEEP_FILE else []
+            continue
         if not folder.is_dir():
             raise UserError(f"{str(folder)!r} is not a folder; give folders of runs, such as runs or sweeps.")
         for found in _search(folder, seen):
@@ -191,3 +195,5 @@ def _why(path: Path, failure: Unreadable) -> str:
 
 
 NO_RUN, EMPTY, SEEN = "there is no run in it", "it is empty", "it was searched already"
+NO_FOLDER = "it is a file"
+SWEEP_FILE = "multirun.yaml"  # what Hydra writes beside the runs of a sweep

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -90,13 +90,50 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
+def check_steps(config: DictConfig) -> None:
+    """Has the config's optimiser and scheduler take a step with a weight of nothing, so that arguments which torch
+    refuses together, or for the first step only, are told before anything is read.
+
+    Raises:
+        UserError: they are refused.
+    """
+    import torch
+    from torch import nn
+
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    weights = nn.Parameter(torch.zeros(2, 2, device="cuda" if on_gpu and config.optimizer.get("capturable") else None))
+    weights.grad = torch.zeros_like(weights)
+    if not str(config.optimizer._target_).startswith("torch.optim."):  # one's own may want more than weights
+        return
+    optimizer = _optimizer(config)([weights])
+    schedule = _optional(config, "scheduler")
+    settings = schedule(optimizer, TRIED_STEPS) if schedule is not None else {"scheduler": None}
+    if not isinstance(settings, Mapping) or "scheduler" not in settings:
+        name = config.scheduler._target_
+        rule = "must give a mapping with `scheduler` and `interval`, as diabolo.training.cosine does"
+        raise ConfigError("scheduler._target_", name, rule)
+    try:
+        optimizer.step()
+    except Exception as failure:
+        raise UserError(f"optimizer: {_brief(failure)} ({_target(config.optimizer)}).") from failure
+
+
+TRIED_STEPS = 100
+
+
+def _optimizer(config: DictConfig) -> Any:
+    """parameters -> optimiser. Torch takes floats alone as betas, and a 0 on the command line is none."""
+    betas = config.optimizer.get("betas")
+    return make(config, "optimizer", **({} if betas is None else {"betas": [float(beta) for beta in betas]}))
+
+
 PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningModule's argument
     "autoencoder": build_autoencoder,
     "encoder": build_encoder,
     "bottleneck": lambda config: make(config, "bottleneck"),
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
-    "optimizer": lambda config: make(config, "optimizer"),
+    "optimizer": _optimizer,
     "scheduler": lambda config: _optional(config, "scheduler"),
     "corruption": lambda config: _optional(config, "corruption"),
     "penalty": lambda config: _optional(config, "penalty"),

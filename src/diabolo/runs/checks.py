@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from diabolo.errors import (
@@ -83,6 +84,13 @@ def folder(key: str, value: Any) -> None:
         raise ConfigError(key, value, "must be the path of a folder")
 
 
+def subfolder(key: str, value: Any) -> None:
+    """A place within the run's folder, which itself is ""."""
+    folder(key, value)
+    if PurePath(value).is_absolute() or ".." in PurePath(value).parts:
+        raise ConfigError(key, value, "must be a folder below the run's")
+
+
 def mapping(key: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(key, value, "must hold keys of its own, not one value")
@@ -118,11 +126,6 @@ def pairs(key: str, value: Any) -> None:
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigError(key, value, f"must be a list of pairs, such as [[0,1],[2,3]]; {pair} is no pair")
         check_ints(key, pair, minimum=0, maximum=10**9)
-
-
-def channels_of_loss(key: str, value: Any) -> None:
-    if isinstance(value, bool) or value not in (1, 3):
-        raise ConfigError(key, value, "must be 1 or 3, as many as the images have")
 
 
 def betas(key: str, value: Any) -> None:

@@ -19,7 +19,6 @@ from diabolo.runs.checks import (
     Check,
     below_one,
     betas,
-    channels_of_loss,
     class_name,
     compile_mode,
     devices,
@@ -43,8 +42,10 @@ from diabolo.runs.checks import (
     precision,
     shade,
     share,
+    subfolder,
     text,
 )
+from diabolo.runs.together import together
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
 
@@ -52,7 +53,8 @@ SEED = integer(0, LARGEST_SEED)
 DRAWN = integer(1, 10_000)  # images in a picture
 LOOKED_AT = integer(1, 1_000_000)  # images or codes that are measured
 FITTED_ON = integer(0, 100_000_000)
-EPOCHS = integer(0)
+MOST_EPOCHS = 10**12  # as good as for ever
+EPOCHS = integer(0, MOST_EPOCHS)
 SCALE = positive(1e6)
 ACTIVATION = optional(one_of(*ACTIVATIONS))
 
@@ -75,7 +77,7 @@ LOSS: dict[str, Check] = {  # also of each term of a mix
     "levels": integer(1, 5),
     "mean": optional(pixel_scale(-1e3, 1e3)),
     "std": optional(pixel_scale(1e-6, 1e3)),
-    "channels": channels_of_loss,
+    "channels": integer(1, 100_000),
 }
 SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "rerun": check_bool,
@@ -129,6 +131,15 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "optimizer.nesterov": check_bool,
     "optimizer.weight_decay": not_negative(100),
     "optimizer.fused": optional(check_bool),
+    "optimizer.foreach": optional(check_bool),
+    "optimizer.amsgrad": check_bool,
+    "optimizer.maximize": check_bool,
+    "optimizer.capturable": check_bool,
+    "optimizer.differentiable": check_bool,
+    "optimizer.centered": check_bool,
+    "optimizer.decoupled_weight_decay": check_bool,
+    "optimizer.dampening": not_negative(1e3),
+    "optimizer.eps": not_negative(1e3),
     "scheduler": optional(mapping),
     "scheduler.rise": check_between,
     "scheduler.final": not_negative(1e3),
@@ -170,13 +181,13 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.unreadable": one_of("refuse", "skip"),
     "data.source.memory_limit": integer(0, 2**50),
     "trainer": mapping,
-    "trainer.max_epochs": integer(),
+    "trainer.max_epochs": integer(1, MOST_EPOCHS),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": devices,
-    "trainer.strategy": text,
+    "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.precision": precision,
     "trainer.gradient_clip": optional(positive(1e12)),
-    "trainer.early_stopping": optional(integer()),
+    "trainer.early_stopping": optional(integer(1, MOST_EPOCHS)),
     "trainer.ema": optional(check_between),
     "trainer.compile": compile_mode,
     "trainer.monitor": text,
@@ -184,8 +195,8 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "trainer.overfit": optional(integer()),
     "trainer.detect_anomaly": check_bool,
     "logger": optional(mapping),
-    "logger.name": optional(text),
-    "logger.version": optional(text),
+    "logger.name": optional(subfolder),
+    "logger.version": optional(subfolder),
     "logger.default_hp_metric": check_bool,
     "callbacks": optional(mapping),
     "callbacks.*": optional(mapping),
@@ -252,6 +263,8 @@ def check_config(config: DictConfig | Mapping[str, Any]) -> None:
                 wrong.append(failure)
             if key.startswith(SHARED):
                 taken.add(said)
+    if not wrong:
+        wrong += together(nodes)  # type: ignore[arg-type]  # a mapping
     if len(wrong) > 1:
         raise UserError(" ".join(map(str, wrong)))
     if wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +19,11 @@ from optuna.study import StudyDirection
 from diabolo.errors import UserError
 from diabolo.measures.metric_names import direction
 from diabolo.runs.config import run_name
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.made_folders import missing, remove_empty
 from diabolo.sweeping.space import parse_space
 
+STUDY = "study.db"
 WARM_UP = 3  # the first epoch after which a trial may be given up: earlier ones say little about its end
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "median": partial(optuna.pruners.MedianPruner, n_warmup_steps=WARM_UP),
@@ -57,13 +61,32 @@ class Question:
 
 @contextmanager
 def opened_study(folder: Path, question: Question, pruner: str, seed: int) -> Iterator[optuna.Study]:
-    """The study in `folder`, a new one where there is none.
+    """The study in `folder`, held while this process searches; a new one where there is none. A new one whose trials
+    were all refused goes again: the mended command begins afresh.
 
     Raises:
+        Held: another process searches there.
         UserError: it is that of another question.
     """
+    made = missing(folder)
+    tried = False
+    try:
+        with RunFolder(folder).held(), _opened(folder, question, pruner, seed) as study:
+            try:
+                yield study
+            finally:
+                tried = bool(study.trials)
+    finally:
+        if made and tried and set(os.listdir(folder)) <= {STUDY, ".lock"}:
+            for name in (STUDY, ".lock"):
+                (folder / name).unlink(missing_ok=True)
+        remove_empty(made)
+
+
+@contextmanager
+def _opened(folder: Path, question: Question, pruner: str, seed: int) -> Iterator[optuna.Study]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}")
     try:
         if names := optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=names[0], storage=storage, pruner=PRUNERS[pruner]())

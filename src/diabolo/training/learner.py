@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from diabolo.data.batches import Batches, Resumable
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import Diverged, UserError
+from diabolo.errors import Diverged, NotMeasured, UserError
 from diabolo.training.fused_adam import kernel_of
 from diabolo.training.lightning_internals import callbacks_of, counted_step, log_by_steps, trainer_of
 
@@ -235,10 +235,9 @@ class Learner(LightningModule):
     def _measured(self, argument: str, name: str) -> Tensor:
         metrics = self.trainer.callback_metrics
         if name not in metrics:
-            raise UserError(
-                f"`{argument}` (= {name!r}) is not measured in this run; there are {', '.join(sorted(metrics))}"
-                " (val/* needs data.val_fraction above 0)."
-            )
+            there = ", ".join(sorted(metrics))
+            rule = f"is not measured in this run; there are {there} (val/* needs data.val_fraction above 0)"
+            raise NotMeasured(argument, name, rule)
         return metrics[name]
 
 

@@ -197,7 +197,9 @@ class SignalStop(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._take_signals()
         self.check()
-        self.began = True
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self.began = True  # the module itself may refuse to start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check()  # one that came after the last batch; the epoch's own checkpoint is written by now
