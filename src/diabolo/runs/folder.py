@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     pass
 
 GROUPS = ("data", "encoder", "bottleneck", "model", "optimizer", "trainer", "task")  # which every config has
-BLOCK = 512  # bytes of what st_blocks counts
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
@@ -240,7 +239,7 @@ class RunFolder:
         try:
             write_whole(file, text)
         except OSError:
-            if state not in ("failed", "stopped") or not file.is_file() or len(text) > BLOCK * file.stat().st_blocks:
+            if state not in ("failed", "stopped") or not file.is_file() or len(text) > _room(file):
                 raise
             with file.open("rb+", buffering=0) as place:
                 if place.write(text) < len(text):
@@ -324,3 +323,8 @@ def being_written(failure: OSError) -> str | None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _room(file: Path) -> int:
+    """The bytes that a file has on the disk, which may be more than it holds; 0 where the system does not say."""
+    return 512 * getattr(file.stat(), "st_blocks", 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,9 @@ from diabolo.runs.folder import RunFolder, unwritable
 from diabolo.runs.made_folders import missing, remove_empty
 from diabolo.runs.terminal import logging_to, short
 from diabolo.training.recording import GivenUp, SignalStop, Stopped
+from diabolo.training.signals import STOPPING
 
 log = logging.getLogger(__name__)
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -77,9 +75,7 @@ def session(
         if leave_nothing:
             run.remove()
         remove_empty(made)
-    if (
-        stop.received in ENDING
-    ):  # it came when nothing was left to stop: the run is done, but what follows is not wanted
+    if stop.received and stop.received in STOPPING:  # nothing was left to stop, but what follows is not wanted
         sys.exit(128 + stop.received)
 
 
