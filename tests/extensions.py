@@ -4,6 +4,9 @@ import torch
 from lightning import Callback
 from torch import nn
 
+from diabolo.callbacks import Drawing
+from diabolo.errors import UserError
+
 
 class Rates(Callback):
     """Notes the learning rate of every step."""
@@ -36,3 +39,35 @@ class Rootless(nn.Module):
 
     def forward(self, reconstruction, images):
         return (0 * (reconstruction - images)).sqrt().mean()
+
+
+class Clumsy(Drawing):
+    """Draws before the training and fails ever after."""
+
+    name = "clumsy"
+
+    def __init__(self, failure: str = "bug") -> None:
+        super().__init__(every_n_epochs=1)
+        self.failure = failure
+
+    def draw(self, module, data):
+        if not module.global_step and self.failure != "at once":
+            return torch.rand(1, 8, 8)
+        torch.rand(3)  # what it drew at random before it failed
+        if self.failure == "sentence":
+            raise UserError("there is nothing to draw.")
+        return torch.ones(2, 8, 8)[:, :, 9]  # no such column
+
+
+class Afterwards(Callback):
+    """One of a user's own that writes something at the very end."""
+
+    def on_test_end(self, trainer, pl_module) -> None:
+        raise PermissionError(13, "Permission denied", "mine.txt")
+
+
+class Measures(Callback):
+    """One of a user's own that measures, and fails."""
+
+    def on_test_epoch_end(self, trainer, pl_module) -> None:
+        raise ZeroDivisionError("no image")
