@@ -1,10 +1,14 @@
 """Parts of a user's own, named in a config by this module."""
 
+from collections.abc import Sequence
+
 import torch
 from lightning import Callback
 from torch import nn
 
 from diabolo.callbacks import Drawing
+from diabolo.data.images import MemoryImages, Splits
+from diabolo.data.pixels import from_unit
 from diabolo.errors import UserError
 
 
@@ -71,3 +75,15 @@ class Measures(Callback):
 
     def on_test_epoch_end(self, trainer, pl_module) -> None:
         raise ZeroDivisionError("no image")
+
+
+def bands(root: str | None, image_shape: Sequence[int], depth: str = "uint8") -> Splits:
+    """120 training and 40 test images of any number of channels: waves, another one in each channel, of two classes."""
+    channels, height, width = image_shape
+    draw = torch.Generator().manual_seed(0)
+    rows, columns = torch.linspace(0, 6, height).view(-1, 1), torch.linspace(0, 6, width)
+    labels = torch.arange(160) % 2
+    speeds = torch.rand(160, channels, 1, 1, generator=draw) + labels.view(-1, 1, 1, 1)
+    waves = (torch.sin(speeds * rows) + torch.cos(speeds * columns)) / 4 + 0.5  # N x C x H x W in [0, 1]
+    images = MemoryImages(from_unit(waves, depth), labels)
+    return Splits(images.subset(torch.arange(120)), images.subset(torch.arange(120, 160)))

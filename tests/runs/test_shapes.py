@@ -5,8 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from skimage.metrics import structural_similarity
 
+from diabolo.runs.build import build_data
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.loading import load
 from support import drawn
 
 FAST = (
@@ -69,3 +74,68 @@ def test_a_whole_run_ends_well(diabolo, shape, tile):
     (sprite,) = run.glob("*/code/sprite.png")
     side = 7 * min(48, max(width, height if height > width else 0))
     assert picture(sprite).shape == (side, side, 3), "40 thumbnails, 7 in a row, on a square sheet"
+
+
+DEEP = {"uint8": 255, "uint16": 65535, "float32": 1}  # depth -> how white is stored
+
+
+@pytest.mark.parametrize(
+    ("channels", "depth", "shown", "more"),
+    [
+        (2, "uint8", [0], ()),
+        (4, "uint8", [0, 1, 2], ("data.mean=[0.5,0.4,0.3,0.2]", "data.std=[0.5,0.4,0.3,0.2]")),
+        (6, "uint16", [5, 0, 3], ("data.shown_channels=[5,0,3]", "corruption=gaussian")),
+        (3, "uint16", [0, 1, 2], ("loss=ssim",)),
+        (5, "float32", [4], ("data.shown_channels=[4]", "loss=bce")),
+        (1, "float32", [0], ()),
+    ],
+)
+def test_a_whole_run_on_any_channels_and_depth_is_measured_by_the_same_yardstick(diabolo, channels, depth, shown, more):
+    shape = (channels, 20, 16)
+    source = ("data.source._target_=extensions.bands", f"data.image_shape=[{channels},20,16]", f"data.depth={depth}")
+    run = whole_run(diabolo, *source, "bottleneck.size=3", *more)
+    check_pictures(run)
+    data = build_data(RunFolder(run).config())
+    data.setup()
+    images = data.images("test")
+    assert str(images.dtype) == f"torch.{depth}"
+    assert images.shape == (40, *shape)
+    module = load(run, trust=True)
+    with torch.no_grad():
+        corrupted = module.corrupted(images)
+        reconstructions = module.reconstruct(corrupted).double().numpy()
+    metrics = json.loads((run / "metrics.json").read_text())
+
+    def unit(stored: torch.Tensor) -> np.ndarray:
+        return stored.numpy().astype(np.float64) / DEEP[depth]
+
+    def check(made: np.ndarray, prefix: str) -> None:
+        """The yardstick of N x C x H x W images against plain references."""
+        targets = unit(images)
+        mse = ((made - targets) ** 2).mean()
+        assert metrics[f"test/{prefix}mse"] == pytest.approx(mse, rel=1e-4)
+        assert metrics[f"test/{prefix}mae"] == pytest.approx(np.abs(made - targets).mean(), rel=1e-4)
+        assert metrics[f"test/{prefix}psnr"] == pytest.approx(10 * np.log10(1 / mse), rel=1e-4)
+        ssim = [
+            structural_similarity(
+                *pair, channel_axis=0, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            )
+            for pair in zip(made, targets, strict=True)
+        ]
+        assert metrics[f"test/{prefix}ssim"] == pytest.approx(np.mean(ssim), abs=1e-4)
+
+    check(reconstructions, "")
+    train = unit(data.images("train")).reshape(data.count("train"), -1)
+    mean = train.mean(0)
+    axes = np.linalg.svd(train - mean, full_matrices=False)[2][: metrics["code_size"]]
+    seen = corrupted.double().numpy() if module.corruption is not None else unit(images)
+    projected = (seen.reshape(40, -1) - mean) @ axes.T @ axes + mean
+    check(projected.reshape(images.shape), "pca_")
+    assert module.corruption is not None or metrics["test/knn_accuracy"] > 0.6
+
+    drawn_rows = picture(run / "pictures" / "reconstructions" / "final.png")
+    original = np.rint(np.clip(unit(images[:1]), 0, 1) * 255)[0, shown]  # of the first image, 1 or 3 x H x W
+    factor = 4  # 16 pixels wide, drawn at least 56 wide
+    first = drawn_rows[: 20 * factor : factor, : 16 * factor : factor].transpose(2, 0, 1)
+    assert np.abs(first - np.broadcast_to(original, (3, 20, 16))).max() <= 1
+    assert picture(next(run.glob("*/code/sprite.png"))).shape == (7 * 20, 7 * 20, 3)

@@ -13,6 +13,7 @@ from torch import Tensor
 from diabolo.callbacks.layout import shrink
 from diabolo.callbacks.pictures import SPLITS, asking, data_of, encoded, tensorboard
 from diabolo.callbacks.sparing import sparing
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_choice, check_int
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Codes(Callback):
             parts = pixels.split(data.eval_batch_size)
             asked = [self._ask(cast("AutoencoderModule", module), part) for part in parts]
         codes, reconstructions = (torch.cat(parts) for parts in zip(*asked, strict=True))
-        dead, constant = dead_units(codes), is_constant(reconstructions, pixels.float() / 255)
+        dead, constant = dead_units(codes), is_constant(reconstructions, unit_interval(pixels))
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
             return codes, "the output is the same for every image, the network ignores its input"
@@ -121,7 +122,7 @@ class Projector(Callback):
         with asking(pl_module):
             codes = encoded(cast("AutoencoderModule", pl_module), data, self.split, self.images)
         labels = [str(int(label)) for label in data.labels(self.split)[list(chosen)]]
-        thumbnails = at_least_square(shrink(pixels.float() / 255, THUMBNAIL))
+        thumbnails = at_least_square(shrink(data.shown(unit_interval(pixels)), THUMBNAIL))
         writer.add_embedding(codes, labels, thumbnails.expand(-1, 3, -1, -1), trainer.current_epoch, "code")
 
 

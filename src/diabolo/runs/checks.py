@@ -120,11 +120,6 @@ def pairs(key: str, value: Any) -> None:
         check_ints(key, pair, minimum=0, maximum=10**9)
 
 
-def channels_of_loss(key: str, value: Any) -> None:
-    if isinstance(value, bool) or value not in (1, 3):
-        raise ConfigError(key, value, "must be 1 or 3, as many as the images have")
-
-
 def betas(key: str, value: Any) -> None:
     if not isinstance(value, list) or len(value) != 2:
         raise ConfigError(key, value, "must be a list of two numbers, such as [0.9,0.999]")
