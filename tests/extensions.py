@@ -6,9 +6,9 @@ import torch
 from lightning import Callback
 from torch import nn
 
-from diabolo.callbacks import Drawing
+from diabolo.callbacks import Drawing, rows
 from diabolo.data.images import MemoryImages, Splits
-from diabolo.data.pixels import from_unit
+from diabolo.data.pixels import from_unit, unit_interval
 from diabolo.errors import UserError
 
 
@@ -75,6 +75,15 @@ class Measures(Callback):
 
     def on_test_epoch_end(self, trainer, pl_module) -> None:
         raise ZeroDivisionError("no image")
+
+
+class AllChannels(Drawing):
+    """Draws as one would who thinks of grey and colour only."""
+
+    name = "all_channels"
+
+    def draw(self, module, data):
+        return rows([unit_interval(data.images("test", [0, 1]))])
 
 
 def bands(root: str | None, image_shape: Sequence[int], depth: str = "uint8") -> Splits:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from diabolo.data.corruptions import Block
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
@@ -139,3 +140,46 @@ def test_a_whole_run_on_any_channels_and_depth_is_measured_by_the_same_yardstick
     first = drawn_rows[: 20 * factor : factor, : 16 * factor : factor].transpose(2, 0, 1)
     assert np.abs(first - np.broadcast_to(original, (3, 20, 16))).max() <= 1
     assert picture(next(run.glob("*/code/sprite.png"))).shape == (7 * 20, 7 * 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "more", "made"),
+    [
+        (
+            "default,samples,traversals,latent_map,units,kernels,feature_maps,probe,checkerboard",
+            ("callbacks.latent_map.side=3",),
+            {"samples", "traversals", "latent_map", "units", "kernels", "feature_maps"},
+        ),
+        ("truncation", ("bottleneck=nested", "bottleneck.size=4"), {"mse_at", "truncations"}),
+        ("anomaly", ("data.exclude_classes=[1]",), {"anomaly_scores", "anomaly_curves", "anomaly_images"}),
+        ("denoising", ("corruption=salt_and_pepper",), {"denoising"}),
+        ("super_resolution", ("corruption=downsample",), {"super_resolution"}),
+        ("inpainting", ("corruption=block",), {"inpainting"}),
+        ("classify", ("task=classify", "task.classes=2", "bottleneck.size=2"), {"confusion"}),
+    ],
+)
+def test_every_callback_draws_and_measures_images_of_five_deep_channels(trained, chosen, more, made):
+    source = ("data.source._target_=extensions.bands", "data.image_shape=[5,24,16]", "data.depth=uint16")
+    run = trained(*FAST, *source, f"callbacks=[{chosen}]", "logger=none", "data.shown_channels=[4,0,2]", *more)
+    assert made <= {path.name for path in run.pictures.iterdir()}
+    for path in run.pictures.rglob("*.png"):
+        assert picture(path).std() > 0, path
+    metrics = run.metrics()
+    assert all(np.isfinite(value) for name, value in metrics.items() if name.startswith("test/"))
+    if chosen == "inpainting":
+        data = build_data(run.config())
+        data.setup()
+        train = data.images("train").numpy().astype(np.float64) / 65535
+        images, corrupted = data.images("test"), load(run.path, trust=True).corrupted(data.images("test"))
+        filled = torch.where(Block(10).mask(images), torch.from_numpy(train.mean(0)).float(), corrupted).numpy()
+        error = ((filled - images.numpy() / 65535) ** 2).mean()
+        assert metrics["test/mean_fill_mse"] == pytest.approx(error, rel=1e-4)
+
+
+def test_a_drawing_that_knows_nothing_of_channels_is_drawn_in_those_that_are_shown(trained):
+    source = ("data.source._target_=extensions.bands", "data.image_shape=[5,24,16]", "callbacks=none", "logger=none")
+    run = trained(*FAST, *source, "data.shown_channels=[4]", "+callbacks.plain._target_=extensions.AllChannels")
+    data = build_data(run.config())
+    data.setup()
+    drawn_rows = picture(run.pictures / "all_channels" / "final.png")
+    assert np.array_equal(drawn_rows[: 24 * 4 : 4, : 16 * 4 : 4, 0], data.images("test")[0, 4])
