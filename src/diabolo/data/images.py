@@ -76,10 +76,10 @@ class MemoryImages:
         return self.pixels[index]
 
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
-        return self.pixels[torch.as_tensor(indices)]
+        return self.pixels.index_select(0, torch.as_tensor(indices))  # torch 2.9 has no pixels[indices] of uint16
 
     def subset(self, indices: Tensor) -> MemoryImages:
-        return MemoryImages(self.pixels[indices], self.labels[indices])
+        return MemoryImages(self.take(indices), self.labels[indices])
 
 
 @dataclass
