@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+
+from diabolo.data.pages import ImageFile, opened
 
 FITS = ("crop", "stretch", "pad")
 TURNS = {  # by the EXIF orientation, to what it asks for
@@ -26,20 +28,25 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # su
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what broken files make Pillow raise
 
 
-def decode(path: Path, image_shape: Sequence[int], fit: str) -> Tensor:
-    """The image at `path`, turned as its EXIF data say, as C x H x W bytes."""
-    channels, height, width = image_shape
-    with Image.open(path) as image:
+def decode(file: ImageFile | BytesIO, image_shape: Sequence[int], fit: str) -> Tensor:
+    """The image in `file`, turned as its EXIF data say, as C x H x W bytes."""
+    with opened(file) as image:
         _refuse_huge(image)
-        upright = _to_bytes(_upright(image)).convert("L" if channels == 1 else "RGB")
+        return to_shape(_to_bytes(_upright(image)), image_shape, fit)
+
+
+def to_shape(image: Image.Image, image_shape: Sequence[int], fit: str) -> Tensor:
+    """An image of 8 bits a channel brought to `image_shape`, as C x H x W bytes."""
+    channels, height, width = image_shape
+    image = image.convert("L" if channels == 1 else "RGB")
     size, bilinear = (width, height), Image.Resampling.BILINEAR
     if fit == "crop":
-        upright = ImageOps.fit(upright, size, bilinear)
+        image = ImageOps.fit(image, size, bilinear)
     elif fit == "pad":
-        upright = ImageOps.pad(upright, size, bilinear)
-    elif upright.size != size:
-        upright = upright.resize(size, bilinear)
-    return torch.from_numpy(np.array(upright)).view(height, width, channels).permute(2, 0, 1).contiguous()
+        image = ImageOps.pad(image, size, bilinear)
+    elif image.size != size:
+        image = image.resize(size, bilinear)
+    return torch.from_numpy(np.array(image)).view(height, width, channels).permute(2, 0, 1).contiguous()
 
 
 def _refuse_huge(image: Image.Image) -> None:
@@ -74,18 +81,18 @@ def _to_bytes(image: Image.Image) -> Image.Image:
     return Image.fromarray((values / max(top, values.max()) * 255).round().clip(0, 255).astype(np.uint8))
 
 
-def try_decode(path: Path, image_shape: tuple[int, ...], fit: str) -> Tensor | str:
+def try_decode(file: ImageFile | BytesIO, image_shape: tuple[int, ...], fit: str) -> Tensor | str:
     try:
-        return decode(path, image_shape, fit)
+        return decode(file, image_shape, fit)
     except UnidentifiedImageError:
         return "not an image"
     except BROKEN as failure:
         return str(failure)
 
 
-def try_header(path: Path) -> Tensor | str:
+def try_header(file: ImageFile) -> Tensor | str:
     try:
-        with Image.open(path) as image:
+        with opened(file) as image:
             _refuse_huge(image)
             return torch.empty(0)
     except UnidentifiedImageError:
