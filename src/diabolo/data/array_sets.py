@@ -46,7 +46,7 @@ def axes_of(shape: Sequence[int], image_shape: Sequence[int]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ArrayLayout:
     """How the numbers of an array become images.
 
     Args:
@@ -143,7 +143,7 @@ def where_of(stored: Stored) -> str:
     return f"{printable(stored.file)} ({stored.name})"
 
 
-def open_images(stored: Stored, labels: Tensor, layout: Layout, memory_limit: int) -> ImageSet:
+def open_images(stored: Stored, labels: Tensor, layout: ArrayLayout, memory_limit: int) -> ImageSet:
     """The images of an array: in memory where they fit, else mapped where they lie ready in the file, else read and
     converted when they are asked for.
 
@@ -178,7 +178,7 @@ class ArrayImages:
     stored: Stored
     labels: Tensor
     rows: Tensor
-    layout: Layout
+    layout: ArrayLayout
     _opened: tuple[int, Array] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import torch
 
 from diabolo.data.array_files import ARRAYS, Stored, find, reading
 from diabolo.data.array_names import choose, numbered
-from diabolo.data.array_sets import AXES, Layout, axes_of, check_range, open_images, where_of
+from diabolo.data.array_sets import AXES, ArrayLayout, axes_of, check_range, open_images, where_of
 from diabolo.data.decoding import FITS
 from diabolo.data.images import Splits
 from diabolo.errors import ConfigError, UserError, check_choice, check_int, printable
@@ -71,7 +71,7 @@ def array_splits(
         count = part.images.shape[0]
         if not count:
             raise UserError(f"{where_of(part.images)} holds no image.")
-        layout = Layout(_axes(part.images, shape, axes), shape, fit, scale, where_of(part.images))
+        layout = ArrayLayout(_axes(part.images, shape, axes), shape, fit, scale, where_of(part.images))
         own = torch.full((count,), -1) if values is None else torch.from_numpy(values)
         opened[name] = open_images(part.images, own, layout, memory_limit)
         labelled = f"labels {part.labels.name}" if part.labels else "no labels"

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from diabolo.data.batches import Batches, MappedBatches, MemoryBatches, ResumableSampler, StreamedBatches
+from diabolo.data.encoded import EncodedImages
 from diabolo.data.images import ImageSet, MappedImages, MemoryImages, Source, Splits
 from diabolo.data.pixels import PixelScale
 from diabolo.data.shape import check_image_shape
@@ -153,7 +154,8 @@ class ImageData(LightningDataModule):
     def _batches(self, split: str, batch_size: int, shuffle: bool, block: int = 1) -> Batches:
         images = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        order = ResumableSampler(len(images), batch_size, shuffle, self.seed, rank, world)
+        groups = images.groups if isinstance(images, EncodedImages) else None
+        order = ResumableSampler(len(images), batch_size, shuffle, self.seed, rank, world, groups)
         if not order.images:
             raise UserError(
                 f"the {split} split has {len(images)} images, fewer than the {world} processes of `trainer.devices`:"

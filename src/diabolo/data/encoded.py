@@ -15,7 +15,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from diabolo.data.array_sets import Layout, axes_of
+from diabolo.data.array_sets import ArrayLayout, axes_of
 from diabolo.data.decoding import BROKEN, decode, to_shape
 from diabolo.data.files import Reading
 from diabolo.data.images import ImageSet, MemoryImages
@@ -88,7 +88,7 @@ def as_pixels(value: Any, image_shape: tuple[int, ...], fit: str) -> Tensor:
         return to_shape(value, image_shape, fit)
     array = value.numpy() if isinstance(value, Tensor) else value
     if isinstance(array, np.ndarray) and array.ndim in (2, 3) and (axes := axes_of((1, *array.shape), image_shape)):
-        return Layout(axes, tuple(image_shape), fit, None, "it").images(array[None])[0]
+        return ArrayLayout(axes, tuple(image_shape), fit, None, "it").images(array[None])[0]
     raise ValueError(f"a {type(value).__name__} is no image")
 
 

@@ -168,6 +168,14 @@ def pixel_scale(low: float, high: float) -> Check:
     return check
 
 
+def value_range(key: str, value: Any) -> None:
+    numbers = isinstance(value, list) and not any(isinstance(v, bool) or not isinstance(v, int | float) for v in value)
+    if not numbers or len(value) != 2 or not value[0] < value[1]:
+        raise ConfigError(key, value, "must be [BLACK,WHITE], two numbers, the smaller one first, or null")
+    for one in value:
+        check_number(key, one, -1e12, 1e12)
+
+
 def precision(key: str, value: Any) -> None:
     check_choice(key, "32" if value == 32 and not isinstance(value, bool) else value, PRECISIONS)
 

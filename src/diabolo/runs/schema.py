@@ -44,6 +44,7 @@ from diabolo.runs.checks import (
     shade,
     share,
     text,
+    value_range,
 )
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
@@ -166,6 +167,17 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.test.*": plain,
     "data.source.download": check_bool,
     "data.source.transpose": check_bool,
+    "data.source.images": optional(text),
+    "data.source.labels": optional(text),
+    "data.source.axes": optional(one_of("NHW", "NHWC", "NCHW")),
+    "data.source.value_range": optional(value_range),
+    "data.source.path": optional(text),
+    "data.source.label": optional(text),
+    "data.source.split": optional(text),
+    "data.source.folder": optional(folder),
+    "data.source.hub": optional(text),
+    "data.source.image": optional(text),
+    "data.source.disk_limit": optional(integer(1, 2**50)),
     "data.source.fit": one_of("crop", "stretch", "pad"),
     "data.source.unreadable": one_of("refuse", "skip"),
     "data.source.memory_limit": integer(0, 2**50),
