@@ -154,8 +154,9 @@ def _known_labels(base: str, disk_limit: int | None) -> tuple[dict[str, Tensor],
     try:
         items = Shards(place, disk_limit).items()
         noted = [items[row] for row in range(len(items))]
-        parts = {json.loads(head)["part"]: torch.as_tensor(np.array(labels)) for head, labels in noted}
-        return parts, tuple(json.loads(noted[0][0])["classes"])
+        heads = [json.loads(bytes(head)) for head, _ in noted]
+        parts = {head["part"]: torch.from_numpy(np.array(own)) for head, (_, own) in zip(heads, noted, strict=True)}
+        return parts, tuple(heads[0]["classes"])
     except Exception as failure:
         if _is_address(base):
             return {}, ()
