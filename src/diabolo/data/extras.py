@@ -15,7 +15,7 @@ def extra(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except ImportError as missing:
-        if missing.name != module.partition(".")[0]:
+        library = module.partition(".")[0]
+        if str(missing.name).partition(".")[0] != library:  # it is there, and lacks something itself
             raise
-        library = missing.name
         raise UserError(f"{library} is not installed: uv sync --extra {name}, or pip install {library}.") from missing

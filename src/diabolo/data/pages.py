@@ -43,11 +43,18 @@ ImageFile = Path | Page
 
 
 def opened(file: ImageFile | BytesIO) -> Image.Image:
-    """Pillow's image of a file or of one of its pages; nothing is decoded yet."""
+    """Pillow's image of a file or of one of its pages; nothing is decoded yet.
+
+    Raises:
+        OSError: there is no such page, and whatever Pillow raises of a damaged file.
+    """
     if not isinstance(file, Page):
         return Image.open(file)
     image = Image.open(file.path)
-    image.seek(file.number)
+    try:
+        image.seek(file.number)
+    except Exception as failure:  # whatever Pillow's parser raises: TypeError, SyntaxError, ...
+        raise OSError(f"its page is damaged: {failure}") from failure
     return image
 
 
@@ -78,14 +85,18 @@ def with_pages(paths: Sequence[Path], labels: Tensor) -> tuple[list[ImageFile], 
 
 
 def _pages(path: Path) -> list[ImageFile]:
-    """The pages of a file that are images; the file itself if it is damaged, which is said when it is decoded."""
+    """The pages of a file that are images, a damaged one at its end included, which is named when it is decoded; the
+    file itself if it cannot be opened at all."""
+    pages: list[ImageFile] = []
+    number = 0
     try:
         with Image.open(path) as image:
-            pages: list[ImageFile] = []
-            for number in range(getattr(image, "n_frames", 1)):
+            while True:
                 image.seek(number)
                 if not getattr(image, "tag_v2", {}).get(SUBFILE, 0) & REDUCED_OR_MASK:
                     pages.append(Page(path, number))
+                number += 1
+    except EOFError:  # the end
+        return pages or [path]
     except Exception:  # whatever Pillow's parser raises
-        return [path]
-    return pages
+        return [*pages, Page(path, number)] if pages else [path]
