@@ -62,6 +62,7 @@ def test_smaller_copies_and_masks_are_no_images(tmp_path):
     assert torch.equal(folder_images(str(tmp_path), SHAPE).train.pixels, PIXELS[:2])
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # as Pillow calls an incomplete list of a page's tags
 def test_a_truncated_file_is_named(tmp_path):
     tiff(tmp_path / "a.tif", X)
     whole = (tmp_path / "a.tif").read_bytes()

@@ -54,6 +54,7 @@ def opened(file: ImageFile | BytesIO) -> Image.Image:
     try:
         image.seek(file.number)
     except Exception as failure:  # whatever Pillow's parser raises: TypeError, SyntaxError, ...
+        image.close()
         raise OSError(f"its page is damaged: {failure}") from failure
     return image
 
