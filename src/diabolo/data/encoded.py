@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +22,8 @@ from diabolo.data.images import ImageSet, MemoryImages
 from diabolo.errors import UserError
 
 log = logging.getLogger(__name__)
+
+FETCHED = 1024  # images whose bytes are held at once while all are decoded
 
 
 @dataclass
@@ -68,20 +70,37 @@ class EncodedImages:
 
     def decoded(self, row: int) -> Tensor | str:
         """The image at a row of what is fetched from, or why it cannot be read."""
+        return self._decoded(self.fetched(row))
+
+    def fetched(self, row: int) -> Any:
+        """What stands for the image at a row; an exception that says why it cannot be had, which is not raised."""
         try:
-            return as_pixels(self.fetch(row), self.reading.image_shape, self.reading.fit)
+            return self.fetch(row)
+        except BROKEN as failure:
+            return failure
+
+    def decoded_in_turn(self) -> Iterator[Tensor | str]:
+        """All images, as `decoded` gives them: fetched one by one, as libraries want it, and decoded by threads."""
+        with ThreadPoolExecutor() as pool:
+            for rows in self.rows.split(FETCHED):
+                yield from pool.map(self._decoded, [self.fetched(row) for row in rows.tolist()])
+
+    def _decoded(self, value: Any) -> Tensor | str:
+        try:
+            return str(value) if isinstance(value, Exception) else as_pixels(value, self.reading)
         except UnidentifiedImageError:
             return "not an image"
         except BROKEN as failure:
             return str(failure)
 
 
-def as_pixels(value: Any, image_shape: tuple[int, ...], fit: str) -> Tensor:
+def as_pixels(value: Any, reading: Reading) -> Tensor:
     """What stands for an image in another's file, as C x H x W bytes.
 
     Raises:
         ValueError: it stands for none.
     """
+    image_shape, fit = reading.image_shape, reading.fit
     if isinstance(value, bytes):
         return decode(BytesIO(value), image_shape, fit)
     if isinstance(value, Image.Image):
@@ -103,14 +122,13 @@ def open_encoded(images: EncodedImages) -> ImageSet:
     if not in_memory and reading.unreadable == "refuse":  # what is broken is found when its turn comes
         return images
     pixels, good, bad = [], [], []
-    with ThreadPoolExecutor() as pool:
-        for place, decoded in enumerate(pool.map(images.decoded, images.rows.tolist())):
-            if isinstance(decoded, str):
-                bad.append(f"image {int(images.rows[place])} ({decoded})")
-                continue
-            good.append(place)
-            if in_memory:
-                pixels.append(decoded)
+    for place, decoded in enumerate(images.decoded_in_turn()):
+        if isinstance(decoded, str):
+            bad.append(f"image {int(images.rows[place])} ({decoded})")
+            continue
+        good.append(place)
+        if in_memory:
+            pixels.append(decoded)
     if bad:
         named = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
         if reading.unreadable == "refuse" or not good:

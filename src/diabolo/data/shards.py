@@ -11,7 +11,9 @@ A set is a folder, or the address of one: `train`, `val` and `test` are LitData'
 from __future__ import annotations
 
 import json
+import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -61,7 +63,7 @@ def shard_images(
     reading = Reading(tuple(image_shape), fit, unreadable, memory_limit)
     if disk_limit is not None:
         check_int("disk_limit", disk_limit)
-    extra("litdata", "shards")
+    _litdata()
     base = root.rstrip("/") if _is_address(root) else os.path.abspath(os.path.expanduser(root))
     if not _is_address(root) and not os.path.isdir(base):
         raise ConfigError("data.root", root, "is not a folder; give one of shards")
@@ -109,8 +111,8 @@ class Shards:
         """LitData's set, opened in this process."""
         if self._opened is None or self._opened[0] != os.getpid():  # its threads do not survive a fork
             # 0: one item decoded at a time. A slice makes LitData fetch whole shards from then on, not single items
-            items = extra("litdata", "shards").StreamingDataset(
-                self.place, max_cache_size=self.disk_limit, batch_decode=0
+            items = _litdata().StreamingDataset(
+                self.place, str(_kept()), max_cache_size=self.disk_limit, batch_decode=0
             )
             items[0:1]
             self._opened = (os.getpid(), items)
@@ -130,6 +132,19 @@ class Shards:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_opened": None}
+
+
+def _litdata() -> Any:
+    library = extra("litdata", "shards")
+    logging.getLogger("litdata").setLevel(logging.WARNING)  # it tells of each set that it opens
+    warnings.filterwarnings("ignore", "The given buffer is not writable")  # torch's, of the tensors that it maps
+    return library
+
+
+def _kept() -> Path:
+    """Where shards of a bucket are put."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(os.environ.get("DIABOLO_CACHE") or os.path.join(cache, "diabolo"), "shards")
 
 
 def _is_address(root: str) -> bool:
@@ -197,7 +212,7 @@ def write_shards(root: str, out: str, seed: int = 0, shard_bytes: int = SHARD_BY
     Raises:
         UserError: LitData is missing, no image in `root`, or something in `out`.
     """
-    extra("litdata", "shards")
+    _litdata()
     target = Path(out).expanduser()
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{printable(target)!r} is not empty: give a new folder for the shards.")
@@ -227,7 +242,6 @@ class _Writer:
     """LitData's writer of one set. Its items are pairs: mappings it writes with pyarrow so that it cannot fetch one."""
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
-        extra("litdata", "shards")
         from litdata.streaming.writer import BinaryWriter
 
         folder.mkdir(parents=True)
