@@ -185,6 +185,18 @@ def test_numbers_that_are_no_pixels_are_refused(tmp_path, values, value_range, s
         array_images(root, (1, 8, 8), value_range=value_range, memory_limit=0).train[0]
 
 
+def test_images_of_any_number_of_channels_keep_their_sides_or_are_refused(tmp_path):
+    many = DRAW.integers(0, 256, (5, 9, 10, 6), dtype=np.uint8)
+    root = str(npz(tmp_path, images=many))
+    for memory_limit in (1 << 30, 0):
+        images = array_images(root, (6, 9, 10), memory_limit=memory_limit).train
+        assert torch.equal(images.take([0, 4]), torch.from_numpy(many[[0, 4]]).permute(0, 3, 1, 2))
+    with pytest.raises(
+        UserError, match=r"images of 6 x 9 x 10 \(channels, height, width\), which cannot be brought to"
+    ):
+        array_images(root, (6, 8, 8))
+
+
 def test_which_arrays_are_meant_is_asked_for_with_all_there_are(tmp_path):
     root = str(npz(tmp_path, clean=X, noisy=255 - X, shape=Y, size=Y + 3))
     with pytest.raises(UserError, match=r"which arrays are the images\? .*data\.source\.images=KEY.*clean \(20 x 16 x"):
