@@ -170,11 +170,19 @@ def test_numbers_are_scaled_by_the_declared_range(tmp_path, values, value_range,
 @pytest.mark.parametrize(
     ("values", "value_range", "said"),
     [
-        (np.float32(GREY * 255), None, r"data\.npz \(images\) holds pixels from 0 to 255, outside of \[0, 1\]"),
-        (np.where(GREY == 1, np.nan, GREY), None, r"data\.npz \(images\) holds pixels that are no finite numbers"),
-        (np.int32(GREY * 9), None, r"data\.npz \(images\) holds int32 numbers: say .*value_range=\[BLACK,WHITE\]"),
-        (np.uint16(GREY * 4096), [0, 4095], r"from 0 to 4096, outside of \[0, 4095\]"),
-        (GREY, [1, 0], r"`value_range` \(= \[1, 0\]\) must be \[BLACK,WHITE\]"),
+        (
+            np.float32(GREY * 255),
+            None,
+            r"data\.npz \(images\) cannot be used: it holds values from 0 to 255, outside of 0 to 1",
+        ),
+        (np.where(GREY == 1, np.nan, GREY), None, r"data\.npz \(images\) .* pixels that are no finite numbers"),
+        (
+            np.int32(GREY * 9),
+            None,
+            r"data\.npz \(images\) .*int32, whose range has to be declared by data\.value_range=",
+        ),
+        (np.uint16(GREY * 4096), [0, 4095], r"from 0 to 4,096, outside of 0 to 4,095"),
+        (GREY, [1, 0], r"`data\.value_range` \(= \[1, 0\]\) must be"),
     ],
 )
 def test_numbers_that_are_no_pixels_are_refused(tmp_path, values, value_range, said):
@@ -191,10 +199,30 @@ def test_images_of_any_number_of_channels_keep_their_sides_or_are_refused(tmp_pa
     for memory_limit in (1 << 30, 0):
         images = array_images(root, (6, 9, 10), memory_limit=memory_limit).train
         assert torch.equal(images.take([0, 4]), torch.from_numpy(many[[0, 4]]).permute(0, 3, 1, 2))
-    with pytest.raises(
-        UserError, match=r"images of 6 x 9 x 10 \(channels, height, width\), which cannot be brought to"
-    ):
-        array_images(root, (6, 8, 8))
+    small = array_images(root, (6, 8, 8)).train.pixels
+    for channel in range(6):
+        np.save(tmp_path / "one.npy", many[..., channel])
+        assert torch.equal(small[:, channel], array_images(str(tmp_path / "one.npy"), (1, 8, 8)).train.pixels[:, 0])
+    with pytest.raises(UserError, match=r"the images have 6 channels, and `data\.image_shape` asks for 3"):
+        array_images(root, (3, 8, 8), axes="NHWC")
+
+
+@pytest.mark.parametrize(("depth", "dtype"), [("uint16", torch.uint16), ("float32", torch.float32)])
+def test_deep_arrays_keep_their_depth(tmp_path, depth, dtype):
+    deep = DRAW.integers(0, 65536, (6, 9, 10), dtype=np.uint16)
+    np.save(tmp_path / "x.npy", deep)
+    for memory_limit in (1 << 30, 0):
+        images = array_images(str(tmp_path / "x.npy"), (1, 9, 10), memory_limit=memory_limit, depth=depth).train
+        expected = torch.from_numpy(deep if depth == "uint16" else deep.astype(np.float32) / 65535)[:, None]
+        assert images.take(torch.arange(6)).dtype == dtype
+        assert torch.equal(images.take(torch.tensor([4, 0])), expected[torch.tensor([4, 0])])
+        assert isinstance(images, MappedImages) == (memory_limit == 0 and depth == "uint16")
+    (tmp_path / "files").mkdir()
+    for i, pixels in enumerate(deep):
+        Image.fromarray(pixels).save(tmp_path / "files" / f"{i}.png")
+    for shape in ((1, 8, 8), (3, 9, 10)):
+        of_files = folder_images(str(tmp_path / "files"), shape, depth=depth).train.pixels
+        assert torch.equal(array_images(str(tmp_path / "x.npy"), shape, depth=depth).train.pixels, of_files)
 
 
 def test_which_arrays_are_meant_is_asked_for_with_all_there_are(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diabolo.callbacks.pictures import SPLITS
-from diabolo.data import folder
+from diabolo.data import decoding, files, pixels
 from diabolo.errors import ConfigError, UserError
 from diabolo.network import layers, upsampling
 from diabolo.network.families import heads, pooled
@@ -69,8 +69,9 @@ def test_the_choices_are_those_of_the_classes():
     assert set(options("model.pool")) == set(pooled.POOLS)
     assert set(options("model.upsample")) == set(upsampling.MODES)
     assert options("loss.reduction") == losses.REDUCTIONS
-    assert options("data.source.fit") == folder.FITS
-    assert options("data.source.unreadable") == folder.UNREADABLE
+    assert options("data.source.fit") == decoding.FITS
+    assert options("data.source.unreadable") == files.UNREADABLE
+    assert options("data.depth") == tuple(pixels.TYPES)
     assert options("callbacks.codes.split") == SPLITS
     assert (PRECISIONS, COMPILE_MODES) == (trainer.PRECISIONS, trainer.COMPILE_MODES)
 
@@ -101,7 +102,11 @@ REFUSED = {  # overrides -> the end of the sentence
     "trainer.gradient_clip=1e-300": "must be at least 1e-37.",
     "bottleneck=noisy bottleneck.noise=1e30": "must be at most 1,000.",
     "bottleneck=nested bottleneck.power=nan": "must be a number from -100 to 100.",
-    "loss=ssim loss.channels=7": "must be 1 or 3, as many as the images have.",
+    "loss=ssim loss.channels=0": "must be a whole number of at least 1.",
+    "data.depth=uint32": "must be one of uint8, uint16, float32.",
+    "data.value_range=4095": "must be two numbers, those of black and of white, such as [0,4095], or null.",
+    "data.value_range=[1,0]": "must be two finite numbers, the larger one last.",
+    "data.shown_channels=[1,2]": "must be one channel (grey) or three (red, green, blue), each from 0 to 4095.",
     "data.num_workers=100000": "must be at most 512.",
     "bottleneck=variational bottleneck.free_bits=1e308": "must be at most 1,000,000.",
     "encoder.frozen=banana": "`encoder.frozen` (= 'banana') must be true or false.",

@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from diabolo.data.array_files import Array, Stored, reading
-from diabolo.data.decoding import to_shape
-from diabolo.data.images import ImageSet, MappedImages, MemoryImages
-from diabolo.errors import ConfigError, UserError, printable
+from diabolo.data.decoding import MODES, to_shape
+from diabolo.data.files import Reading
+from diabolo.data.images import ImageSet, MappedImages, MemoryImages, fit_shape
+from diabolo.data.pixels import TYPES, to_depth, unit_interval
+from diabolo.errors import printable
 
 AXES = ("NHW", "NHWC", "NCHW")
 CHUNK = 1 << 24  # numbers read and converted at once
-DRAWABLE = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # channels that Pillow brings to other sides
 
 
 def axes_of(shape: Sequence[int], image_shape: Sequence[int]) -> str | None:
@@ -37,7 +38,7 @@ def axes_of(shape: Sequence[int], image_shape: Sequence[int]) -> str | None:
     rules = (
         (tuple(shape[1:]) == (channels, *sides), tuple(shape[1:]) == (*sides, channels)),
         (shape[1] == channels, shape[3] == channels),
-        (shape[1] in DRAWABLE, shape[3] in DRAWABLE),
+        (shape[1] in MODES, shape[3] in MODES),
     )
     for first, last in rules:
         if first != last:
@@ -51,42 +52,43 @@ class ArrayLayout:
 
     Args:
         axes: "NHW", "NHWC" or "NCHW".
-        image_shape: (C, H, W) that the images are brought to.
-        fit: how, as in `Reading`.
-        value_range: the numbers that are black and white; None for all that whole numbers of the array's type can be,
-            and for [0, 1] of others.
+        reading: the shape and depth that they are brought to, and how.
         where: the file and the array, for messages.
     """
 
     axes: str
-    image_shape: tuple[int, ...]
-    fit: str
-    value_range: tuple[float, float] | None
+    reading: Reading
     where: str
 
     def view(self, values: np.ndarray) -> Tensor | None:
-        """`values` as N x C x H x W without a copy, where they are such images already; else None."""
-        if values.dtype != np.uint8 or self.value_range not in (None, (0, 255)):
+        """`values` as N x C x H x W without a copy, where they are whole numbers stored so already; else None."""
+        if values.dtype != self.reading.depth or values.dtype.kind != "u" or self.reading.value_range is not None:
             return None
         pixels = self._channels_first(values)
-        return torch.from_numpy(pixels) if pixels.shape[1:] == self.image_shape else None
+        return torch.from_numpy(pixels) if pixels.shape[1:] == self.reading.image_shape else None
 
     def images(self, values: np.ndarray) -> Tensor:
-        """N x C x H x W uint8.
+        """N x C x H x W, as stored.
 
         Raises:
             UserError: numbers that are not finite or outside of the range.
         """
-        pixels = self._channels_first(to_bytes(np.asarray(values), self.value_range, self.where))
-        if pixels.shape[1:] == self.image_shape:
-            return torch.from_numpy(np.ascontiguousarray(pixels))
-        if (mode := DRAWABLE.get(pixels.shape[1])) is None:
-            raise UserError(
-                f"{self.where} holds images of {pixels.shape[1]} x {pixels.shape[2]} x {pixels.shape[3]} (channels,"
-                f" height, width), which cannot be brought to `data.image_shape` (= {list(self.image_shape)})."
-            )
-        drawn = (np.ascontiguousarray(image[0] if mode == "L" else image.transpose(1, 2, 0)) for image in pixels)
-        return torch.stack([to_shape(Image.fromarray(one), self.image_shape, self.fit) for one in drawn])
+        how = self.reading
+        values = np.ascontiguousarray(self._channels_first(np.asarray(values)))
+        pixels = to_depth(values, how.depth, how.value_range, self.where)
+        if pixels.shape[1:] == how.image_shape:
+            return pixels
+        return torch.stack([self._fitted(one) for one in pixels])
+
+    def _fitted(self, pixels: Tensor) -> Tensor:
+        """An image brought to the shape by Pillow, as those in files are: as a whole, or channel by channel."""
+        (channels, *sides), how = self.reading.image_shape, self.reading
+        if how.depth == "uint8" and len(pixels) in MODES and channels in MODES:
+            bands = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
+            return to_shape(Image.fromarray(bands.contiguous().numpy()), how.image_shape, how.fit)
+        drawn = pixels if how.depth == "uint8" else unit_interval(pixels)
+        fitted = [to_shape(Image.fromarray(one.numpy()), (1, *sides), how.fit, how.depth) for one in drawn]
+        return fit_shape(torch.cat(fitted)[None], how.image_shape)[0]
 
     def _channels_first(self, values: np.ndarray) -> np.ndarray:
         if self.axes == "NHW":
@@ -94,56 +96,12 @@ class ArrayLayout:
         return values.transpose(0, 3, 1, 2) if self.axes == "NHWC" else values
 
 
-def to_bytes(values: np.ndarray, value_range: tuple[float, float] | None, where: str) -> np.ndarray:
-    """Numbers of a declared range scaled to 0..255; never by what the array happens to hold.
-
-    Raises:
-        UserError: numbers that are not finite or outside of the range.
-    """
-    if values.dtype == np.uint8 and value_range in (None, (0, 255)):
-        return values
-    if value_range is not None:
-        low, high = value_range
-    elif values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
-        low, high = 0, np.iinfo(values.dtype).max
-    elif values.dtype.kind in "bf":
-        low, high = 0, 1
-    else:
-        raise UserError(f"{where} holds {values.dtype} numbers: say which are black and white by"
-                        " data.source.value_range=[BLACK,WHITE].")  # fmt: skip
-    scaled = values.astype(np.float64)
-    if not np.isfinite(scaled).all():
-        raise UserError(f"{where} holds pixels that are no finite numbers.")
-    if len(scaled) and (scaled.min() < low or scaled.max() > high):
-        raise UserError(
-            f"{where} holds pixels from {scaled.min():g} to {scaled.max():g}, outside of [{low:g}, {high:g}]: say which"
-            " are black and white by data.source.value_range=[BLACK,WHITE]."
-        )
-    scaled -= low
-    scaled *= 255 / (high - low)
-    return scaled.round().astype(np.uint8)
-
-
-def check_range(value_range: Sequence[float] | None) -> tuple[float, float] | None:
-    """`value_range` as two numbers.
-
-    Raises:
-        ConfigError: it is no pair of numbers of which the first is smaller.
-    """
-    if value_range is None:
-        return None
-    good = not isinstance(value_range, str) and len(value_range) == 2
-    if not good or not all(isinstance(v, int | float) for v in value_range) or not value_range[0] < value_range[1]:
-        raise ConfigError("value_range", value_range, "must be [BLACK,WHITE], two numbers, the smaller one first")
-    return value_range[0], value_range[1]
-
-
 def where_of(stored: Stored) -> str:
     """The file and the array, for messages."""
     return f"{printable(stored.file)} ({stored.name})"
 
 
-def open_images(stored: Stored, labels: Tensor, layout: ArrayLayout, memory_limit: int) -> ImageSet:
+def open_images(stored: Stored, labels: Tensor, layout: ArrayLayout) -> ImageSet:
     """The images of an array: in memory where they fit, else mapped where they lie ready in the file, else read and
     converted when they are asked for.
 
@@ -152,7 +110,7 @@ def open_images(stored: Stored, labels: Tensor, layout: ArrayLayout, memory_limi
     """
     with reading(stored.file):
         array = stored.open()
-        if stored.shape[0] * prod(layout.image_shape) <= memory_limit:
+        if stored.shape[0] * layout.reading.bytes <= layout.reading.memory_limit:
             part = max(1, CHUNK // max(1, prod(stored.shape[1:])))
             parts = [layout.images(array[start : start + part]) for start in range(0, stored.shape[0], part)]
             return MemoryImages(torch.cat(parts), labels)
@@ -192,7 +150,7 @@ class ArrayImages:
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
         wanted, back = self.rows[torch.as_tensor(indices)].unique(return_inverse=True)  # sorted, as HDF5 wants them
         if not len(wanted):
-            return torch.empty(0, *self.layout.image_shape, dtype=torch.uint8)
+            return torch.empty(0, *self.layout.reading.image_shape, dtype=TYPES[self.layout.reading.depth])
         with reading(self.stored.file):
             return self.layout.images(self._array()[wanted.numpy()])[back]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diabolo.data.array_files import ARRAYS, Stored, find, reading
+from diabolo.data.array_files import ARRAYS, Stored, find
+from diabolo.data.array_files import reading as reading_file
 from diabolo.data.array_names import choose, numbered
-from diabolo.data.array_sets import AXES, ArrayLayout, axes_of, check_range, open_images, where_of
-from diabolo.data.decoding import FITS
+from diabolo.data.array_sets import AXES, ArrayLayout, axes_of, open_images, where_of
+from diabolo.data.files import Reading
 from diabolo.data.images import Splits
-from diabolo.errors import ConfigError, UserError, check_choice, check_int, printable
+from diabolo.errors import ConfigError, UserError, check_choice, printable
 
 
 def array_images(
@@ -22,9 +23,10 @@ def array_images(
     images: str | None = None,
     labels: str | None = None,
     axes: str | None = None,
-    value_range: Sequence[float] | None = None,
     fit: str = "crop",
     memory_limit: int = 1 << 30,
+    depth: str = "uint8",
+    value_range: tuple[float, float] | None = None,
 ) -> Splits:
     """The images and labels of a `.npy`, `.npz` or `.pt` file, or of a folder of such files.
 
@@ -35,34 +37,23 @@ def array_images(
         images, labels: the names of these arrays, with or without the word of their part ("train"), or None to find
             them; "none" for images without labels.
         axes: of the images, "NHW", "NHWC" or "NCHW"; None to tell it by `image_shape`.
-        value_range: the numbers that are black and white; None for the whole range of whole numbers, [0, 1] of others.
-        fit, memory_limit: as in `Reading`. Larger sets are mapped where the file allows it and the images have the
-            shape already, else read image by image.
+        fit, memory_limit, depth, value_range: as in `Reading`. Larger sets are mapped where the file allows it and the
+            images lie in it as they are to be stored, else read image by image.
 
     Raises:
         UserError: no such file, one that cannot be read, or it is not clear which array is what.
     """
+    reading = Reading(tuple(image_shape), fit, "refuse", memory_limit, depth, value_range)
     stored = find(Path(root).expanduser(), ARRAYS, "files of arrays")
-    return array_splits(stored, image_shape, images, labels, axes, value_range, fit, memory_limit)
+    return array_splits(stored, images, labels, axes, reading)
 
 
 def array_splits(
-    stored: Sequence[Stored],
-    image_shape: Sequence[int],
-    images: str | None,
-    labels: str | None,
-    axes: str | None,
-    value_range: Sequence[float] | None,
-    fit: str,
-    memory_limit: int,
+    stored: Sequence[Stored], images: str | None, labels: str | None, axes: str | None, reading: Reading
 ) -> Splits:
     """The parts that arrays are, whatever the files they lie in; the arguments are those of `array_images`."""
-    check_choice("fit", fit, FITS)
-    check_int("memory_limit", memory_limit, 0)
-    scale = check_range(value_range)
     if axes is not None:
         check_choice("axes", axes, AXES)
-    shape = tuple(image_shape)
     parts = choose(stored, images, labels)
     read = [None if part.labels is None else _labels(part.labels) for part in parts.values()]
     numbers, classes = numbered(read, [str(part.labels) for part in parts.values()])
@@ -71,9 +62,9 @@ def array_splits(
         count = part.images.shape[0]
         if not count:
             raise UserError(f"{where_of(part.images)} holds no image.")
-        layout = ArrayLayout(_axes(part.images, shape, axes), shape, fit, scale, where_of(part.images))
+        layout = ArrayLayout(_axes(part.images, reading.image_shape, axes), reading, where_of(part.images))
         own = torch.full((count,), -1) if values is None else torch.from_numpy(values)
-        opened[name] = open_images(part.images, own, layout, memory_limit)
+        opened[name] = open_images(part.images, own, layout)
         labelled = f"labels {part.labels.name}" if part.labels else "no labels"
         said.append(f"{name}: {count:,} images from {part.images} as {layout.axes}, {labelled}")
     return Splits(opened["train"], opened.get("test"), opened.get("val"), classes, tuple(said))
@@ -97,7 +88,7 @@ def _labels(stored: Stored) -> np.ndarray:
     Raises:
         UserError: a file that cannot be read, or numbers that are not whole.
     """
-    with reading(stored.file):
+    with reading_file(stored.file):
         values = np.asarray(stored.open()[:]).reshape(-1)
     if values.dtype.kind == "f" and not np.array_equal(values, np.trunc(values)):
         raise UserError(f"the labels {stored} in {printable(stored.file)} are no whole numbers: choose others by"

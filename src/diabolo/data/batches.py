@@ -91,7 +91,7 @@ class Resumable(Protocol):
 class Batches:
     """What both kinds of batches share. Lightning asks for length and state; `Learner` sets the epoch of the order.
 
-    Iterating gives pairs of images, N x C x H x W uint8, and labels, N int64: the rest of the epoch in blocks.
+    Iterating gives pairs of images, N x C x H x W as stored, and labels, N int64: the rest of the epoch in blocks.
 
     Args:
         images: what the batches are cut from.
@@ -135,7 +135,7 @@ class MemoryBatches(Batches):
 
     Args:
         images, order, block: as in `Batches`.
-        device: where the images are kept, as bytes.
+        device: where the images are kept, as stored.
     """
 
     def __init__(self, images: MemoryImages, order: ResumableSampler, device: torch.device, block: int = 1) -> None:

@@ -1,8 +1,8 @@
 """Corruptions: what is done to images before the network sees them, while the loss compares with the clean ones.
 
-A corruption takes N x C x H x W images, bytes or floats in [0, 1], before any normalisation, and gives float32 images
-of the same shape in [0, 1]. All images of a batch are corrupted at once, on their device. A class of your own defines
-`corrupt` and takes all random numbers from the `Chance` that it is given:
+A corruption takes N x C x H x W images, as stored or floats in [0, 1], before any normalisation, and gives float32
+images of the same shape in [0, 1]. All images of a batch are corrupted at once, on their device. A class of your own
+defines `corrupt` and takes all random numbers from the `Chance` that it is given:
 
 - calling the corruption takes new numbers from torch's global generator each time: for training;
 - `fixed` computes them from the image itself, so that an image is corrupted in the same way in every epoch and run, on
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, check_int, check_positive
 
 
@@ -35,12 +36,12 @@ class Corruption(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The images, corrupted with new random numbers: N x C x H x W to the same, float32 in [0, 1]."""
-        images = _unit(images)
+        images = unit_interval(images)
         return self.corrupt(images, _Drawn(images))
 
     def fixed(self, images: Tensor) -> Tensor:
         """The images, each always corrupted in the same way: N x C x H x W to the same, float32 in [0, 1]."""
-        images = _unit(images)
+        images = unit_interval(images)
         return self.corrupt(images, _Hashed(images))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
@@ -124,7 +125,7 @@ class Downsample(Corruption):
         self.factor = check_int("factor", factor, 2)
 
     def reduce(self, images: Tensor) -> Tensor:
-        """The small images: N x C x H x W, bytes or floats in [0, 1] -> N x C x H / factor x W / factor, float32.
+        """The small images: N x C x H x W, as stored or floats in [0, 1] -> N x C x H / factor x W / factor, float32.
 
         Raises:
             ConfigError: the images have a side shorter than `factor`.
@@ -132,7 +133,7 @@ class Downsample(Corruption):
         height, width = images.shape[2:]
         if min(height, width) < self.factor:
             raise ConfigError("corruption.factor", self.factor, f"is more than a side of {height}x{width} images")
-        return F.adaptive_avg_pool2d(_unit(images), (-(-height // self.factor), -(-width // self.factor)))
+        return F.adaptive_avg_pool2d(unit_interval(images), (-(-height // self.factor), -(-width // self.factor)))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
         return F.interpolate(self.reduce(images), images.shape[2:], mode="nearest")
@@ -160,8 +161,8 @@ class Block(Corruption):
         return torch.where(self._inside(images, chance), self.fill, images)
 
     def mask(self, images: Tensor) -> Tensor:
-        """Where `fixed` fills these images: N x C x H x W, bytes or floats in [0, 1] -> N x 1 x H x W, bool."""
-        images = _unit(images)
+        """Where `fixed` fills these images: N x C x H x W, as stored or floats in [0, 1] -> N x 1 x H x W, bool."""
+        images = unit_interval(images)
         return self._inside(images, _Hashed(images))
 
     def _inside(self, images: Tensor, chance: Chance) -> Tensor:
@@ -188,15 +189,16 @@ class _Drawn:
         return torch.randn(len(self.images), *shape, device=self.images.device)
 
 
+LEVELS = 255  # to which pixels are rounded before they are hashed, whatever their depth
 GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio, odd, as a signed number: the step of splitmix64
 
 
 class _Hashed:
-    """Random numbers that depend on the image alone: its bytes are hashed to the seed of a counter-based generator,
+    """Random numbers that depend on the image alone: its pixels are hashed to the seed of a counter-based generator,
     splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014, figure 15)."""
 
     def __init__(self, images: Tensor) -> None:
-        pixels = (images * 255).round().long().flatten(1)  # N x CHW
+        pixels = (images * LEVELS).round().long().flatten(1)  # N x CHW
         self.seeds = _mixed((pixels * _mixed(_count(0, pixels.shape[1], pixels.device))).sum(1))  # N, modulo 2^64
         self.drawn = 0
 
@@ -223,10 +225,6 @@ def _mixed(state: Tensor) -> Tensor:
     state = (state ^ (state >> 30 & (1 << 34) - 1)) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
     state = (state ^ (state >> 27 & (1 << 37) - 1)) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
     return state ^ (state >> 31 & (1 << 33) - 1)
-
-
-def _unit(images: Tensor) -> Tensor:
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def _part(value: float) -> float:

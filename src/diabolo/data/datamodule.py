@@ -1,7 +1,8 @@
 """The datamodule: splits, limits and batches of any source of images."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from inspect import Parameter, signature
 from math import prod
 from typing import Any
 
@@ -13,9 +14,9 @@ from torch import Tensor
 from diabolo.data.batches import Batches, MappedBatches, MemoryBatches, ResumableSampler, StreamedBatches
 from diabolo.data.encoded import EncodedImages
 from diabolo.data.images import ImageSet, MappedImages, MemoryImages, Source, Splits
-from diabolo.data.pixels import PixelScale
-from diabolo.data.shape import check_image_shape
-from diabolo.errors import ConfigError, UserError, check_int
+from diabolo.data.pixels import TYPES, PixelScale, to_depth
+from diabolo.data.shape import DEPTHS, check_image_shape, check_shown_channels, check_value_range, shown_by_default
+from diabolo.errors import ConfigError, UserError, check_choice, check_int
 
 LARGEST_SEED = 2**32 - 1  # NumPy's
 BLOCK_NUMBERS = 1 << 22  # pixel values of a block of training batches: enough to hide what a block costs
@@ -28,10 +29,15 @@ class ImageData(LightningDataModule):
     the limits applied, then the validation split is drawn.
 
     Args:
-        source: called with `root` and `image_shape`; gives the training images, and the test images of a set that has
-            its own.
-        image_shape: (channels, height, width); 1 or 3 channels, sides of 8 or more.
+        source: called with `root` and `image_shape`, and with `depth` and `value_range` where it takes them; gives the
+            training images, and the test images of a set that has its own.
+        image_shape: (channels, height, width); sides of 8 or more.
         root: the folder in which the source looks, or null.
+        depth: how pixels are stored: "uint8", "uint16" or "float32". The network sees [0, 1] in any case.
+        value_range: the numbers in the files that are black and white, such as [0, 4095]; null for the whole range of
+            the files' type, and [0, 1] of floats. Values outside are refused.
+        shown_channels: one channel that pictures show in grey, or three as red, green and blue; null for the first
+            three, of images with fewer for the first.
         mean, std: what pixels in [0, 1] are normalised by: one number, one number a channel, or null.
         batch_size: images a step.
         val_fraction: the share of the training images that is set aside for validation, unless the source has
@@ -72,9 +78,17 @@ class ImageData(LightningDataModule):
         block: int | None = None,
         train_classes: Sequence[int] | None = None,
         exclude_classes: Sequence[int] | None = None,
+        depth: str = "uint8",
+        value_range: Sequence[float] | None = None,
+        shown_channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = check_image_shape(image_shape)
+        self.depth = check_choice("data.depth", depth, DEPTHS)
+        self.value_range = check_value_range("data.value_range", value_range)
+        channels = self.image_shape[0]
+        shown = check_shown_channels("data.shown_channels", shown_channels, channels)
+        self.shown_channels = tuple(shown or shown_by_default(channels))
         self.pixels = PixelScale(mean, std, self.image_shape[0])
         self.source, self.root = source, root
         self.batch_size = check_int("data.batch_size", batch_size)
@@ -99,10 +113,7 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.splits:
             return
-        try:
-            given = Splits(*self.source(root=self.root, image_shape=self.image_shape))
-        except TypeError as failure:
-            raise UserError(f"data.source: {failure}.") from failure
+        given = self._given()
         train, test = (given.train, given.test) if given.test else self._split(given.train, self.test_fraction)
         train = self._classed(train)
         train, test = _first(train, self.limit), _first(test, self.test_limit)
@@ -125,14 +136,21 @@ class ImageData(LightningDataModule):
         return self.val_fraction > 0
 
     def images(self, split: str, indices: Tensor | Sequence[int] | None = None) -> Tensor:
-        """The images of a split ("train", "val" or "test"), or those at `indices`: N x C x H x W uint8."""
+        """The images of a split ("train", "val" or "test"), or those at `indices`: N x C x H x W, as stored;
+        `diabolo.data.pixels.unit_interval` brings them to [0, 1]."""
         chosen = self.splits[split]
         return chosen.take(torch.arange(len(chosen)) if indices is None else indices)
 
     def parts(self, split: str) -> Iterator[Tensor]:
-        """The images of a split in parts of `eval_batch_size`: N x C x H x W uint8."""
+        """The images of a split in parts of `eval_batch_size`: N x C x H x W, as stored."""
         for indices in torch.arange(self.count(split)).split(self.eval_batch_size):
             yield self.images(split, indices)
+
+    def shown(self, images: Tensor) -> Tensor:
+        """What pictures show of images: (N x) C x H x W to (N x) 1 x H x W, grey, or (N x) 3 x H x W, colour."""
+        if self.shown_channels == tuple(range(images.shape[-3])):
+            return images
+        return images[..., list(self.shown_channels), :, :]
 
     def labels(self, split: str) -> Tensor:
         """The labels of a split, N int64, -1 where there is none."""
@@ -167,6 +185,31 @@ class ImageData(LightningDataModule):
         if isinstance(images, MappedImages):
             return MappedBatches(images, order, block)
         return StreamedBatches(images, order, self.num_workers, pin_memory=device.type == "cuda")
+
+    def _given(self) -> Splits:
+        """What the source gives, at this depth."""
+        try:
+            takes: Mapping[str, Parameter] = signature(self.source).parameters
+        except (TypeError, ValueError):  # a function that does not say
+            takes = {}
+        asked = {"depth": self.depth, "value_range": self.value_range}
+        more = {name: value for name, value in asked.items() if name in takes}
+        try:
+            given = Splits(*self.source(root=self.root, image_shape=self.image_shape, **more))
+        except TypeError as failure:
+            raise UserError(f"data.source: {failure}.") from failure
+        test, val = (images if images is None else self._at_depth(images, more) for images in (given.test, given.val))
+        return given._replace(train=self._at_depth(given.train, more), test=test, val=val)
+
+    def _at_depth(self, images: ImageSet, told: Collection[str]) -> ImageSet:
+        """The images of a source that was told no more than `told`, as they are to be stored."""
+        untold = self.value_range is not None and "value_range" not in told
+        if isinstance(images, MemoryImages) and (untold or images.pixels.dtype != TYPES[self.depth]):
+            declared = self.value_range if untold else None
+            return MemoryImages(to_depth(images.pixels, self.depth, declared, "`data.source`"), images.labels)
+        if untold:
+            raise ConfigError("data.value_range", self.value_range, "is not for this data.source, which takes none")
+        return images
 
     def _classed(self, images: ImageSet) -> ImageSet:
         """The images of the classes that are trained on."""

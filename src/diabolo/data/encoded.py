@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from diabolo.data.array_sets import ArrayLayout, axes_of
 from diabolo.data.decoding import BROKEN, decode, to_shape
 from diabolo.data.files import Reading
 from diabolo.data.images import ImageSet, MemoryImages
+from diabolo.data.pixels import TYPES
 from diabolo.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class EncodedImages:
     """An `ImageSet` whose images are fetched and decoded each time they are asked for.
 
     Args:
-        fetch: gives the image at a row: the bytes of an image file, Pillow's image or an array of bytes. It can be
+        fetch: gives the image at a row: the bytes of an image file, Pillow's image or an array. It can be
             pickled, and it works in a process that was forked.
         labels: N int64, -1 for an image without a label.
         rows: N int64, the row of each image.
@@ -62,7 +62,11 @@ class EncodedImages:
 
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
         images = [self[int(i)] for i in indices]
-        return torch.stack(images) if images else torch.empty(0, *self.reading.image_shape, dtype=torch.uint8)
+        return (
+            torch.stack(images)
+            if images
+            else torch.empty(0, *self.reading.image_shape, dtype=TYPES[self.reading.depth])
+        )
 
     def subset(self, indices: Tensor) -> EncodedImages:
         groups = None if self.groups is None else self.groups[indices]
@@ -95,19 +99,23 @@ class EncodedImages:
 
 
 def as_pixels(value: Any, reading: Reading) -> Tensor:
-    """What stands for an image in another's file, as C x H x W bytes.
+    """What stands for an image in another's file, as C x H x W pixels.
 
     Raises:
         ValueError: it stands for none.
     """
-    image_shape, fit = reading.image_shape, reading.fit
+    how = reading.image_shape, reading.fit, reading.depth, reading.value_range
     if isinstance(value, bytes):
-        return decode(BytesIO(value), image_shape, fit)
+        return decode(BytesIO(value), *how)
     if isinstance(value, Image.Image):
-        return to_shape(value, image_shape, fit)
+        return to_shape(value, *how)
     array = value.numpy() if isinstance(value, Tensor) else value
-    if isinstance(array, np.ndarray) and array.ndim in (2, 3) and (axes := axes_of((1, *array.shape), image_shape)):
-        return ArrayLayout(axes, tuple(image_shape), fit, None, "it").images(array[None])[0]
+    if (
+        isinstance(array, np.ndarray)
+        and array.ndim in (2, 3)
+        and (axes := axes_of((1, *array.shape), reading.image_shape))
+    ):
+        return ArrayLayout(axes, reading, "it").images(array[None])[0]
     raise ValueError(f"a {type(value).__name__} is no image")
 
 
@@ -118,7 +126,7 @@ def open_encoded(images: EncodedImages) -> ImageSet:
         UserError: unreadable images that are refused, or no readable one.
     """
     reading = images.reading
-    in_memory = len(images) * prod(reading.image_shape) <= reading.memory_limit
+    in_memory = len(images) * reading.bytes <= reading.memory_limit
     if not in_memory and reading.unreadable == "refuse":  # what is broken is found when its turn comes
         return images
     pixels, good, bad = [], [], []

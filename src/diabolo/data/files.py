@@ -12,9 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diabolo.data.decoding import BROKEN, FITS, decode, try_decode, try_header
+from diabolo.data.decoding import BROKEN, FITS, assumption, decode, try_decode, try_header
 from diabolo.data.images import ImageSet, MemoryImages
 from diabolo.data.pages import ImageFile, with_pages
+from diabolo.data.pixels import TYPES
+from diabolo.data.shape import DEPTHS, check_value_range
 from diabolo.errors import UserError, check_choice, check_int, printable
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ class Reading:
         unreadable: what happens to files that look like images and cannot be read: "refuse" raises an error, "skip"
             names them in a warning and goes on without them.
         memory_limit: bytes up to which the images are held in memory; larger sets are decoded batch by batch.
+        depth: how pixels are stored, "uint8", "uint16" or "float32".
+        value_range: the numbers in the files that are black and white; None for the whole range of 8 and 16 bits, and
+            [0, 1] of floats.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -42,11 +47,20 @@ class Reading:
     fit: str = "crop"
     unreadable: str = "refuse"
     memory_limit: int = 1 << 30
+    depth: str = "uint8"
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_choice("fit", self.fit, FITS)
         check_choice("unreadable", self.unreadable, UNREADABLE)
         check_int("memory_limit", self.memory_limit, 0)
+        check_choice("data.depth", self.depth, DEPTHS)
+        check_value_range("data.value_range", self.value_range)
+
+    @property
+    def bytes(self) -> int:
+        """Of an image in memory."""
+        return prod(self.image_shape) * TYPES[self.depth].itemsize
 
 
 def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Reading) -> ImageSet:
@@ -60,12 +74,14 @@ def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Readi
     Raises:
         UserError: unreadable images that are refused, or no readable one.
     """
-    image_shape, fit, unreadable = reading.image_shape, reading.fit, reading.unreadable
+    how, unreadable = (reading.image_shape, reading.fit, reading.depth, reading.value_range), reading.unreadable
     files, labels = with_pages(paths, labels)
-    in_memory = len(files) * prod(image_shape) <= reading.memory_limit
+    in_memory = len(files) * reading.bytes <= reading.memory_limit
+    if reading.value_range is None and (sentence := assumption(files[0])):
+        log.info(sentence)
     with ThreadPoolExecutor() as pool:
         if in_memory or unreadable == "skip":
-            decoded: Iterable[Tensor | str] = pool.map(lambda p: try_decode(p, image_shape, fit), files)
+            decoded: Iterable[Tensor | str] = pool.map(lambda p: try_decode(p, *how), files)
         else:  # too many to decode twice: look at the headers; a broken body is found when its turn comes
             decoded = pool.map(try_header, files)
         images = []
@@ -81,7 +97,7 @@ def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Readi
     _refuse_or_warn(bad, unreadable, base, bool(good))
     if in_memory:
         return MemoryImages(torch.stack(images), labels[good])
-    return FileImages([files[place] for place in good], labels[good], image_shape, fit)
+    return FileImages([files[place] for place in good], labels[good], *how)
 
 
 def _refuse_or_warn(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
@@ -101,17 +117,24 @@ class FileImages:
         paths: N files, or pages of files.
         labels: N int64, -1 for an image without a label.
         image_shape: (channels, height, width) that the images are brought to.
-        fit: how, as in `Reading`.
+        fit, depth, value_range: as in `Reading`.
 
     Raises:
         UserError: when it is asked for, an image that cannot be read.
     """
 
-    def __init__(self, paths: Sequence[ImageFile], labels: Tensor, image_shape: tuple[int, ...], fit: str) -> None:
+    def __init__(
+        self,
+        paths: Sequence[ImageFile],
+        labels: Tensor,
+        image_shape: tuple[int, ...],
+        fit: str,
+        depth: str = "uint8",
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
         self.paths = list(paths)
         self.labels = labels
-        self.image_shape = image_shape
-        self.fit = fit
+        self.how = image_shape, fit, depth, value_range
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -119,7 +142,7 @@ class FileImages:
     def __getitem__(self, index: int) -> Tensor:
         path = self.paths[index]
         try:
-            return decode(path, self.image_shape, self.fit)
+            return decode(path, *self.how)
         except BROKEN as failure:
             raise UserError(
                 f"{printable(path)} cannot be read ({failure}); remove it or set data.source.unreadable=skip."
@@ -129,4 +152,4 @@ class FileImages:
         return torch.stack([self[int(i)] for i in indices])
 
     def subset(self, indices: Tensor) -> FileImages:
-        return FileImages([self.paths[int(i)] for i in indices], self.labels[indices], self.image_shape, self.fit)
+        return FileImages([self.paths[int(i)] for i in indices], self.labels[indices], *self.how)

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from diabolo.data.array_files import Array, Stored, find, reading
+from diabolo.data.array_files import Array, Stored, find
+from diabolo.data.array_files import reading as reading_file
 from diabolo.data.arrays import array_splits
 from diabolo.data.extras import extra
+from diabolo.data.files import Reading
 from diabolo.data.images import Splits
 
 ENDINGS = (".h5", ".hdf5", ".hdf", ".he5")
@@ -23,9 +25,10 @@ def hdf5_images(
     images: str | None = None,
     labels: str | None = None,
     axes: str | None = None,
-    value_range: Sequence[float] | None = None,
     fit: str = "crop",
     memory_limit: int = 1 << 30,
+    depth: str = "uint8",
+    value_range: tuple[float, float] | None = None,
 ) -> Splits:
     """The images and labels of an HDF5 file, or of a folder of such files.
 
@@ -33,14 +36,15 @@ def hdf5_images(
 
     Args:
         root: the file or the folder.
-        image_shape, images, labels, axes, value_range, fit, memory_limit: as in `array_images`.
+        image_shape, images, labels, axes, fit, memory_limit, depth, value_range: as in `array_images`.
 
     Raises:
         UserError: h5py is missing, no such file, one that cannot be read, or it is not clear which array is what.
     """
+    reading = Reading(tuple(image_shape), fit, "refuse", memory_limit, depth, value_range)
     extra("h5py", "h5")
     stored = find(Path(root).expanduser(), dict.fromkeys(ENDINGS, _arrays), "HDF5 files")
-    return array_splits(stored, image_shape, images, labels, axes, value_range, fit, memory_limit)
+    return array_splits(stored, images, labels, axes, reading)
 
 
 def _arrays(file: Path) -> list[Stored]:
@@ -53,7 +57,7 @@ def _arrays(file: Path) -> list[Stored]:
             dtype = np.dtype("U") if text else node.dtype
             found.append(Stored(name, file, node.shape, dtype, partial(_opened, file, name, text)))
 
-    with reading(file), h5py.File(file) as content:
+    with reading_file(file), h5py.File(file) as content:
         content.visititems(note)
     return found
 

@@ -33,13 +33,15 @@ def huggingface_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    depth: str = "uint8",
+    value_range: tuple[float, float] | None = None,
 ) -> Splits:
     """The images and labels of a data set of the library Datasets. Nothing is downloaded unless `hub` is given.
 
     Args:
         root: a folder that `save_to_disk` wrote, one of Parquet or Arrow files, or one of images as the library's
             `imagefolder` reads it; None with `hub`.
-        image_shape, fit, unreadable, memory_limit: as in `Reading`.
+        image_shape, fit, unreadable, memory_limit, depth, value_range: as in `Reading`.
         hub: the name of a set on the Hub, as "ylecun/mnist", or None.
         image, label: the names of these columns, or None to find them; "none" for no labels.
 
@@ -47,7 +49,7 @@ def huggingface_images(
         UserError: Datasets is missing, no such set, one that cannot be read, no such column, or unreadable images that
             are refused.
     """
-    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit)
+    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range)
     extra("datasets", "huggingface")
     if (hub is None) == (root is None):
         raise ConfigError("data.root", root, "must be a folder, or null if data.source.hub names a set on the Hub")

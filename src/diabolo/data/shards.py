@@ -45,6 +45,8 @@ def shard_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    depth: str = "uint8",
+    value_range: tuple[float, float] | None = None,
 ) -> Splits:
     """The images of a set of shards, as `write_shards` writes it, or of a set that LitData's `optimize` wrote.
 
@@ -53,14 +55,14 @@ def shard_images(
 
     Args:
         root: the folder of the set, or its address in a bucket, as s3://bucket/set.
-        image_shape, fit, unreadable, memory_limit: as in `Reading`. Larger sets are streamed.
+        image_shape, fit, unreadable, memory_limit, depth, value_range: as in `Reading`. Larger sets are streamed.
         disk_limit: bytes that the downloaded shards of a set in a bucket may take on this disk; None for what LitData
             takes, three quarters of what is free.
 
     Raises:
         UserError: LitData is missing, no such set, one that cannot be read, or unreadable images that are refused.
     """
-    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit)
+    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range)
     if disk_limit is not None:
         check_int("disk_limit", disk_limit)
     _litdata()

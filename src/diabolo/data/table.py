@@ -49,12 +49,14 @@ def table_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    depth: str = "uint8",
+    value_range: tuple[float, float] | None = None,
 ) -> Splits:
     """The images whose paths stand in a table, with the labels and parts that stand beside them.
 
     Args:
         root: the table, CSV with a line of names at its top, or Parquet.
-        image_shape, fit, unreadable, memory_limit: as in `Reading`.
+        image_shape, fit, unreadable, memory_limit, depth, value_range: as in `Reading`.
         path, label, split: names of columns, or None to find them by their usual names; "none" for no labels or parts.
             Paths may lack their ending. Labels are whole numbers, or names that are numbered in their order. A part is
             training, validation or test in any of their usual spellings.
@@ -63,7 +65,7 @@ def table_images(
     Raises:
         UserError: no such table, one that cannot be read, no such column, or unreadable images that are refused.
     """
-    how = Reading(tuple(image_shape), fit, unreadable, memory_limit)
+    how = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range)
     table = Path(root).expanduser()
     columns = _columns(table)
     names = _names(columns, {"path": path, "label": label, "split": split}, table)

@@ -105,9 +105,11 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
 
 def build_callbacks(config: DictConfig) -> list[Callback]:
     """The callbacks of the config, without those that are switched off: experiments may set something of a callback
-    that the command line has left out."""
+    that the command line has left out. What one of them cannot draw costs no training."""
+    from diabolo.callbacks.sparing import spared
+
     nodes = (config.get("callbacks") or {}).items()
-    return [make(config, f"callbacks.{name}") for name, node in nodes if node and "_target_" in node]
+    return [spared(make(config, f"callbacks.{name}"), name) for name, node in nodes if node and "_target_" in node]
 
 
 def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:

@@ -120,11 +120,6 @@ def pairs(key: str, value: Any) -> None:
         check_ints(key, pair, minimum=0, maximum=10**9)
 
 
-def channels_of_loss(key: str, value: Any) -> None:
-    if isinstance(value, bool) or value not in (1, 3):
-        raise ConfigError(key, value, "must be 1 or 3, as many as the images have")
-
-
 def betas(key: str, value: Any) -> None:
     if not isinstance(value, list) or len(value) != 2:
         raise ConfigError(key, value, "must be a list of two numbers, such as [0.9,0.999]")
@@ -166,14 +161,6 @@ def pixel_scale(low: float, high: float) -> Check:
             check_number(key, one, low, high)
 
     return check
-
-
-def value_range(key: str, value: Any) -> None:
-    numbers = isinstance(value, list) and not any(isinstance(v, bool) or not isinstance(v, int | float) for v in value)
-    if not numbers or len(value) != 2 or not value[0] < value[1]:
-        raise ConfigError(key, value, "must be [BLACK,WHITE], two numbers, the smaller one first, or null")
-    for one in value:
-        check_number(key, one, -1e12, 1e12)
 
 
 def precision(key: str, value: Any) -> None:

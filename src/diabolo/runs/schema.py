@@ -12,14 +12,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from diabolo.data.shape import check_image_shape
+from diabolo.data.shape import DEPTHS, MOST_CHANNELS, check_image_shape, check_shown_channels, check_value_range
 from diabolo.errors import ConfigError, UserError, check_between, check_bool
 from diabolo.runs.checks import (
     LARGEST_SEED,
     Check,
     below_one,
     betas,
-    channels_of_loss,
     class_name,
     compile_mode,
     devices,
@@ -44,7 +43,6 @@ from diabolo.runs.checks import (
     shade,
     share,
     text,
-    value_range,
 )
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
@@ -76,7 +74,7 @@ LOSS: dict[str, Check] = {  # also of each term of a mix
     "levels": integer(1, 5),
     "mean": optional(pixel_scale(-1e3, 1e3)),
     "std": optional(pixel_scale(1e-6, 1e3)),
-    "channels": channels_of_loss,
+    "channels": integer(1, MOST_CHANNELS),
 }
 SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "rerun": check_bool,
@@ -146,6 +144,9 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data": mapping,
     "data.root": optional(folder),
     "data.image_shape": lambda key, value: check_image_shape(value),
+    "data.depth": one_of(*DEPTHS),
+    "data.value_range": check_value_range,
+    "data.shown_channels": check_shown_channels,
     "data.batch_size": integer(),
     "data.eval_batch_size": optional(integer()),
     "data.block": optional(integer()),
@@ -170,7 +171,6 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.images": optional(text),
     "data.source.labels": optional(text),
     "data.source.axes": optional(one_of("NHW", "NHWC", "NCHW")),
-    "data.source.value_range": optional(value_range),
     "data.source.path": optional(text),
     "data.source.label": optional(text),
     "data.source.split": optional(text),

@@ -18,7 +18,7 @@ from diabolo.errors import Diverged, UserError
 from diabolo.training.fused_adam import kernel_of
 from diabolo.training.lightning_internals import callbacks_of, counted_step, log_by_steps, trainer_of
 
-Batch = tuple[Tensor, Tensor]  # images (bytes or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
+Batch = tuple[Tensor, Tensor]  # images (as stored or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
 STEPS_BETWEEN_LOGS = 50
 ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkpoints of finished epochs are kept)."
 
@@ -37,7 +37,7 @@ class AfterStep(Protocol):
 
 
 class Corrupts(Protocol):
-    """A corruption: N x C x H x W images, bytes or floats in [0, 1], to float32 in [0, 1]. See
+    """A corruption: N x C x H x W images, as stored or floats in [0, 1], to float32 in [0, 1]. See
     `diabolo.data.corruptions`."""
 
     def __call__(self, images: Tensor) -> Tensor:
