@@ -27,12 +27,17 @@ SHAPE = (3, 10, 9)
 def alone(monkeypatch, tmp_path):
     """No network, and a cache of this test's own."""
 
-    def refuse(*_, **__):
-        raise AssertionError("the network was asked")
+    asked = []
+
+    def refuse(*of, **_):
+        asked.append(of)
+        raise OSError("there is no network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    yield
+    assert not asked
 
 
 def png(pixels) -> bytes:

@@ -55,13 +55,13 @@ def _arrays(file: Path) -> list[Stored]:
         if isinstance(node, h5py.Dataset) and node.shape is not None:
             text = h5py.check_string_dtype(node.dtype) is not None
             dtype = np.dtype("U") if text else node.dtype
-            found.append(Stored(name, file, node.shape, dtype, partial(_opened, file, name, text)))
+            found.append(Stored(name, file, node.shape, dtype, partial(_opened, file, name)))
 
     with reading_file(file), h5py.File(file) as content:
         content.visititems(note)
     return found
 
 
-def _opened(file: Path, name: str, text: bool) -> Array:
-    data: Any = extra("h5py", "h5").File(file)[name]
-    return data.asstr(errors="replace")[...] if text else data
+def _opened(file: Path, name: str) -> Array:
+    data: Array = extra("h5py", "h5").File(file)[name]
+    return data
