@@ -22,7 +22,8 @@ from diabolo.training import losses, trainer
 from support import CONF, TINY
 
 CHOICES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
-NEEDS = {"data/folder": ("data.root=/somewhere",), "decoder/fc_tied": ("encoder=fc",)}
+OF_A_ROOT = ("folder", "arrays", "hdf5", "table", "shards")
+NEEDS = {**{f"data/{name}": ("data.root=/somewhere",) for name in OF_A_ROOT}, "decoder/fc_tied": ("encoder=fc",)}
 
 
 @cache

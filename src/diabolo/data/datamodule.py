@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from diabolo.data.batches import Batches, MappedBatches, MemoryBatches, ResumableSampler, StreamedBatches
+from diabolo.data.encoded import EncodedImages
 from diabolo.data.images import ImageSet, MappedImages, MemoryImages, Source, Splits
 from diabolo.data.pixels import TYPES, PixelScale, to_depth
 from diabolo.data.shape import DEPTHS, check_image_shape, check_shown_channels, check_value_range, shown_by_default
@@ -171,7 +172,8 @@ class ImageData(LightningDataModule):
     def _batches(self, split: str, batch_size: int, shuffle: bool, block: int = 1) -> Batches:
         images = self.splits[split]
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        order = ResumableSampler(len(images), batch_size, shuffle, self.seed, rank, world)
+        groups = images.groups if isinstance(images, EncodedImages) else None
+        order = ResumableSampler(len(images), batch_size, shuffle, self.seed, rank, world, groups)
         if not order.images:
             raise UserError(
                 f"the {split} split has {len(images)} images, fewer than the {world} processes of `trainer.devices`:"

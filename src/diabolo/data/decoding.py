@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from diabolo.data.images import fit_shape
+from diabolo.data.pages import ImageFile, opened
 from diabolo.data.pixels import Range, from_unit, to_depth, to_unit_range
 
 FITS = ("crop", "stretch", "pad")
@@ -34,9 +35,13 @@ BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # wha
 
 
 def decode(
-    path: Path, image_shape: Sequence[int], fit: str, depth: str = "uint8", value_range: Range | None = None
+    file: ImageFile | BytesIO,
+    image_shape: Sequence[int],
+    fit: str,
+    depth: str = "uint8",
+    value_range: Range | None = None,
 ) -> Tensor:
-    """The image at `path`, turned as its EXIF data say, as C x H x W pixels of `depth`.
+    """The image in `file`, turned as its EXIF data say, as C x H x W pixels of `depth`.
 
     Args:
         image_shape: (C, H, W).
@@ -47,7 +52,7 @@ def decode(
     Raises:
         OSError, ValueError, ...: what `BROKEN` names, where it cannot be read, or holds values outside of the range.
     """
-    with Image.open(path) as image:
+    with opened(file) as image:
         _refuse_huge(image)
         return to_shape(_upright(image), image_shape, fit, depth, value_range)
 
@@ -107,10 +112,10 @@ def _unit(image: Image.Image, value_range: Range | None) -> np.ndarray:
     return np.concatenate([unit, to_unit_range(values[..., -1:])], -1)
 
 
-def assumption(path: Path) -> str | None:
+def assumption(file: ImageFile) -> str | None:
     """What is taken for black and white in a file of more than 8 bits where no range is declared, in a sentence."""
     try:
-        with Image.open(path) as image:
+        with opened(file) as image:
             mode = image.mode
     except BROKEN:
         return None  # which is said elsewhere
@@ -141,20 +146,20 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def try_decode(
-    path: Path, image_shape: tuple[int, ...], fit: str, depth: str = "uint8", value_range: Range | None = None
+    file: ImageFile, image_shape: tuple[int, ...], fit: str, depth: str = "uint8", value_range: Range | None = None
 ) -> Tensor | str:
     """`decode`, or why it fails."""
     try:
-        return decode(path, image_shape, fit, depth, value_range)
+        return decode(file, image_shape, fit, depth, value_range)
     except UnidentifiedImageError:
         return "not an image"
     except BROKEN as failure:
         return str(failure)
 
 
-def try_header(path: Path) -> Tensor | str:
+def try_header(file: ImageFile) -> Tensor | str:
     try:
-        with Image.open(path) as image:
+        with opened(file) as image:
             _refuse_huge(image)
             return torch.empty(0)
     except UnidentifiedImageError:

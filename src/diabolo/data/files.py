@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diabolo.data.decoding import BROKEN, FITS, assumption, decode, try_decode, try_header
 from diabolo.data.images import ImageSet, MemoryImages
+from diabolo.data.pages import ImageFile, with_pages
 from diabolo.data.pixels import TYPES
 from diabolo.data.shape import DEPTHS, check_value_range
 from diabolo.errors import UserError, check_choice, check_int, printable
@@ -67,27 +68,28 @@ def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Readi
 
     Args:
         base: the folder that messages name.
-        paths: N files.
+        paths: N files; each page of a TIFF file is an image.
         labels: N int64, -1 for an image without a label.
 
     Raises:
         UserError: unreadable images that are refused, or no readable one.
     """
     how, unreadable = (reading.image_shape, reading.fit, reading.depth, reading.value_range), reading.unreadable
-    in_memory = len(paths) * reading.bytes <= reading.memory_limit
-    if reading.value_range is None and (sentence := assumption(paths[0])):
+    files, labels = with_pages(paths, labels)
+    in_memory = len(files) * reading.bytes <= reading.memory_limit
+    if reading.value_range is None and (sentence := assumption(files[0])):
         log.info(sentence)
     with ThreadPoolExecutor() as pool:
         if in_memory or unreadable == "skip":
-            decoded: Iterable[Tensor | str] = pool.map(lambda p: try_decode(p, *how), paths)
+            decoded: Iterable[Tensor | str] = pool.map(lambda p: try_decode(p, *how), files)
         else:  # too many to decode twice: look at the headers; a broken body is found when its turn comes
-            decoded = pool.map(try_header, paths)
+            decoded = pool.map(try_header, files)
         images = []
         good: list[int] = []
         bad: list[str] = []
         for place, result in enumerate(decoded):
             if isinstance(result, str):
-                bad.append(f"{printable(paths[place])} ({result})")
+                bad.append(f"{printable(files[place])} ({result})")
             else:
                 good.append(place)
                 if in_memory:
@@ -95,7 +97,7 @@ def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Readi
     _refuse_or_warn(bad, unreadable, base, bool(good))
     if in_memory:
         return MemoryImages(torch.stack(images), labels[good])
-    return FileImages([paths[place] for place in good], labels[good], *how)
+    return FileImages([files[place] for place in good], labels[good], *how)
 
 
 def _refuse_or_warn(bad: list[str], unreadable: str, base: Path, any_good: bool) -> None:
@@ -112,7 +114,7 @@ class FileImages:
     """An `ImageSet` whose images are decoded each time they are asked for.
 
     Args:
-        paths: N files.
+        paths: N files, or pages of files.
         labels: N int64, -1 for an image without a label.
         image_shape: (channels, height, width) that the images are brought to.
         fit, depth, value_range: as in `Reading`.
@@ -123,7 +125,7 @@ class FileImages:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[ImageFile],
         labels: Tensor,
         image_shape: tuple[int, ...],
         fit: str,
