@@ -11,6 +11,8 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+import diabolo.data.formats  # noqa: F401, registers Pillow's plugins
+
 FITS = ("crop", "stretch", "pad")
 TURNS = {  # by the EXIF orientation, to what it asks for
     2: Image.Transpose.FLIP_LEFT_RIGHT,
