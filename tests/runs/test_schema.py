@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diabolo.callbacks.pictures import SPLITS
-from diabolo.data import folder
+from diabolo.data import datamodule, decoding, files
 from diabolo.errors import ConfigError, UserError
 from diabolo.network import layers, upsampling
 from diabolo.network.families import heads, pooled
@@ -68,8 +68,9 @@ def test_the_choices_are_those_of_the_classes():
     assert set(options("model.pool")) == set(pooled.POOLS)
     assert set(options("model.upsample")) == set(upsampling.MODES)
     assert options("loss.reduction") == losses.REDUCTIONS
-    assert options("data.source.fit") == folder.FITS
-    assert options("data.source.unreadable") == folder.UNREADABLE
+    assert options("data.source.fit") == decoding.FITS
+    assert options("data.source.unreadable") == files.UNREADABLE
+    assert options("data.limit_by") == datamodule.LIMITED_BY
     assert options("callbacks.codes.split") == SPLITS
     assert (PRECISIONS, COMPILE_MODES) == (trainer.PRECISIONS, trainer.COMPILE_MODES)
 

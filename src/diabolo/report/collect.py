@@ -13,7 +13,7 @@ from diabolo.errors import UserError
 from diabolo.report.settings import Words, all_choices, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
-from diabolo.runs.old_names import with_current_names
+from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, check_file, read_metrics, read_rows, read_state, read_yaml
 from diabolo.runs.terminal import visible
 
@@ -131,7 +131,7 @@ def read(path: Path, name: str) -> Run:
     """
     folder = RunFolder(path)
     state = _shown(read_state(path / "state.json"))
-    config = _shown(with_current_names(read_yaml(path / "config.yaml")))
+    config = _shown(of_today(read_yaml(path / "config.yaml")))
     metrics = _shown(read_metrics(path / "metrics.json")) if (path / "metrics.json").exists() else {}
     if (path / "history.jsonl").exists():  # whose lines are read when they are asked for
         check_file(path / "history.jsonl")

@@ -31,7 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import UserError, out_of_memory
 from diabolo.runs.files_written import is_free, is_ours, remove_written
-from diabolo.runs.old_names import with_current_names
+from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, read_metrics, read_state, read_text, read_yaml
 from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import check
@@ -95,7 +95,7 @@ class RunFolder:
 
     def config(self) -> DictConfig:
         """The resolved config, its `_target_`s by their current names, to be looked at; see `trusted_config`."""
-        return self._created(with_current_names(read_yaml(self.path / "config.yaml")))
+        return self._created(of_today(read_yaml(self.path / "config.yaml")))
 
     def trusted_config(self, trust: bool = False) -> DictConfig:
         """The config, to be made objects of.
@@ -108,7 +108,7 @@ class RunFolder:
             Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trusted_classes`.
             UserError: values in it cannot be; see `diabolo.runs.schema`.
         """
-        plain = with_current_names(read_yaml(self.path / "config.yaml"))
+        plain = of_today(read_yaml(self.path / "config.yaml"))
         if missing := [group for group in GROUPS if not isinstance(plain.get(group), dict)]:
             raise Unreadable(self.path / "config.yaml", f"it has no group `{missing[0]}`, as every run's config has")
         if not trust:

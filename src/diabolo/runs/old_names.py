@@ -1,4 +1,5 @@
-"""The names that run folders of diabolo 0.1 hold, and today's: a `_target_` named a file, and now names a room."""
+"""What configs of older run folders say in other words: in 0.1 a `_target_` named a file, and now names a room; keys
+that came later have a value that says what was before."""
 
 from __future__ import annotations
 
@@ -33,6 +34,14 @@ def current_name(target: str) -> str:
         return target
     name = f"diabolo.{ROOMS[first]}.{rest.rpartition('.')[2]}"
     return RENAMED.get(name, name)
+
+
+def of_today(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's plain config as it would be written today."""
+    config = with_current_names(config)
+    if isinstance(data := config.get("data"), dict):
+        data.setdefault("limit_by", "first")
+    return config
 
 
 def with_current_names(node: Any) -> Any:

@@ -43,6 +43,7 @@ from diabolo.runs.checks import (
     precision,
     shade,
     share,
+    split,
     text,
 )
 
@@ -152,6 +153,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.test_fraction": share,
     "data.limit": optional(integer(1, 10**9)),
     "data.test_limit": optional(integer(1, 10**9)),
+    "data.limit_by": one_of("sample", "first"),
     "data.train_classes": optional(labels),
     "data.exclude_classes": optional(labels),
     "data.split_seed": SEED,
@@ -169,6 +171,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.fit": one_of("crop", "stretch", "pad"),
     "data.source.unreadable": one_of("refuse", "skip"),
     "data.source.memory_limit": integer(0, 2**50),
+    "data.source.split": split,
     "trainer": mapping,
     "trainer.max_epochs": integer(),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
