@@ -78,6 +78,7 @@ LAYOUTS = {
         {"train": AB},
         "4 images in unlabelled/ (beside the parts)",
     ),
+    "train beside a loose image": ("train/a 2, train/b 3, logo.png", {"train": AB}, "1 image in ./ (beside the parts)"),
     "STL-10: unlabelled images beside the parts": (
         "train/a 2, train/b 3, test/a 1, unlabeled 4, logo.png",
         {"train": AB, "test": {"a": 1}},

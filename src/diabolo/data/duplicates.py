@@ -15,7 +15,7 @@ MOST_FILES = 100_000  # that a run looks at before it begins
 def copies(paths: Iterable[Path]) -> list[list[Path]]:
     """Groups of two or more files of equal content; those that cannot be read are in none."""
     groups = [list(paths)]
-    for look in (lambda path: path.stat().st_size, _end, _content):
+    for look in (_size, _end, _content):
         groups = [alike for group in groups for alike in _alike(group, look)]
     return groups
 
@@ -40,11 +40,16 @@ def _alike(paths: Iterable[Path], look: Callable[[Path], Hashable]) -> list[list
     return [group for group in groups.values() if len(group) > 1]
 
 
+def _size(path: Path) -> int:
+    return os.stat(path).st_size
+
+
 def _end(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - PIECE))
-        return file.read()
+    file = os.open(path, os.O_RDONLY)  # half the time of an open file of Python's
+    try:
+        return os.pread(file, PIECE, max(0, os.fstat(file).st_size - PIECE))
+    finally:
+        os.close(file)
 
 
 def _content(path: Path) -> bytes:

@@ -51,6 +51,13 @@ class Part:
     names: list[str | None] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # where they lie, below the root
 
+    def add(self, top: Tree, classes: Mapping[str, Tree]) -> None:
+        """Adds the images of a folder, in the order of their paths, and those of its folders that are classes."""
+        for name in sorted([*top.images, *classes]):
+            paths = list(classes[name].paths()) if name in classes else [top.path / name]
+            self.paths += paths
+            self.names += [name if name in classes else None] * len(paths)
+
 
 @dataclass
 class Layout:
@@ -191,20 +198,14 @@ class _Finding:
                 break
             top, top_name = inner, inner_name
             within = self.without_masks(top)
-        kept = Tree(top.path, top.images, within)
         found = self.parts.setdefault(part, Part())
         found.folders.append(_below(self.root, top))
-        for path in kept.paths():
-            found.paths.append(path)
-            found.names.append(path.relative_to(top.path).parts[0] if path.parent != top.path else None)
+        found.add(top, within)
 
     def add_class(self, part: str, tree: Tree, name: str) -> None:
         """Adds a folder that is of one class to a part."""
         kept = Tree(tree.path, tree.images, self.without_masks(tree))
-        found = self.parts.setdefault(part, Part())
-        for path in kept.paths():
-            found.paths.append(path)
-            found.names.append(name)
+        self.parts.setdefault(part, Part()).add(Tree(tree.path), {name: kept})
 
     def parts_of_classes(self, top: Tree, within: Mapping[str, Tree]) -> dict[str, dict[str, list[str]]]:
         """For each folder the parts that it has, where all have some."""
@@ -273,9 +274,9 @@ def _parts(folders: Mapping[str, Tree], top: Tree) -> dict[str, list[str]]:
             f"{printable(top.path)!r} has images for validation or test ({printable(there)}) and none for training:"
             f" {f'there is none in {printable(empty[0])}' if empty else 'say which are which by data.source.split'}."
         )
-    if list(plain) == ["train"] and len(folders) > 1 and not top.images:
+    if list(plain) == ["train"] and (len(folders) > 1 or top.images):
         structured = {name: not folder.images and len(folder.filled) > 1 for name, folder in folders.items()}
-        if all(structured[name] for name in plain["train"]) and not all(structured.values()):
+        if all(structured[name] for name in plain["train"]) and (top.images or not all(structured.values())):
             return plain
     return {}
 

@@ -48,10 +48,7 @@ def from_folders(tree: Tree, passed: PassedOver, folders: Mapping[str, Any]) -> 
             if not top.count:
                 raise ConfigError(f"{KEY}.{name}", relative, f"is no folder with images in {printable(tree.path)!r}")
             part.folders.append(f"{printable(relative.strip('/'))}/")
-            for path in top.paths():
-                below = path.relative_to(top.path).parts
-                part.paths.append(path)
-                part.names.append(below[0] if len(below) > 1 else None)
+            part.add(top, top.filled)
     return _closed(tree, passed, parts, "not chosen by data.source.split")
 
 
