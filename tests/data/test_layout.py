@@ -232,7 +232,7 @@ def test_numeric_class_names_are_numbered_as_numbers_and_others_as_text(tmp_path
 
 def test_the_images_stand_in_the_order_of_their_paths(tmp_path):
     """By which the splits are drawn, so that a run made before is measured on the same images."""
-    fill(tmp_path, "a/x 2", "a/b.png", "a 2", "a.b 1", "10 1", "9 1", "B/1.png")
+    fill(tmp_path, "a/x 2", "a/b.png", "a/y.png", "a 2", "a.b 1", "10 1", "9 1", "B/1.png")
     expected = sorted(tmp_path.rglob("*.png"))
     assert read_layout(str(tmp_path)).parts["train"].paths == expected
 
