@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diabolo.callbacks.pictures import SPLITS
-from diabolo.data import decoding, files, pixels
+from diabolo.data import datamodule, decoding, files, pixels
 from diabolo.errors import ConfigError, UserError
 from diabolo.network import layers, upsampling
 from diabolo.network.families import heads
@@ -79,6 +79,7 @@ def test_the_choices_are_those_of_the_classes():
     assert options("data.source.fit") == decoding.FITS
     assert options("data.source.unreadable") == files.UNREADABLE
     assert options("data.depth") == tuple(pixels.TYPES)
+    assert options("data.limit_by") == datamodule.LIMITED_BY
     assert options("callbacks.codes.split") == SPLITS
     assert (PRECISIONS, COMPILE_MODES) == (trainer.PRECISIONS, trainer.COMPILE_MODES)
 

@@ -146,6 +146,18 @@ def share(key: str, value: Any) -> None:
         raise ConfigError(key, value, "must be a number of at least 0 and below 1")
 
 
+def split(key: str, value: Any) -> None:
+    """A text, or the folders of the parts: one or several of each."""
+    if isinstance(value, str) and value:
+        return
+    if not isinstance(value, Mapping) or "train" not in value or not set(value) <= {"train", "val", "test"}:
+        raise ConfigError(key, value, "must be auto, the name of a CSV file, or {train: FOLDER, val: ..., test: ...}")
+    for part, folders in value.items():
+        named = [folders] if isinstance(folders, str) else folders
+        if not isinstance(named, list) or not named or not all(isinstance(one, str) and one for one in named):
+            raise ConfigError(f"{key}.{part}", folders, "must be a folder or a list of folders")
+
+
 def part_of_pixels(key: str, value: Any) -> None:
     if check_positive(key, value) > 1:
         raise ConfigError(key, value, "must be at most 1: it is the part of the pixels")

@@ -18,7 +18,12 @@ ROOMS = {  # first part of the path of a file of 0.1 -> today's room
     "schedulers": "training",
     "trainer": "training",
 }
-CAME_LATER = {"depth": "uint8", "value_range": None, "shown_channels": None}  # keys of `data`, with what was before
+CAME_LATER = {
+    "limit_by": "first",
+    "depth": "uint8",
+    "value_range": None,
+    "shown_channels": None,
+}  # keys of `data`, with what was before
 RENAMED = {"diabolo.data.digits": "diabolo.data.digit_images"}
 
 

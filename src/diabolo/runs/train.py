@@ -181,6 +181,8 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     data.setup()
     stop.check()
     if trainer.is_global_zero:
+        for line in data.said:
+            log.info("%s", line)
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
     try:
         with first_nan_named():
