@@ -166,6 +166,7 @@ class StreamedBatches(Batches):
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
+            generator=torch.Generator(),  # else each epoch would draw from the numbers that noise and dropout draw from
         )
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:

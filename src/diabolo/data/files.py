@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from diabolo.data.cache import Undecoded, cached
 from diabolo.data.decoding import BROKEN, FITS, decode, try_decode, try_header
-from diabolo.data.images import ImageSet, MemoryImages
+from diabolo.data.images import ImageSet, MappedImages, MemoryImages
 from diabolo.errors import UserError, check_choice, check_int, printable
 
 log = logging.getLogger(__name__)
 
 UNREADABLE = ("refuse", "skip")
+NO_PIXELS = ("unreadable", "memory_limit", "cache_limit")  # what of `Reading` does not decide how an image is decoded
+SMALL = 4 << 20  # bytes of files that are decoded in about a second: nothing to be kept for the next run
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,9 @@ class Reading:
             "stretch" resizes both sides.
         unreadable: what happens to files that look like images and cannot be read: "refuse" raises an error, "skip"
             names them in a warning and goes on without them.
-        memory_limit: bytes up to which the images are held in memory; larger sets are decoded batch by batch.
+        memory_limit: bytes up to which the images are held in memory.
+        cache_limit: bytes of the disk that all decoded images together may take, where runs keep them for each other
+            (`diabolo.data.cache`); 0 keeps none, and sets too large for memory are decoded batch by batch.
 
     Raises:
         ConfigError: a value that cannot be.
@@ -41,15 +47,17 @@ class Reading:
     fit: str = "crop"
     unreadable: str = "refuse"
     memory_limit: int = 1 << 30
+    cache_limit: int = 0
 
     def __post_init__(self) -> None:
         check_choice("fit", self.fit, FITS)
         check_choice("unreadable", self.unreadable, UNREADABLE)
         check_int("memory_limit", self.memory_limit, 0)
+        check_int("cache_limit", self.cache_limit, 0)
 
 
 def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Reading) -> ImageSet:
-    """The readable images at `paths`: decoded if they fit in memory.
+    """The readable images at `paths`: in memory where they fit, else from the cache, else decoded when asked for.
 
     Args:
         base: the folder that messages name.
@@ -59,8 +67,51 @@ def open_files(base: Path, paths: Sequence[Path], labels: Tensor, reading: Readi
     Raises:
         UserError: unreadable images that are refused, or no readable one.
     """
+    in_memory = len(paths) * prod(reading.image_shape) <= reading.memory_limit
+    found = _cached(base, paths, labels, reading, in_memory)
+    return found or _uncached(base, paths, labels, reading, in_memory)
+
+
+def _cached(base: Path, paths: Sequence[Path], labels: Tensor, reading: Reading, in_memory: bool) -> ImageSet | None:
+    """The images from the cache; None where they are not to be kept there, or cannot be."""
+    if not reading.cache_limit:
+        return None
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError:  # a link to nowhere, which decoding names
+        return None
+    if in_memory and sum(file.st_size for file in found) < SMALL:
+        return None
+    below = str(base)
+    lines = [  # the time of a file's last change of any kind cannot be set: a file put back with its old time shows
+        f"{file.st_size} {file.st_mtime_ns} {file.st_ctime_ns} {str(path).removeprefix(below)!r}"
+        for path, file in zip(paths, found, strict=True)
+    ]
+    how = {name: value for name, value in asdict(reading).items() if name not in NO_PIXELS}
+    decode_one = _DecodeFile(tuple(paths), reading)
+    decoded = cached(Undecoded(os.path.realpath(base), lines, how, reading.image_shape, decode_one), reading.cache_limit)
+    if decoded is None:
+        return None
+    bad = [f"{printable(paths[place])} ({why})" for place, why in sorted(decoded.bad.items())]
+    good = torch.tensor([place for place in range(len(paths)) if place not in decoded.bad], dtype=torch.int64)
+    _refuse_or_warn(bad, reading.unreadable, base, bool(len(good)))
+    images = MappedImages(decoded.pixels, labels[good], good)
+    return MemoryImages(images.take(range(len(good))), images.labels) if in_memory else images
+
+
+@dataclass(frozen=True)
+class _DecodeFile:
+    """Decodes file i, or says why it cannot; also in a process of its own."""
+
+    paths: tuple[Path, ...]
+    reading: Reading
+
+    def __call__(self, i: int) -> Tensor | str:
+        return try_decode(self.paths[i], self.reading.image_shape, self.reading.fit)
+
+
+def _uncached(base: Path, paths: Sequence[Path], labels: Tensor, reading: Reading, in_memory: bool) -> ImageSet:
     image_shape, fit, unreadable = reading.image_shape, reading.fit, reading.unreadable
-    in_memory = len(paths) * prod(image_shape) <= reading.memory_limit
     with ThreadPoolExecutor() as pool:
         if in_memory or unreadable == "skip":
             decoded: Iterable[Tensor | str] = pool.map(lambda p: try_decode(p, image_shape, fit), paths)

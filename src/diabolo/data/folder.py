@@ -20,6 +20,7 @@ def folder_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    cache_limit: int = 0,
 ) -> Splits:
     """All images below a folder that Pillow reads.
 
@@ -29,12 +30,12 @@ def folder_images(
 
     Args:
         root: the folder.
-        image_shape, fit, unreadable, memory_limit: as in `Reading`.
+        image_shape, fit, unreadable, memory_limit, cache_limit: as in `Reading`.
 
     Raises:
         UserError: no such folder, no image in it, or unreadable images that are refused.
     """
-    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit)
+    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit, cache_limit)
     base = Path(root).expanduser()
     if not base.is_dir():
         raise ConfigError("data.root", root, "is not a folder; give the folder that holds the images")
