@@ -93,6 +93,11 @@ class Batches:
         return -(-len(self.order) // self.block)
 
     @property
+    def blocks_done(self) -> int:
+        """Blocks of this epoch that count as handed out: all but those that the rest of its batches comes in."""
+        return len(self) - -(-(len(self.order) - self.order.done) // self.block)
+
+    @property
     def smallest(self) -> int:
         """Images in the smallest batch of an epoch."""
         return self.order.images % self.order.batch_size or self.order.batch_size
