@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from diabolo.data import cache, cache_writer, files
-from diabolo.data.cache import cache_folder, cached, caches, remove
+from diabolo.data.cache import cache_folder, caches, remove
 from diabolo.data.decoding import try_decode
 from diabolo.data.files import FileImages
 from diabolo.data.folder import folder_images
 from diabolo.data.images import MappedImages, MemoryImages
+from diabolo.data.interrupts import Interrupts
 from diabolo.errors import UserError
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import resume
@@ -306,7 +307,7 @@ def test_without_its_list_of_files_an_entry_still_serves(photos, decoded):
     assert torch.equal(pixels(opened(photos)), plain(photos))
 
 
-@pytest.mark.parametrize("left", ["", "no json\n[0, 2", "[0, 7, {}]\n", "[99, 2, {}]\n"])
+@pytest.mark.parametrize("left", ["", "no json\n[0, 2", "[0, 7, {}]\n", "[99, 2, {}]\n", "5\n[0, 2, 3]\n[[], 2, {}]\n"])
 def test_what_is_left_of_a_draft_may_be_damaged(photos, monkeypatch, left):
     monkeypatch.setattr(cache_writer, "CHUNK_IMAGES", 2)
     opened(photos)
@@ -446,7 +447,7 @@ def test_a_signal_reaches_the_handler_that_waits_for_a_safe_point_twice():
     seen = []
     before = signal.signal(signal.SIGUSR2, lambda signum, frame: seen.append(signum))
     try:
-        with cache_writer.Interrupts() as interrupts:
+        with Interrupts() as interrupts:
             interrupts.check()
             os.kill(os.getpid(), signal.SIGUSR2)
             assert seen == [signal.SIGUSR2]
@@ -454,7 +455,7 @@ def test_a_signal_reaches_the_handler_that_waits_for_a_safe_point_twice():
             assert seen == [signal.SIGUSR2, signal.SIGUSR2]
         os.kill(os.getpid(), signal.SIGUSR2)
         assert len(seen) == 3
-        with pytest.raises(KeyboardInterrupt), cache_writer.Interrupts():
+        with pytest.raises(KeyboardInterrupt), Interrupts():
             signal.default_int_handler(signal.SIGINT, None)
     finally:
         signal.signal(signal.SIGUSR2, before)

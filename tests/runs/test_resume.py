@@ -54,7 +54,10 @@ def test_blocks_change_nothing_but_where_a_run_stops(unbroken, monkeypatch, tmp_
     assert_same(run, unbroken[setting])
 
 
-@pytest.mark.parametrize(("before", "step", "after"), [(1, 3, 2), (1, 3, 64), (1, 4, 64), (2, 3, 1), (2, 3, 64), (64, 3, 1), (1, 5, 2), (2, 5, 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before", "step", "after"),
+    [(1, 3, 2), (1, 3, 64), (1, 4, 64), (2, 3, 1), (2, 3, 64), (64, 3, 1), (1, 5, 2), (2, 5, 1)],
+)
 def test_a_run_goes_on_in_other_blocks_than_it_was_stopped_in(unbroken, monkeypatch, tmp_path, before, step, after):
     run = RunFolder(tmp_path / "run")
     assert stop(monkeypatch, run, (*BARE, f"data.block={before}"), step) == 143

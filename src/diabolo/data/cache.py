@@ -31,7 +31,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from diabolo.data.cache_writer import DRAFT, IMAGES, MANIFEST, PIXELS, PROGRESS, Interrupts, Known, read_manifest, write
+from diabolo.data.cache_writer import DRAFT, IMAGES, MANIFEST, PIXELS, PROGRESS, Known, read_manifest, write
+from diabolo.data.interrupts import Interrupts
 from diabolo.errors import UserError, printable
 
 try:

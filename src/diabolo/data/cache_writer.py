@@ -8,13 +8,11 @@ import json
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -83,10 +81,11 @@ def write(draft: Path, given: Undecoded, known: Known | None, check: Callable[[]
     (draft / IMAGES).write_text("".join(f"{image}\n" for image in given.images), "utf-8")
     _write_manifest(draft, about)
     chunks = _Chunks(draft / PIXELS, given, known)
-    done = _read_progress(draft / PROGRESS, chunks.size)
+    done = _read_progress(draft / PROGRESS, chunks)
     todo = [number for number in range(len(chunks)) if number not in done]
     if done:
-        log.info("Going on with decoding the images of %s: %d %% are done.", printable(given.of), 100 * len(done) // len(chunks))  # fmt: skip
+        share = 100 * len(done) // len(chunks)
+        log.info("Going on with decoding the images of %s: %d %% are done.", printable(given.of), share)
     before = len(chunks) - len(todo)
     with (
         _noting(draft, chunks.size) as note,
@@ -102,8 +101,13 @@ def write(draft: Path, given: Undecoded, known: Known | None, check: Callable[[]
             check()
     bad = {place: why for chunk in sorted(done) for place, why in done[chunk].items()}
     _write_manifest(draft, about | {"bad": bad})
-    log.info("Decoded %s images of %s in %.0f s; from now on they are read from %s.",
-             f"{len(given.images):,}", printable(given.of), time.monotonic() - began, printable(draft.parent))  # fmt: skip
+    log.info(
+        "Decoded %s images of %s in %.0f s; from now on they are read from %s.",
+        f"{len(given.images):,}",
+        printable(given.of),
+        time.monotonic() - began,
+        printable(draft.parent),
+    )
 
 
 def read_manifest(entry: Path) -> dict[str, Any] | None:
@@ -210,7 +214,7 @@ def _written(chunks: _Chunks, todo: Sequence[int]) -> Generator[Chunk, None, Non
     yield from loader
 
 
-def _as_it_is(chunk: Chunk) -> Chunk:
+def _as_it_is(chunk: Any) -> Any:
     return chunk
 
 
@@ -246,17 +250,17 @@ def _noting(draft: Path, size: int) -> Iterator[Callable[[Chunk], None]]:
         store()
 
 
-def _read_progress(path: Path, size: int) -> dict[int, dict[str, str]]:
+def _read_progress(path: Path, chunks: _Chunks) -> dict[int, dict[str, str]]:
     """For each chunk that is done what is bad in it; a line that a kill has cut short counts for nothing."""
     done: dict[int, dict[str, str]] = {}
     lines: Iterable[str] = path.read_text("utf-8", "replace").splitlines() if path.is_file() else ()
     for line in lines:
         try:
-            number, chunk_size, bad = json.loads(line)
-        except ValueError:
+            number, size, bad = json.loads(line)
+        except (ValueError, TypeError):
             continue
-        if chunk_size == size:
-            done[int(number)] = bad
+        if size == chunks.size and number in range(len(chunks)) and isinstance(bad, dict):
+            done[number] = bad
     return done
 
 
@@ -286,39 +290,3 @@ def _progress(given: Undecoded, before: int, size: int) -> Iterator[Callable[[],
 
     with bar:
         yield advance
-
-
-class Interrupts:
-    """Signals for which the program has handlers, until the next `check`: a handler that only takes note of the first
-    and waits for a safe point is called once more there, which for it is the second that is not to wait.
-
-    Used as a context manager; without effect in another thread than the first.
-    """
-
-    SIGNALS = tuple(
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2") if hasattr(signal, name)
-    )
-
-    def __init__(self) -> None:
-        self.handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        self.received: int | None = None
-
-    def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
-            for signum in self.SIGNALS:
-                if callable(handler := signal.getsignal(signum)):
-                    self.handlers[signum] = handler
-                    signal.signal(signum, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self.handlers.items():
-            signal.signal(signum, handler)
-
-    def check(self) -> None:
-        if self.received is not None:
-            self.handlers[self.received](self.received, None)
-
-    def _receive(self, signum: int, frame: FrameType | None) -> None:
-        self.received = signum
-        self.handlers[signum](signum, frame)

@@ -89,9 +89,8 @@ def _cached(base: Path, paths: Sequence[Path], labels: Tensor, reading: Reading,
     ]
     how = {name: value for name, value in asdict(reading).items() if name not in NO_PIXELS}
     decode_one = _DecodeFile(tuple(paths), reading)
-    decoded = cached(
-        Undecoded(os.path.realpath(base), lines, how, reading.image_shape, decode_one), reading.cache_limit
-    )
+    undecoded = Undecoded(os.path.realpath(base), lines, how, reading.image_shape, decode_one)
+    decoded = cached(undecoded, reading.cache_limit)
     if decoded is None:
         return None
     bad = [f"{printable(paths[place])} ({why})" for place, why in sorted(decoded.bad.items())]
