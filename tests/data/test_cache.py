@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diabolo.data import cache, cache_writer, files
+from diabolo.data import cache, cache_entry, cache_writer, files
 from diabolo.data.cache import cache_folder, caches, remove
 from diabolo.data.decoding import try_decode
 from diabolo.data.files import FileImages
@@ -219,7 +219,7 @@ def test_a_change_of_a_file_shows_and_only_that_file_is_decoded_again(photos, de
 def test_another_way_of_decoding_is_another_entry(photos, decoded, monkeypatch):
     opened(photos)
     decoded()
-    monkeypatch.setattr(cache, "DECODING", "another version")
+    monkeypatch.setattr(cache_entry, "DECODING", "another version")
     opened(photos)
     assert len(decoded()) == 20
 
@@ -516,7 +516,7 @@ def test_an_entry_that_may_only_be_read_serves(photos, decoded, monkeypatch):
     def denied(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cache.os, "utime", denied)
+    monkeypatch.setattr(os, "utime", denied)
     monkeypatch.setattr(cache, "FileLock", denied)
     assert isinstance(opened(photos), MappedImages)
     assert decoded() == []

@@ -11,99 +11,38 @@ one on `pixels` for who reads it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import numpy as np
-import PIL
-import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 
-from diabolo.data.cache_writer import DRAFT, IMAGES, MANIFEST, PIXELS, PROGRESS, Known, read_manifest, write
+from diabolo.data.cache_entry import (
+    DRAFT,
+    IMAGES,
+    MANIFEST,
+    PIXELS,
+    PROGRESS,
+    Decoded,
+    Undecoded,
+    locked,
+    mapped,
+    opened,
+    read_manifest,
+)
+from diabolo.data.cache_writer import Known, write
 from diabolo.data.interrupts import Interrupts
 from diabolo.errors import UserError, printable
 
-try:
-    import fcntl
-except ImportError:  # Windows, which itself removes no file that is mapped
-    fcntl = None  # type: ignore[assignment]
-
 log = logging.getLogger(__name__)
 
-DECODING = f"1, Pillow {PIL.__version__}"  # raise the number when `diabolo.data.decoding` comes to give other pixels
 FREE = 1 << 29  # bytes of the disk that are left to others
-TRIED = 10  # so many of those that could not be read are tried again: it may have been the disk or the network
 NAME = re.compile(r"[\w-]+-[0-9a-f]{16}(\.draft)?", re.ASCII)  # nothing else in the folder is touched
-
-
-@dataclass(frozen=True)
-class Undecoded:
-    """N images that do not come as an array.
-
-    Args:
-        of: where they lie, as people are told.
-        images: for each image a line that changes when the image does: path, size and times of its file.
-        how: the settings that decide the pixels.
-        shape: (channels, height, width) of each decoded image.
-        decode: gives image i, C x H x W of `dtype`, or says why it cannot be read. Processes of their own call it.
-        dtype: of the pixels.
-    """
-
-    of: str
-    images: Sequence[str]
-    how: Mapping[str, Any]
-    shape: tuple[int, ...]
-    decode: Callable[[int], Tensor | str]
-    dtype: torch.dtype = torch.uint8
-
-    @property
-    def row(self) -> int:
-        """Bytes of a decoded image."""
-        return prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def bytes(self) -> int:
-        """Of all decoded images."""
-        return len(self.images) * self.row
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """All that decides the pixels but the images themselves, as JSON gives it back."""
-        more = {"of": self.of, "shape": self.shape, "dtype": str(self.dtype), "decoding": DECODING}
-        return json.loads(json.dumps({**self.how, **more}, default=str))
-
-    @cached_property
-    def name(self) -> str:
-        """Of the entry: the last part of `of`, as far as every file system takes it, and the hash."""
-        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
-        digest.update("\n".join(["", *self.images]).encode("utf-8", "surrogateescape"))
-        readable = re.sub(r"\W+", "-", Path(self.of).name, flags=re.ASCII).strip("-")[:24]
-        return f"{readable or 'images'}-{digest.hexdigest()[:16]}"
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """An entry in use: it is not removed while its pixels are held.
-
-    Args:
-        pixels: N x C x H x W, mapped from the file.
-        bad: for each image that cannot be read its place and why; its pixels are 0.
-    """
-
-    pixels: Tensor
-    bad: Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -146,17 +85,17 @@ def cached(given: Undecoded, limit: int) -> Decoded | None:
     root = cache_folder()
     draft = root / (given.name + DRAFT)
     try:
-        if (entry := _opened(root, given)) is not None:
+        if (entry := opened(root, given)) is not None:
             return entry
         with Interrupts() as interrupts, _alone(root, given, interrupts.check):
-            if (entry := _opened(root, given)) is None:
+            if (entry := opened(root, given)) is None:
                 shutil.rmtree(root / given.name, ignore_errors=True)  # what is there is damaged
                 _make_room(root, given, limit)
                 with _like(root, given) as known:
                     write(draft, given, known, interrupts.check)
                 os.replace(draft, root / given.name)
                 (root / given.name / PROGRESS).unlink(missing_ok=True)
-                entry = _opened(root, given)
+                entry = opened(root, given)
             return entry
     except _NoRoom as small:
         reason = str(small)
@@ -194,48 +133,6 @@ def remove(entry: Entry) -> None:
 
 class _NoRoom(Exception):
     """The limit or the disk is too small; the message is a sentence without its full stop."""
-
-
-def _opened(root: Path, given: Undecoded) -> Decoded | None:
-    """The whole entry, held; None where there is none or it is damaged."""
-    path = root / given.name
-    manifest = read_manifest(path)
-    if manifest is None or "bad" not in manifest or manifest["settings"] != given.settings:
-        return None
-    try:
-        pixels = _mapped(path, given)
-    except FileNotFoundError:
-        return None
-    with suppress(OSError):  # a cache that may only be read
-        os.utime(path / MANIFEST)
-    bad = {int(place): why for place, why in manifest["bad"].items()}
-    if pixels is None or any(isinstance(given.decode(place), Tensor) for place in list(bad)[:TRIED]):
-        return None
-    return Decoded(pixels, bad)
-
-
-def _mapped(path: Path, given: Undecoded, images: int | None = None) -> Tensor | None:
-    """The pixels, held as long as the tensor lives: mapping a file keeps it open, and with it the lock. None where the
-    file has another length. What is written to the tensor stays in this process."""
-    shape = (len(given.images) if images is None else images, *given.shape)
-    with (path / PIXELS).open("rb") as file:
-        if os.fstat(file.fileno()).st_size != prod(shape) * given.dtype.itemsize:
-            return None
-        _locked(file, exclusive=False)
-        flat = np.memmap(file, np.uint8, "c")
-    return torch.from_numpy(flat).view(given.dtype).view(shape)
-
-
-def _locked(file: BinaryIO, exclusive: bool) -> bool:
-    """Whether the file could be locked: a shared lock waits, an exclusive one is refused while anyone reads."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks; what is mapped stays readable when its name is gone
-        pass
-    return True
 
 
 @contextmanager
@@ -302,7 +199,7 @@ def _removed(path: Path) -> bool:
             shutil.rmtree(gone, ignore_errors=True)
             try:
                 with (path / PIXELS).open("rb+") as file:
-                    if not _locked(file, exclusive=True):
+                    if not locked(file, exclusive=True):
                         return False
                     os.replace(path, gone)  # so that nobody opens one that is half removed
             except FileNotFoundError:  # damaged
@@ -336,7 +233,7 @@ def _like(root: Path, given: Undecoded) -> Iterator[Known | None]:
         with suppress(OSError, ValueError):
             lines = (path / IMAGES).read_text("utf-8").splitlines()
             rows = {line: row for row, line in enumerate(lines) if str(row) not in manifest["bad"]}
-            if (held := _mapped(path, given, manifest["images"])) is not None and len(lines) == manifest["images"]:
+            if (held := mapped(path, given, manifest["images"])) is not None and len(lines) == manifest["images"]:
                 yield Known(path / PIXELS, [rows.get(image, -1) for image in given.images])
                 del held
                 return

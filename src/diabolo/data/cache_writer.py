@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -21,15 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from diabolo.data.cache_entry import IMAGES, PIXELS, PROGRESS, Undecoded, to_disk, write_manifest
 from diabolo.errors import printable
-
-if TYPE_CHECKING:
-    from diabolo.data.cache import Undecoded
 
 log = logging.getLogger(__name__)
 
-MANIFEST, PIXELS, IMAGES, PROGRESS = "manifest.json", "pixels", "images.txt", "progress.jsonl"
-DRAFT = ".draft"  # the end of the name of an entry that is being written
 CHUNK_IMAGES, CHUNK_BYTES = 64, 1 << 23  # at most of a chunk: what one process decodes and writes at once
 NOTED = 2.0  # seconds of work that a kill may cost
 SAID = 60.0  # seconds between two lines where there is no terminal
@@ -79,7 +74,7 @@ def write(draft: Path, given: Undecoded, known: Known | None, check: Callable[[]
         (draft / PROGRESS).unlink(missing_ok=True)
     _allocate(draft / PIXELS, given.bytes)
     (draft / IMAGES).write_text("".join(f"{image}\n" for image in given.images), "utf-8")
-    _write_manifest(draft, about)
+    write_manifest(draft, about)
     chunks = _Chunks(draft / PIXELS, given, known)
     done = _read_progress(draft / PROGRESS, chunks)
     todo = [number for number in range(len(chunks)) if number not in done]
@@ -100,7 +95,7 @@ def write(draft: Path, given: Undecoded, known: Known | None, check: Callable[[]
             advance()
             check()
     bad = {place: why for chunk in sorted(done) for place, why in done[chunk].items()}
-    _write_manifest(draft, about | {"bad": bad})
+    write_manifest(draft, about | {"bad": bad})
     log.info(
         "Decoded %s images of %s in %.0f s; from now on they are read from %s.",
         f"{len(given.images):,}",
@@ -108,33 +103,6 @@ def write(draft: Path, given: Undecoded, known: Known | None, check: Callable[[]
         time.monotonic() - began,
         printable(draft.parent),
     )
-
-
-def read_manifest(entry: Path) -> dict[str, Any] | None:
-    """`settings` and `images` (how many) of an entry or draft, of a whole one also `bad`; None where there is no
-    manifest or it is damaged."""
-    try:
-        kept = json.loads((entry / MANIFEST).read_bytes())
-        return kept["about"] if kept["sha256"] == _digest(kept["about"]) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def _write_manifest(entry: Path, about: Mapping[str, Any]) -> None:
-    beside = entry / f".{MANIFEST}"
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump({"about": about, "sha256": _digest(about)}, file, indent=1)
-        _to_disk(file.fileno(), file.flush)
-    os.replace(beside, entry / MANIFEST)
-
-
-def _digest(about: Any) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def _to_disk(descriptor: int, flush: Callable[[], None]) -> None:
-    flush()
-    os.fsync(descriptor)
 
 
 def _allocate(path: Path, size: int) -> None:
@@ -234,7 +202,7 @@ def _noting(draft: Path, size: int) -> Iterator[Callable[[Chunk], None]]:
             os.fsync(file.fileno())
         with (draft / PROGRESS).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps([chunk.number, size, chunk.bad]) + "\n" for chunk in waiting)
-            _to_disk(file.fileno(), file.flush)
+            to_disk(file.fileno(), file.flush)
         waiting.clear()
 
     def note(chunk: Chunk) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diabolo.data.cache import Undecoded, cached
+from diabolo.data.cache import cached
+from diabolo.data.cache_entry import Undecoded
 from diabolo.data.decoding import BROKEN, FITS, decode, try_decode, try_header
 from diabolo.data.images import ImageSet, MappedImages, MemoryImages
 from diabolo.errors import UserError, check_choice, check_int, printable
