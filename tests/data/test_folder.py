@@ -195,7 +195,10 @@ def test_a_broken_file_met_while_streaming_is_one_sentence(broken, workers):
 
 def test_a_broken_file_met_in_training_ends_the_run_with_that_sentence_and_code_2(diabolo, tiny, broken):
     (broken / "none.jpg").unlink()
-    streamed = ("data.source.memory_limit=0", "data.num_workers=0", "data.val_fraction=0", "data.test_fraction=0.3")
+    streamed = (
+        *("data.source.memory_limit=0", "data.source.cache_limit=0"),
+        *("data.num_workers=0", "data.val_fraction=0", "data.test_fraction=0.3"),
+    )
     ended = diabolo(
         "train", *tiny, "data=folder", f"data.root={broken}", *streamed, "data.limit=null", "callbacks=none"
     )

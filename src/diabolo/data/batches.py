@@ -108,6 +108,11 @@ class Batches:
         return -(-len(self.order) // self.block)
 
     @property
+    def blocks_done(self) -> int:
+        """Blocks of this epoch that count as handed out: all but those that the rest of its batches comes in."""
+        return len(self) - -(-(len(self.order) - self.order.done) // self.block)
+
+    @property
     def smallest(self) -> int:
         """Images in the smallest batch of an epoch."""
         return self.order.images % self.order.batch_size or self.order.batch_size
@@ -181,6 +186,7 @@ class StreamedBatches(Batches):
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
+            generator=torch.Generator(),  # else each epoch would draw from the numbers that noise and dropout draw from
         )
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:

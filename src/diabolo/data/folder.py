@@ -26,6 +26,7 @@ def folder_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    cache_limit: int = 0,
     depth: str = "uint8",
     value_range: tuple[float, float] | None = None,
     split: str | Mapping[str, Any] = "auto",
@@ -36,14 +37,14 @@ def folder_images(
 
     Args:
         root: the folder.
-        image_shape, fit, unreadable, memory_limit, depth, value_range: as in `Reading`.
+        image_shape, fit, unreadable, memory_limit, cache_limit, depth, value_range: as in `Reading`.
         split: "auto", or which images are which: folders, as {"train": "a", "test": ["b", "c"]}, or the name of a CSV
             file with the columns path, label and split; see `split_table`.
 
     Raises:
         UserError: no such folder, no image in it, a split that does not fit it, or unreadable images that are refused.
     """
-    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range)
+    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range, cache_limit)
     layout = read_layout(root, split)
     _warn_of_copies(layout)
     opened = {}

@@ -49,6 +49,7 @@ def table_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    cache_limit: int = 0,
     depth: str = "uint8",
     value_range: tuple[float, float] | None = None,
 ) -> Splits:
@@ -56,7 +57,7 @@ def table_images(
 
     Args:
         root: the table, CSV with a line of names at its top, or Parquet.
-        image_shape, fit, unreadable, memory_limit, depth, value_range: as in `Reading`.
+        image_shape, fit, unreadable, memory_limit, cache_limit, depth, value_range: as in `Reading`.
         path, label, split: names of columns, or None to find them by their usual names; "none" for no labels or parts.
             Paths may lack their ending. Labels are whole numbers, or names that are numbered in their order. A part is
             training, validation or test in any of their usual spellings.
@@ -65,7 +66,9 @@ def table_images(
     Raises:
         UserError: no such table, one that cannot be read, no such column, or unreadable images that are refused.
     """
-    how = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range)
+    if split is not None and not isinstance(split, str):
+        raise ConfigError("data.source.split", split, "must be the name of a column, or null")
+    how = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range, cache_limit)
     table = Path(root).expanduser()
     columns = _columns(table)
     names = _names(columns, {"path": path, "label": label, "split": split}, table)

@@ -61,6 +61,7 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "data.num_workers": Kind.COMPUTING,
     "data.source.memory_limit": Kind.COMPUTING,
     "data.source.disk_limit": Kind.COMPUTING,
+    "data.source.cache_limit": Kind.COMPUTING,
     "data.source.download": Kind.WHERE,
     "data.root": Kind.WHERE,  # but see `kind`
     "trainer._target_": Kind.MODEL,

@@ -195,6 +195,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.fit": one_of("crop", "stretch", "pad"),
     "data.source.unreadable": one_of("refuse", "skip"),
     "data.source.memory_limit": integer(0, 2**50),
+    "data.source.cache_limit": integer(0, 2**50),
     "trainer": mapping,
     "trainer.max_epochs": integer(1, MOST_EPOCHS),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),

@@ -16,7 +16,7 @@ from diabolo.data.batches import Batches, Resumable
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, NotMeasured, UserError
 from diabolo.training.fused_adam import kernel_of
-from diabolo.training.lightning_internals import callbacks_of, counted_step, log_by_steps, trainer_of
+from diabolo.training.lightning_internals import callbacks_of, count_done, counted_step, log_by_steps, trainer_of
 
 Batch = tuple[Tensor, Tensor]  # images (as stored or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
 STEPS_BETWEEN_LOGS = 50
@@ -219,6 +219,8 @@ class Learner(LightningModule):
         if self._batches is not None and isinstance(batches, Resumable):
             batches.load_state_dict(self._batches)
             self._batches = None
+            if isinstance(batches, Batches):
+                count_done(self.trainer, batches.blocks_done)
         if not isinstance(batches, Batches):
             return
         batches.order.set_epoch(self.current_epoch)  # a run that goes on within an epoch meets no start of one
