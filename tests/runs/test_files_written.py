@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from diabolo.runs.files_written import is_free, is_ours, written
 from diabolo.runs.folder import RunFolder
@@ -158,3 +159,15 @@ def test_what_a_run_writes_is_known_to_the_last_file(trained):
     assert {path.name for path in left} <= {".lock"}
     assert is_ours(run.path)
     assert not is_free(run.path)
+
+
+def test_what_a_killed_process_was_writing_goes_when_the_run_goes_on_and_nothing_else(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(OmegaConf.create({"seed": 0}), [])
+    drafts = (".metrics.json.4711", "checkpoints/.last.ckpt.4711")
+    precious = (".notes.txt.12", "checkpoints/.mine.ckpt.4711", ".last.ckpt.4711", ".gitignore")
+    for name in (*drafts, *precious):
+        (run.path / name).write_text(name)
+    run.begin(OmegaConf.create({"seed": 0}), [])
+    assert [name for name in drafts if (run.path / name).exists()] == []
+    assert [(run.path / name).read_text() for name in precious] == list(precious)

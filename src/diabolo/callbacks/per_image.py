@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from diabolo.callbacks.pictures import after_training, data_of, reconstructing
 from diabolo.errors import check_int
 from diabolo.measures.probes import Labelled, knn_accuracy, labelled_images
+from diabolo.training.whole_files import whole
 
 if TYPE_CHECKING:
     from diabolo.training.autoencoder_module import AutoencoderModule
@@ -114,11 +114,8 @@ def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
 
 
 def _write(path: Path, figures: dict[str, Tensor]) -> None:
-    """Writes a draft and renames it, so that a killed process leaves no half of a file."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     mse, mae, ssim = (figures[name].float().numpy() for name in ("mse", "mae", "ssim"))
     images = hashlib.sha256(figures["hashes"].numpy().tobytes()).hexdigest()
-    with draft.open("wb") as file:
-        labels = figures["labels"].int().numpy()
+    labels = figures["labels"].int().numpy()
+    with whole(path) as draft, draft.open("wb") as file:
         np.savez(file, images=np.array(images), labels=labels, mse=mse, mae=mae, ssim=ssim)
-    draft.replace(path)

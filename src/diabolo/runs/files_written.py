@@ -48,6 +48,12 @@ def written(folder: Path) -> Iterator[Path]:
                 yield found
 
 
+def remove_drafts(folder: Path) -> None:
+    """Removes what a killed process was writing when it died."""
+    for path in [path for path in written(folder) if _without_draft(path.name) != path.name]:
+        path.unlink(missing_ok=True)
+
+
 def remove_written(folder: Path, keep: Collection[str] = ()) -> list[Path]:
     """Removes what a run has written below `folder`, but for files called as in `keep`, and the folders that this
     leaves empty, `folder` itself included. Returns what is still there, as it is no run's; the lock is the caller's."""

@@ -32,7 +32,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, out_of_memory
-from diabolo.runs.files_written import is_free, is_ours, remove_written
+from diabolo.runs.files_written import is_free, is_ours, remove_drafts, remove_written
 from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, read_metrics, read_state, read_text, read_yaml
 from diabolo.runs.schema import check_config
@@ -205,6 +205,7 @@ class RunFolder:
                 started=_now(),
                 versions={"python": platform.python_version()} | {name: version(name) for name in RECORDED_VERSIONS},
             )
+            remove_drafts(self.path)
             write_whole(self.path / "config.yaml", OmegaConf.to_yaml(config))
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as failure:
