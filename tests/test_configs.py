@@ -59,7 +59,7 @@ def test_a_choice_of_a_group_trains_a_step(trained, group, name):
     own = OmegaConf.load(CONF / group / f"{name}.yaml")
     if "_target_" in own:
         assert run.config()[group]._target_ == own._target_
-    elif group in ("callbacks", "corruption", "logger", "scheduler"):
+    elif group in ("augmentation", "callbacks", "corruption", "logger", "scheduler"):
         assert set(run.config().get(group) or {}) == set(own)
 
 

@@ -1,12 +1,14 @@
 """A run with an augmentation: which images change, what the loss compares with, and that nothing but seed, epoch and
 image decides what an image becomes."""
 
+import re
 import signal
 import textwrap
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from diabolo.data.chance import seen_in
@@ -21,7 +23,7 @@ from diabolo.training.autoencoder_module import AutoencoderModule
 from diabolo.training.classifier_module import ClassifierModule
 from diabolo.training.learner import Learner
 from stopping import BARE, assert_same, stop
-from support import TINY, drawn, opened_data, tiles
+from support import CONF, TINY, drawn, opened_data, tiles
 
 AUGMENTED = (*BARE, "augmentation=[flip,shift,crop,rotate,photometric]")
 SHORT = (*AUGMENTED, "trainer.max_epochs=2")
@@ -142,6 +144,20 @@ def test_an_augmentation_of_ones_own_is_one_file_and_one_yaml(own, diabolo):
     known = {image.numpy().tobytes() for image in images}
     turned = sum(image.numpy().tobytes() not in known for image in kept.values())
     assert 0.75 < turned / len(kept) < 1  # of eight ways to lie one is the image's own
+
+
+def test_the_augmentation_that_the_page_writes_turns_images_by_quarters():
+    """What conf/README.md says of one's own, as it stands there."""
+    blocks = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", (CONF / "README.md").read_text(), re.M | re.S)
+    assert [name for name, _ in blocks] == ["mine.py", "myconf/augmentation/quarter.yaml"]
+    namespace: dict = {}
+    exec(blocks[0][1], namespace)
+    images, chance = torch.rand(200, 3, 6, 6), seen_in(0, 0, torch.arange(200))
+    turned = namespace["Quarter"]()(images, chance)
+    quarters = (4 * seen_in(0, 0, torch.arange(200)).uniform()).long().tolist()
+    assert set(quarters) == {0, 1, 2, 3}
+    assert_equal(list(turned), [torch.rot90(image, k, (1, 2)) for image, k in zip(images, quarters, strict=True)])
+    assert yaml.safe_load(blocks[1][1]) == {"quarter": {"_target_": "mine.Quarter"}}
 
 
 @pytest.mark.slow
