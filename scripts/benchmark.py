@@ -4,10 +4,12 @@
     uv run python scripts/benchmark.py sweep --data-root FOLDER [--epochs 25]
     uv run python scripts/benchmark.py start
     uv run python scripts/benchmark.py growth [--plot FILE]
+    uv run python scripts/benchmark.py data [--small 60000] [--large 10000] [--rounds 3]
 
 `speed` trains each published recipe in every way of `benchmark_loops.py` and by `diabolo train` as users run it, on a
 terminal, with TensorBoard, checkpoints and pictures. All ways take turns in processes of their own; the figures are
-medians over the rounds of images per second, start-up and the first epoch left out. Let nothing else run meanwhile.
+medians over the rounds of images per second, start-up and the first epoch left out. `data` reads folders of JPEGs in
+every way of `benchmark_data.py`, and sweeps 8 runs over one. Let nothing else run meanwhile.
 """
 
 import argparse
@@ -234,19 +236,29 @@ def _plot(found: dict[str, Any], file: str) -> None:
     figure.savefig(file)
 
 
+def data(given: argparse.Namespace) -> dict[str, Any]:
+    """Reading folders of JPEGs: small ones as they are, large ones at half their size; and a sweep over the large."""
+    import benchmark_data  # Lightning and torchvision with it
+
+    read = benchmark_data.reading({"small": given.small, "large": given.large}, given.rounds)
+    return {"reading": read, "sweep": benchmark_data.sweeping(given.large, 256, 128, runs=8, workers=4)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "sweep", "start", "growth"))
+    parser.add_argument("what", choices=("speed", "sweep", "start", "growth", "data"))
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--recipes", default=",".join(EXPERIMENTS))
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--accelerator", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--small", type=int, default=60000, help="`data`: JPEGs of 32x32")
+    parser.add_argument("--large", type=int, default=10000, help="`data`: JPEGs of 256x256")
     parser.add_argument("--json", help="write all figures to this file")
     parser.add_argument("--plot", help="draw `growth` into this file")
     given = parser.parse_args()
-    figures = {"speed": speed, "sweep": sweep, "start": start, "growth": growth}[given.what](given)
+    figures = {"speed": speed, "sweep": sweep, "start": start, "growth": growth, "data": data}[given.what](given)
     if given.json:
         Path(given.json).write_text(json.dumps(figures, indent=1))
 

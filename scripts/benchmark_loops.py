@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
+from diabolo.data.pixels import unit_interval
 from diabolo.training.machine import keep_freed_memory
 
 Conv, Up = nn.Conv2d, nn.ConvTranspose2d
@@ -123,7 +124,7 @@ class Bench:
         return datasets.MNIST(self.given.data_root).data[: self.images, None].to(self.device)
 
     def scaled(self, pixels: Tensor) -> Tensor:
-        x = pixels.float().div_(255)
+        x = unit_interval(pixels)
         return x.sub_(0.1307).div_(0.3081) if self.recipe.normalised else x
 
     def step(self, optimizer: torch.optim.Optimizer, x: Tensor) -> Tensor:

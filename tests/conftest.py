@@ -5,7 +5,11 @@ import os
 import tempfile
 
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="diabolo-tests-")  # where own parts are noted
+os.environ["DIABOLO_STRICT"] = "1"  # a picture that cannot be drawn fails the test
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="diabolo-tests-")  # where Datasets keeps what it has read
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="diabolo-tests-")  # where decoded images are kept
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads fall off a cliff beside a busy neighbour
+os.environ.pop("DIABOLO_CACHE", None)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that compile everything anew take twice as long
 
 import shutil

@@ -2,8 +2,10 @@
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from lightning import seed_everything
 from omegaconf import OmegaConf
 from PIL import Image
 
+from diabolo.data.shards import write_shards
 from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
@@ -38,7 +41,7 @@ NEEDS = {  # what a yaml asks of the other groups
     ("callbacks", "super_resolution"): ("corruption=downsample",),
     ("callbacks", "inpainting"): ("corruption=block",),
     ("callbacks", "anomaly"): ("data.exclude_classes=[8]",),
-    ("data", "folder"): ("data.root=.",),
+    **{("data", name): ("data.root=.",) for name in ("folder", "arrays", "hdf5", "table", "shards")},
 }
 WRITTEN = ("MNIST", "FashionMNIST", "KMNIST")  # whose files are simple enough to write
 
@@ -70,10 +73,29 @@ def test_data_train_a_step(trained, name, tmp_path, monkeypatch):
         write_mnist(tmp_path, names=[dataset])
     elif dataset:
         monkeypatch.setattr(f"torchvision.datasets.{dataset}", made_set)
-    else:
-        for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 30, 20, 3), dtype=np.uint8)):
-            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    one_step(trained, f"data={name}", f"data.root={tmp_path}", "data.limit=40", "data.image_shape=[1,16,16]")
+    root = tmp_path if dataset else write_as(name, tmp_path)
+    one_step(trained, f"data={name}", f"data.root={root}", "data.limit=40", "data.image_shape=[1,16,16]")
+
+
+def write_as(name: str, folder: Path) -> Path:
+    """Writes 40 random images as a data source reads them, and returns its `root`."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 30, 20, 3), dtype=np.uint8)
+    if name == "arrays":
+        np.save(folder / "images.npy", images)
+        return folder / "images.npy"
+    if name == "hdf5":
+        with h5py.File(folder / "images.h5", "w") as file:
+            file["images"] = images
+        return folder / "images.h5"
+    for i, pixels in enumerate(images):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    if name == "table":
+        (folder / "table.csv").write_text("path\n" + "".join(f"{i}.png\n" for i in range(40)))
+        return folder / "table.csv"
+    if name == "shards":
+        write_shards(str(folder), str(folder / "shards"))
+        return folder / "shards"
+    return folder
 
 
 @pytest.mark.parametrize("name", names("experiment"))

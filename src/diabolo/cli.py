@@ -138,6 +138,17 @@ def inspect(arguments: Arguments) -> None:
     (print_arithmetic if given.arithmetic else print_walk)(config)
 
 
+def data(arguments: Arguments) -> None:
+    if arguments[:1] == ["cache"]:
+        from diabolo.runs.cache_command import cache
+
+        cache(arguments[1:])
+    else:
+        from diabolo.runs.data_command import data
+
+        data(arguments)
+
+
 def evaluate(arguments: Arguments) -> None:
     parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
     parser.add_argument("run", help="a run folder")
@@ -186,6 +197,14 @@ COMMANDS = {
         only_prints=False,
     ),
     "inspect": Command(inspect, (("[KEY=VALUE ...]", "print the walk of shapes of a model, without training"),)),
+    "data": Command(
+        data,
+        (
+            ("FOLDER", "what a folder of images is understood as, and a contact sheet"),
+            ("cache ls|rm", "list and remove images kept decoded"),
+        ),
+        takes_folders=True,
+    ),
     "evaluate": Command(evaluate, (("RUN", "measure a run's test metrics again"),), takes_folders=True),
     "probe": Command(
         probe,

@@ -33,6 +33,10 @@ class ConfigError(UserError, ValueError):
         return self if "." in self.key else type(self)(f"{group}.{self.key}", self.value, self.rule)
 
 
+class NotMeasured(ConfigError):
+    """The name of a metric that a run does not measure, which is seen when its first epoch has ended."""
+
+
 LONGEST = 200  # characters of a value in a message
 
 

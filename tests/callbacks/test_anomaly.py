@@ -128,7 +128,11 @@ def data_of(labels, **options) -> ImageData:
 
 def test_classes_are_left_out_of_training_and_validation_before_the_limit_and_the_test_keeps_all():
     labels = [0, 1, 2, 1, 0, 1, 2, 1, 1, 0]
-    assert data_of(labels, train_classes=[1], limit=3).images("train")[:, 0, 0, 0].tolist() == [1, 3, 5]
+    assert data_of(labels, train_classes=[1], limit=3, limit_by="first").images("train")[:, 0, 0, 0].tolist() == [
+        1,
+        3,
+        5,
+    ]
     assert data_of(labels, exclude_classes=[1, 0]).images("train")[:, 0, 0, 0].tolist() == [2, 6]
     both = data_of(labels, train_classes=[0, 1], exclude_classes=[0], val_fraction=0.4)
     assert both.labels("train").tolist() + both.labels("val").tolist() == [1] * 5

@@ -90,6 +90,9 @@ class Labels:
     def labels(self, split):
         return torch.arange(200) % 3
 
+    def shown(self, images):
+        return images
+
 
 def grid_of(monkeypatch, codes: torch.Tensor, side: int):
     """The decoded images of a latent map, with the ends of its axes and its title."""

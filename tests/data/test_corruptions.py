@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from diabolo.data.corruptions import Block, Corruption, Downsample, Gaussian, Masking, SaltAndPepper
+from diabolo.data.pixels import to_depth
 from diabolo.errors import UserError
 
 ALL = [Gaussian(0.3), SaltAndPepper(0.3), Masking(0.4), Downsample(2), Block(3), Block(4, 0.5)]
@@ -187,3 +188,16 @@ def test_what_cannot_be_is_said(make, sentence):
     with pytest.raises(UserError) as failed:
         make()
     assert str(failed.value) == sentence
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("corruption", ALL, ids=lambda corruption: type(corruption).__name__)
+def test_an_image_is_corrupted_alike_whatever_its_depth(corruption, channels):
+    pixels = images(6, (channels, 10, 12))
+    wanted = corruption.fixed(pixels)
+    for depth in ("uint16", "float32"):
+        torch.testing.assert_close(corruption.fixed(to_depth(pixels, depth)), wanted, rtol=0, atol=1e-7)
+    deep = torch.from_numpy(np.random.default_rng(1).integers(0, 65536, (6, channels, 10, 12), dtype=np.uint16))
+    floats = deep.numpy().astype(np.float32) / 65535
+    torch.testing.assert_close(corruption.fixed(deep), corruption.fixed(torch.from_numpy(floats)), rtol=0, atol=1e-7)
+    assert corruption(deep).shape == deep.shape

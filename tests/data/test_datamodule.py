@@ -69,13 +69,54 @@ def test_a_test_part_of_its_own_stays_whole_and_apart():
     assert (data.count("train"), data.count("val")) == (120, 30)
 
 
-def test_the_limits_take_the_first_images_and_leave_the_test_split_alone():
-    data = opened(numbered(TENS, test=TENS[:20]), limit=40, test_limit=5, val_fraction=0.25)
+def test_by_first_the_limits_take_the_first_images_and_leave_the_test_split_alone():
+    data = opened(numbered(TENS, test=TENS[:20]), limit=40, test_limit=5, val_fraction=0.25, limit_by="first")
     found = numbers(data)
     assert sorted(found["train"] + found["val"]) == list(range(40))
     assert len(found["val"]) == 10
     assert found["test"] == [200, 201, 202, 203, 204]
     assert numbers(opened(numbered(TENS), limit=40))["test"] == numbers(opened(numbered(TENS)))["test"]
+
+
+SORTED = sorted(TENS)  # as the classes of a folder come
+
+
+def test_a_limit_is_a_sample_of_all_classes_drawn_by_the_split_seed():
+    def limited(**seeds):
+        return opened(numbered(SORTED, test=SORTED[:60]), limit=40, test_limit=8, val_fraction=0.25, **seeds)
+
+    data = limited()
+    labels = torch.cat([data.labels("train"), data.labels("val")])
+    assert torch.bincount(labels).tolist() == [4] * 10
+    assert torch.bincount(data.labels("test")).tolist() == [2] * 4
+    found = numbers(data)
+    assert sorted(found["train"] + found["val"]) != list(range(40))
+    assert all(images == sorted(images) for images in found.values()), "in their order"
+    assert numbers(limited(seed=5)) == found
+    other = numbers(limited(split_seed=1))
+    assert other["test"] != found["test"]
+    assert other["train"] != found["train"]
+
+
+def test_the_limit_of_training_images_leaves_the_test_split_alone():
+    assert numbers(opened(numbered(TENS), limit=40))["test"] == numbers(opened(numbered(TENS)))["test"]
+
+
+def test_own_validation_images_are_used_and_limited_as_the_test_images():
+    images = numbered(TENS, test=TENS[:20])(None, None)
+    source = lambda root, image_shape: Splits(images.train, images.test, images.test, ("zero",), ("two lines",))  # noqa: E731
+    data = opened(source, limit=30, test_limit=10)
+    assert {split: data.count(split) for split in ("train", "val", "test")} == {"train": 30, "val": 10, "test": 10}
+    assert torch.bincount(data.labels("val")).tolist() == [1] * 10
+    assert (data.classes, data.said) == (("zero",), ("two lines",))
+    assert opened(source, val_fraction=0).count("train") == 150
+    assert opened(source, train_classes=[3, 4]).labels("val").unique().tolist() == [3, 4]
+
+
+def test_classes_may_be_missing_from_own_validation_images():
+    images = numbered([0, 1, 2, 2], test=[0, 1, 1])(None, None)
+    data = opened(lambda **_: Splits(images.train, images.test, images.test), train_classes=[1, 2])
+    assert data.labels("val").tolist() == [1, 1]
 
 
 def test_a_limit_beyond_the_set_is_the_whole_set():
@@ -131,7 +172,25 @@ def test_a_fraction_of_a_few_images_is_at_least_one():
         ({"test_fraction": -0.1}, "`data.test_fraction` (= -0.1) must be"),
         ({"val_fraction": "half"}, "`data.val_fraction` (= 'half') must be"),
         ({"val_fraction": True}, "`data.val_fraction` (= True) must be"),
-        ({"image_shape": [2, 8, 8]}, "`data.image_shape` (= [2, 8, 8]) must be [channels, height, width]"),
+        ({"image_shape": [0, 8, 8]}, "`data.image_shape[0]` (= 0) must be a whole number of at least 1."),
+        (
+            {"image_shape": [5000, 8, 8]},
+            "`data.image_shape` (= [5000, 8, 8]) must be [channels, height, width] with at",
+        ),
+        ({"depth": "uint32"}, "`data.depth` (= 'uint32') must be one of uint8, uint16, float32."),
+        ({"value_range": [0]}, "`data.value_range` (= [0]) must be two numbers, those of black and of white, such as"),
+        ({"value_range": "0-255"}, "`data.value_range` (= '0-255') must be two numbers"),
+        ({"value_range": [0, True]}, "`data.value_range` (= [0, True]) must be two numbers"),
+        ({"value_range": [3, 3]}, "`data.value_range` (= [3, 3]) must be two finite numbers, the larger one last."),
+        ({"value_range": [0, float("inf")]}, "`data.value_range` (= [0, inf]) must be two finite numbers"),
+        (
+            {"shown_channels": [0, 1]},
+            "`data.shown_channels` (= [0, 1]) must be one channel (grey) or three (red, green,",
+        ),
+        (
+            {"shown_channels": [1]},
+            "`data.shown_channels` (= [1]) must be one channel (grey) or three (red, green, blue), each from 0 to 0.",
+        ),
         ({"image_shape": [1, 7, 8]}, "`data.image_shape` (= [1, 7, 8]) must be"),
         ({"image_shape": [8, 8]}, "`data.image_shape` (= [8, 8]) must be"),
         ({"image_shape": "28x28"}, "`data.image_shape` (= '28x28') must be a list of whole numbers"),
@@ -143,6 +202,7 @@ def test_a_fraction_of_a_few_images_is_at_least_one():
         ({"eval_batch_size": 1.5}, "`data.eval_batch_size` (= 1.5) must be"),
         ({"limit": 0}, "`data.limit` (= 0) must be"),
         ({"test_limit": "all"}, "`data.test_limit` (= 'all') must be"),
+        ({"limit_by": "chance"}, "`data.limit_by` (= 'chance') must be one of sample, first."),
         ({"split_seed": "a"}, "`data.split_seed` (= 'a') must be a whole number of at least 0."),
         ({"num_workers": -1}, "`data.num_workers` (= -1) must be"),
         ({"test_fraction": 0}, "no test image is left after the splits: raise data.test_fraction."),

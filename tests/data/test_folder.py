@@ -77,7 +77,6 @@ def test_sixteen_bits_and_floats_are_scaled_and_not_clipped(tmp_path):
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.tiff")
     Image.fromarray(grey.astype(np.int32) * 257).save(tmp_path / "32.tiff")
-    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "bytes.tiff")
     Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "unit.tiff")
     for path in tmp_path.iterdir():
         assert np.array_equal(read(path, (1, 12, 10))[..., 0], grey), path.name
@@ -196,7 +195,10 @@ def test_a_broken_file_met_while_streaming_is_one_sentence(broken, workers):
 
 def test_a_broken_file_met_in_training_ends_the_run_with_that_sentence_and_code_2(diabolo, tiny, broken):
     (broken / "none.jpg").unlink()
-    streamed = ("data.source.memory_limit=0", "data.num_workers=0", "data.val_fraction=0", "data.test_fraction=0.3")
+    streamed = (
+        *("data.source.memory_limit=0", "data.source.cache_limit=0"),
+        *("data.num_workers=0", "data.val_fraction=0", "data.test_fraction=0.3"),
+    )
     ended = diabolo(
         "train", *tiny, "data=folder", f"data.root={broken}", *streamed, "data.limit=null", "callbacks=none"
     )

@@ -87,3 +87,8 @@ def test_images_too_small_for_the_period_are_refused():
         powers(torch.zeros(1, 1, 28, 15), 4)
     with pytest.raises(UserError, match=r"`period` \(= 1\) must be a whole number of at least 2"):
         Checkerboard(1)
+
+
+def test_all_channels_count_alike_however_many_they_are():
+    images = torch.rand(5, 6, 16, 20, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(powers(images), torch.stack([powers(images[:, [c]]) for c in range(6)]).mean(0))

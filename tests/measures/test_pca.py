@@ -9,6 +9,7 @@ import torch
 
 from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
+from diabolo.data.pixels import from_unit
 from diabolo.errors import UserError
 from diabolo.measures.pca import LinearCode, pca_of
 
@@ -109,3 +110,20 @@ def test_one_training_image_is_one_sentence():
     data.setup()
     with pytest.raises(UserError, match="PCA beside the run needs two training images, and there is one: raise"):
         pca_of(data, 3)
+
+
+@pytest.mark.parametrize(("depth", "white"), [("uint8", 255), ("uint16", 65535), ("float32", 1)])
+def test_deep_images_of_any_channels_have_the_same_components(depth, white):
+    unit = torch.rand(60, 5, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stored = from_unit(unit, depth)
+    before = stored.clone()
+    code = LinearCode(stored, 7)
+    data = before.numpy().astype(np.float64).reshape(60, -1) / white
+    mean = data.mean(0)
+    np.testing.assert_allclose(code.mean_image.numpy().reshape(-1), mean, rtol=1e-5)
+    axes = np.linalg.svd(data - mean, full_matrices=False)[2][:7]
+    wanted = (data - mean) @ axes.T @ axes + mean
+    np.testing.assert_allclose(code.reconstruct(stored).numpy().reshape(60, -1), wanted, atol=1e-4)
+    errors = [((data - mean - (data - mean) @ axes[:k].T @ axes[:k]) ** 2).mean() for k in range(1, 8)]
+    np.testing.assert_allclose(code.mse_by_size([stored]).numpy(), errors, rtol=1e-4)
+    assert torch.equal(stored, before), "the images themselves are left as they are"

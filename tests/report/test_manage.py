@@ -1,6 +1,7 @@
 """`diabolo runs`: list, show, choose, remove."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -124,3 +125,26 @@ def test_rm_leaves_what_trains_and_what_is_no_run(diabolo, folder):
     assert "runs/link (runs/link is a link)" in ended.err
     assert names(folder) == {"cut", "half", "link", "notes"}
     assert (folder.parent / "elsewhere" / "state.json").exists()
+
+
+def test_all_that_lies_in_a_sweep_may_be_named_and_its_runs_alone_are_removed(diabolo, tmp_path):
+    sweep = tmp_path / "sweeps" / "seed"
+    for name in ("seed=0", "seed=1"):
+        write_run(sweep / name)
+    (sweep / "multirun.yaml").write_text("seed: 0,1\n")
+    (sweep / "notes.txt").write_text("precious")
+    (sweep / "pictures").mkdir()
+    (sweep / "pictures" / "mine.png").write_text("precious")
+    named = [f"sweeps/seed/{name}" for name in sorted(os.listdir(sweep))]
+    assert diabolo("runs", "ls", *named).code == diabolo("compare", *named).code == 0
+    ended = diabolo("runs", "rm", *named, "--yes")
+    assert (ended.code, ended.out.splitlines()[-1][:19]) == (0, "Removed 2 of 2 runs")
+    assert ended.err.splitlines() == [
+        "skipped sweeps/seed/notes.txt: it is a file",
+        "skipped sweeps/seed/pictures: there is no run in it",
+    ]
+    assert names(sweep) == {"multirun.yaml", "notes.txt", "pictures"}
+    assert (sweep / "pictures" / "mine.png").read_text() == "precious"
+    ended = diabolo("runs", "rm", "sweeps/seed/multirun.yaml", "sweeps/seed/notes.txt", "--yes")
+    assert ended.code == 2
+    assert "there is no run below sweeps/seed/multirun.yaml or sweeps/seed/notes.txt" in ended.err

@@ -1,5 +1,7 @@
 """Keys that nothing reads are refused; those of one's own that something reads are not."""
 
+from pathlib import Path
+
 import pytest
 
 from diabolo.errors import UserError
@@ -41,7 +43,21 @@ def test_an_experiment_may_set_something_of_a_callback_that_is_left_out():
     )
 
 
-def test_a_part_that_cannot_be_called_is_refused(diabolo):
-    ended = diabolo("train", *TINY, "+corruption={_target_:os.getcwd}")
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [*((part, "a torch.nn.Module") for part in ("encoder", "decoder")), ("bottleneck", "a module with size"),
+     *((part, "something that can be called") for part in ("loss", "corruption", "penalty")),
+     ("data", "a LightningDataModule"), ("trainer", "a Trainer"), ("logger", "a Logger"), ("task", "a Learner"),
+     ("callbacks.codes", "a Callback"), ("callbacks.mine", "a Callback")],
+)  # fmt: skip
+def test_what_makes_no_such_part_is_refused(diabolo, key, what):
+    ended = diabolo("train", *TINY, f"++{key}={{_target_:collections.OrderedDict}}")
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
-    assert "`corruption._target_` (= 'os.getcwd') must make something that can be called" in ended.err
+    assert f"`{key}._target_` (= 'collections.OrderedDict') must make {what}" in ended.err
+    assert not list(Path().rglob("state.json"))
+
+
+def test_a_source_that_gives_no_images_is_refused(diabolo):
+    ended = diabolo("train", *TINY, "++data.source={_target_:collections.OrderedDict}")
+    assert ended.code == 2
+    assert "data.source: str is given where images are asked for" in ended.err

@@ -7,8 +7,9 @@ import logging
 import resource
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -179,6 +180,67 @@ def test_a_disk_that_fills_up_at_the_end_of_a_run_is_told(diabolo, tiny, monkeyp
     )
     assert RunFolder("run").state()["state"] == ("failed" if room else "running")
     assert ("still says that it is running" in " ".join(ended.out.split())) is not room
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")  # a new one: an exception keeps where it was raised before
+
+
+CSV = ("logger._target_=lightning.pytorch.loggers.CSVLogger", "~logger.default_hp_metric")
+WITHOUT_DUMPS = SimpleNamespace(dumps=full, loads=json.loads)
+
+
+@pytest.mark.filterwarnings("ignore:Experiment logs directory .* exists")
+@pytest.mark.parametrize(
+    ("logger", "patched", "file"),
+    [
+        (("logger=tensorboard", "model.hidden=[8]"), None, "events.out.tfevents."),
+        ((*CSV, "callbacks=none"), ("csv.DictWriter.writerows", full), "metrics.csv"),
+        (("logger=none", "callbacks=none"), ("diabolo.training.recording.json", WITHOUT_DUMPS), "history.jsonl"),
+    ],
+    ids=["tensorboard", "csv", "history"],
+)
+def test_a_record_that_cannot_be_written_is_named_and_the_run_has_failed(
+    diabolo, tiny, monkeypatch, logger, patched, file
+):
+    if patched:
+        monkeypatch.setattr(*patched)
+    with nullcontext() if patched else room_for(40_000):  # TensorBoard's events alone, with their pictures, are larger
+        ended = diabolo("train", *tiny, *logger, "hydra.run.dir=run")
+    assert ended.code == 2, ended
+    assert "Traceback" not in ended.out + ended.err
+    (line,) = ended.err.splitlines()
+    why = "No space left on device" if patched else "File too large"
+    assert f"run' cannot be written ({why}); free some space" in line
+    assert f"; the file was '{file}" in line
+    state = RunFolder("run").state()
+    assert state["state"] == "failed"
+    assert state["reason"] in line
+
+
+def test_a_config_that_cannot_be_written_leaves_nothing(diabolo, tiny, monkeypatch):
+    def filling(path, content):
+        if path.name == "config.yaml":
+            raise FULL
+        write_whole(path, content)
+
+    monkeypatch.setattr("diabolo.runs.folder.write_whole", filling)
+    assert diabolo("train", *tiny, "logger=none", "callbacks=none", "hydra.run.dir=a/run").code == 2
+    assert not list(Path().iterdir())
+
+
+def test_a_run_that_goes_on_where_its_config_cannot_be_written_is_what_it_was(diabolo, tiny, made, monkeypatch):
+    shutil.copytree(made.path, "run")
+    before = RunFolder("run").state()
+
+    def filling(path, content):
+        if path.name == "config.yaml":
+            raise FULL
+        write_whole(path, content)
+
+    monkeypatch.setattr("diabolo.runs.folder.write_whole", filling)
+    assert diabolo("train", "run", "trainer.max_epochs=3").code == 2
+    assert RunFolder("run").state() == before
 
 
 def test_a_table_is_utf_8_whatever_the_locale(diabolo, tmp_path):

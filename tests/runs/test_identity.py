@@ -51,7 +51,7 @@ OTHER = {  # key -> another value, for each kind
     Kind.MODEL: ["seed=7", "bottleneck.size=3", "data.batch_size=16", "data.limit=50", "trainer.precision=bf16-mixed",
                  "trainer.ema=0.9", "optimizer.lr=0.1", "data.mean=0.5", "encoder.frozen=true",
                  "augmentation=flip"],
-    Kind.IMAGES: ["data.test_limit=9", "data.split_seed=1", "data.test_fraction=0.3"],
+    Kind.IMAGES: ["data.test_limit=9", "data.limit_by=first", "data.split_seed=1", "data.test_fraction=0.3"],
     Kind.DRAWING: ["callbacks.projector=null", "logger=none"],
     Kind.COMPUTING: ["data.block=1", "data.eval_batch_size=7", "data.num_workers=0", "trainer.compile=true",
                      "trainer.threads=1"],
@@ -75,7 +75,7 @@ def test_all_who_ask_agree(of, override, tmp_path):
     run.begin(base, [])
     assert (place(run.path, other).path == run.path) is same(base, other), "a sweep knows its run again"
     if "=" in override and not override.startswith(("logger", "callbacks")):
-        if another or override.startswith("data.block"):
+        if another:
             with pytest.raises(Exception, match="is settled in a run that goes on"):
                 revised(run, [override])
         else:
@@ -85,6 +85,16 @@ def test_all_who_ask_agree(of, override, tmp_path):
 def test_a_folder_of_images_is_told_by_its_place_and_a_named_set_is_not():
     for source, of in (({"dataset": "MNIST"}, Kind.WHERE), ({"_target_": "mine.images"}, Kind.IMAGES)):
         assert kind("data.root", flat({"data": {"root": "/here", "source": source}})) is of
+
+
+def test_which_images_a_limit_takes_matters_where_there_is_one():
+    assert kind("data.limit_by", {"data.limit": 5, "data.test_limit": 5}) is Kind.IMAGES
+    assert kind("data.limit_by", {"data.limit": 5, "data.test_limit": None}) is Kind.MODEL
+    assert kind("data.limit_by", {"data.limit": None}) is Kind.COMPUTING
+    base, first = (flat(compose_config([*TINY, "data.test_limit=null", f"data.limit_by={by}"])) for by in ("sample", "first"))  # fmt: skip  # noqa: E501
+    assert seen(base) != seen(first)
+    base, first = ({**config, "data.limit": None} for config in (base, first))
+    assert seen(base) == seen(first)
 
 
 def test_several_devices_are_of_the_model_only_where_they_share_each_batch():

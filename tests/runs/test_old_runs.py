@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 from diabolo.data.digits import digit_images
+from diabolo.errors import UserError
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import same
 from diabolo.runs.loading import load
@@ -77,6 +79,7 @@ def test_it_is_compared_with_a_run_of_today_which_is_the_same_run(old, diabolo, 
     config = RunFolder(old).config()
     assert config.encoder._target_ == "diabolo.network.ConvEncoder"
     overrides = [o for o in RunFolder(old).state()["overrides"] if not o.startswith("trainer.max_epochs")]
+    overrides.append("data.limit_by=first")  # which was the only way
     again = tmp_path / "runs" / "again"
     assert diabolo("train", *overrides, "trainer.max_epochs=2", "seed=1", f"hydra.run.dir={again}").code == 0
     shutil.copytree(old, tmp_path / "runs" / "old")
@@ -94,3 +97,31 @@ def test_it_is_probed(old, diabolo):
     (line,) = (line for line in ended.out.splitlines() if line.startswith(str(old)[:20]))
     assert all(0 <= float(accuracy) <= 100 for accuracy in line.split()[-2:])
     assert np.load(old / "per_image.npz")["mse"].shape == (32,)
+
+
+OUTSIDE = {  # of today's ranges: a key and a value that an earlier release took -> what is said
+    "data.num_workers": (100_000, "must be at most 512."),
+    "optimizer.betas": ([0.9, 1.5], "`optimizer.betas[1]` (= 1.5) must be below 1."),
+    "trainer.strategy": ("ddp_notebook", "must be one of auto, ddp, ddp_find_unused_parameters_true."),
+    "loss.delta": (-1, "must be a number above 0."),
+    "logger.version": ("/elsewhere", "must be a folder below the run's."),
+    "optimizer.differentiable": (True, "must be false: it is for steps"),
+}
+
+
+@pytest.mark.parametrize("key", OUTSIDE)
+def test_a_value_outside_of_todays_ranges_is_shown_and_named_where_it_stands_in_the_way(diabolo, old, key):
+    value, words = OUTSIDE[key]
+    config = OmegaConf.load(old / "config.yaml")
+    OmegaConf.update(config, key, value)
+    OmegaConf.save(config, old / "config.yaml")
+    for command in (("compare", "old"), ("runs", "ls", "old"), ("runs", "show", "old"), ("runs", "best", "old")):
+        ended = diabolo(*command)
+        assert (ended.code, ended.err.count("skipped")) == (0, 0), ended
+    for ended in (diabolo("evaluate", "old"), diabolo("probe", "old"), diabolo("train", "old", "trainer.max_epochs=3")):
+        assert ended.code == 2, ended
+        assert "Traceback" not in ended.out + ended.err
+        assert f"`{key}" in ended.err
+        assert words in ended.err
+    with pytest.raises(UserError, match=f"the config of '.*old' cannot be: `{key}"):
+        load(old)

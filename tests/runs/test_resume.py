@@ -54,6 +54,17 @@ def test_blocks_change_nothing_but_where_a_run_stops(unbroken, monkeypatch, tmp_
     assert_same(run, unbroken[setting])
 
 
+@pytest.mark.parametrize(
+    ("before", "step", "after"),
+    [(1, 3, 2), (1, 3, 64), (1, 4, 64), (2, 3, 1), (2, 3, 64), (64, 3, 1), (1, 5, 2), (2, 5, 1)],
+)
+def test_a_run_goes_on_in_other_blocks_than_it_was_stopped_in(unbroken, monkeypatch, tmp_path, before, step, after):
+    run = RunFolder(tmp_path / "run")
+    assert stop(monkeypatch, run, (*BARE, f"data.block={before}"), step) == 143
+    resume(run.path, [f"data.block={after}"])
+    assert_same(run, unbroken["one_cycle"])
+
+
 def test_a_run_may_be_stopped_and_continued_again_and_again(unbroken, monkeypatch, tmp_path):
     run = RunFolder(tmp_path / "run")
     for step in (1, 2, 7, 10):
@@ -204,7 +215,7 @@ def test_the_clock_counts_all_sittings():
 def test_a_run_goes_on_with_other_means(unbroken, monkeypatch, tmp_path):
     run = RunFolder(tmp_path / "run")
     assert stop(monkeypatch, run, BARE, 4) == 143
-    with pytest.raises(UserError, match=r"`data\.block` is settled in a run that goes on"):
-        resume(run.path, ["data.block=2"])
-    resume(run.path, ["data.num_workers=0", "data.eval_batch_size=512"])
+    with pytest.raises(UserError, match=r"`data\.batch_size` is settled in a run that goes on"):
+        resume(run.path, ["data.batch_size=16"])
+    resume(run.path, ["data.block=2", "data.num_workers=0", "data.eval_batch_size=512"])
     assert_same(run, unbroken["one_cycle"])

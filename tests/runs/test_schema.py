@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diabolo.callbacks.pictures import SPLITS
-from diabolo.data import folder
+from diabolo.data import datamodule, decoding, files, pixels
 from diabolo.errors import ConfigError, UserError
 from diabolo.network import layers, upsampling
 from diabolo.network.families import heads
@@ -22,7 +22,8 @@ from diabolo.training import losses, trainer
 from support import CONF, TINY
 
 CHOICES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
-NEEDS = {"data/folder": ("data.root=/somewhere",), "decoder/fc_tied": ("encoder=fc",)}
+OF_A_ROOT = ("folder", "arrays", "hdf5", "table", "shards")
+NEEDS = {**{f"data/{name}": ("data.root=/somewhere",) for name in OF_A_ROOT}, "decoder/fc_tied": ("encoder=fc",)}
 
 
 @cache
@@ -51,7 +52,13 @@ def test_every_key_of_conf_has_a_check_and_its_value_passes(choice):
 def test_no_line_of_the_table_is_of_a_key_that_is_no_more():
     there = {key for choice in CHOICES for key in inner(OmegaConf.to_container(composed(choice)))} | {"rerun"}
     used = {id(check_of(key)) for key in there}
-    shared = {"model", "encoder", "decoder", "loss.terms.*"}  # whose arguments are one table for several classes
+    shared = {
+        "model",
+        "encoder",
+        "decoder",
+        "loss.terms.*",
+        "optimizer",
+    }  # whose arguments are one table for several classes
     strange = [k for k in SCHEMA if id(SCHEMA[k]) not in used and k.rpartition(".")[0] not in shared]
     assert not strange
 
@@ -69,8 +76,10 @@ def test_the_choices_are_those_of_the_classes():
     assert set(options("model.pool")) == set(upsampling.POOLS)
     assert set(options("model.upsample")) == set(upsampling.MODES)
     assert options("loss.reduction") == losses.REDUCTIONS
-    assert options("data.source.fit") == folder.FITS
-    assert options("data.source.unreadable") == folder.UNREADABLE
+    assert options("data.source.fit") == decoding.FITS
+    assert options("data.source.unreadable") == files.UNREADABLE
+    assert options("data.depth") == tuple(pixels.TYPES)
+    assert options("data.limit_by") == datamodule.LIMITED_BY
     assert options("callbacks.codes.split") == SPLITS
     assert (PRECISIONS, COMPILE_MODES) == (trainer.PRECISIONS, trainer.COMPILE_MODES)
 
@@ -101,7 +110,20 @@ REFUSED = {  # overrides -> the end of the sentence
     "trainer.gradient_clip=1e-300": "must be at least 1e-37.",
     "bottleneck=noisy bottleneck.noise=1e30": "must be at most 1,000.",
     "bottleneck=nested bottleneck.power=nan": "must be a number from -100 to 100.",
-    "loss=ssim loss.channels=7": "must be 1 or 3, as many as the images have.",
+    "loss=ssim loss.channels=0": "must be a whole number of at least 1.",
+    "optimizer=sgd optimizer.momentum=0": "must be above 0 for Nesterov's momentum, or set optimizer.nesterov=false.",
+    "optimizer=sgd +optimizer.dampening=0.1": "must be 0 for Nesterov's momentum, or set optimizer.nesterov=false.",
+    "+optimizer.foreach=true": "must be false, or set optimizer.fused=false: both are ways to step.",
+    "optimizer=adamw +optimizer.differentiable=true": "must be false: it is for steps through which one differentiates",
+    "+optimizer.amsgrad=banana": "must be true or false.",
+    "+optimizer.eps=-1": "must be a number of at least 0.",
+    "trainer.strategy=ddp_notebook": "must be one of auto, ddp, ddp_find_unused_parameters_true.",
+    "logger.name=../beside": "must be a folder below the run's.",
+    "logger.version=/elsewhere": "must be a folder below the run's.",
+    "data.depth=uint32": "must be one of uint8, uint16, float32.",
+    "data.value_range=4095": "must be two numbers, those of black and of white, such as [0,4095], or null.",
+    "data.value_range=[1,0]": "must be two finite numbers, the larger one last.",
+    "data.shown_channels=[1,2]": "must be one channel (grey) or three (red, green, blue), each from 0 to 4095.",
     "data.num_workers=100000": "must be at most 512.",
     "bottleneck=variational bottleneck.free_bits=1e308": "must be at most 1,000,000.",
     "encoder.frozen=banana": "`encoder.frozen` (= 'banana') must be true or false.",
@@ -136,6 +158,22 @@ def test_nonsense_is_one_sentence(overrides, words):
     assert words in said
     assert said.count("` (= ") == 1, "a value that several groups share is told once"
     assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "loss=ssim loss.channels=7",
+        "optimizer=sgd optimizer.momentum=0 optimizer.nesterov=false",
+        "optimizer=sgd optimizer.nesterov=false +optimizer.dampening=0.1",
+        "+optimizer.foreach=true optimizer.fused=null",
+        "optimizer.betas=[0,0.999]",
+        "trainer.max_epochs=1000000000000",
+        "logger.version=a/b",
+    ],
+)
+def test_what_can_be_is_taken(overrides):
+    compose_config(overrides.split())
 
 
 def test_all_wrong_keys_are_told_at_once():

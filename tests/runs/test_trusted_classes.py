@@ -146,6 +146,21 @@ def test_ones_own_parts_load_where_one_has_trained_with_them_and_no_strangers_of
         sys.modules.pop("myparts", None)
 
 
+def test_a_search_notes_ones_own_parts_too(diabolo, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    Path("myparts.py").write_text(PART)
+    Path("myconf/encoder").mkdir(parents=True)
+    Path("myconf/encoder/mine.yaml").write_text("_target_: myparts.MyEncoder\n")
+    try:
+        own = ("--config-dir", "myconf", *TINY, "encoder=mine", "callbacks=none", "logger=none")
+        ended = diabolo("search", *own, "seed=0,1", "--trials", "1", "--study", "study")
+        assert ended.code == 0, ended.err
+        (run,) = (path for path in Path("study").iterdir() if path.is_dir())
+        assert diabolo("evaluate", str(run)).code == 0
+    finally:
+        sys.modules.pop("myparts", None)
+
+
 def test_all_that_conf_names_is_trusted_and_little_else():
     named = {
         line.split(":", 1)[1].strip()

@@ -3,10 +3,14 @@
 import json
 import os
 import shlex
+import shutil
 import signal
+import sqlite3
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -230,6 +234,42 @@ def test_another_question_is_another_study(diabolo):
     assert a == b != c
     assert a.parent == Path("searches")
     assert a.name.startswith("a-")
+
+
+def sql(statement: str) -> Callable[[Path], object]:
+    def harm(file: Path) -> None:
+        with closing(sqlite3.connect(file)) as base, base:
+            base.execute(statement)
+
+    return harm
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a word": lambda file: file.write_text("banana"),
+    "zeroed": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "JSON that is none": sql("UPDATE trial_params SET distribution_json = 'banana'"),
+    "an unknown state": sql("UPDATE trials SET state = 'BANANA'"),
+    "a list as question": sql("UPDATE study_user_attributes SET value_json = '[1]'"),
+    "lists in the question": sql("UPDATE study_user_attributes SET value_json = '{\"overrides\": [[1]]}'"),
+}
+
+
+def test_a_damaged_study_is_named_in_a_sentence(diabolo):
+    command = ("search", *BARE, "bottleneck.size=2,4", "--trials")
+    assert diabolo(*command, "1").code == 0
+    shutil.copy("study/study.db", "whole.db")
+    for name, harm in DAMAGES.items():
+        harm(Path("study/study.db"))
+        ended = diabolo(*command, "2")
+        assert ended.code == 2, (name, ended)
+        assert "Traceback" not in ended.err
+        assert "'study/study.db' cannot be used (" in ended.err or "'study' holds another search" in ended.err, name
+        if Path("study/study.db").is_dir():
+            Path("study/study.db").rmdir()
+        shutil.copy("whole.db", "study/study.db")
+    assert diabolo(*command, "2").code == 0, "with a whole copy it goes on"
 
 
 REFUSED = {

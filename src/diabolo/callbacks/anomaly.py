@@ -16,6 +16,7 @@ from torch import Tensor
 from diabolo.callbacks.layout import figure_image
 from diabolo.callbacks.per_image import gathered
 from diabolo.callbacks.pictures import after_training, asking, data_of, log_image, reconstructing
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int
 from diabolo.measures.pca import pca_of
 from diabolo.plotting import COLOURS, STYLE
@@ -100,16 +101,20 @@ class Anomaly(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not after_training(trainer):
             return
-        scored, module = self.scored, reconstructing(pl_module)
+        scored, module, data = self.scored, reconstructing(pl_module), data_of(trainer)
         own = scored.scores[""]
         top = own.argsort(descending=True)[: self.images]
-        images = data_of(trainer).images("test", scored.places[top])
+        images = data.images("test", scored.places[top])
         with asking(module):
             reconstructions = module.reconstruct(module.corrupted(images.to(module.device))).cpu()
         log_image(trainer, "anomaly_scores", histogram(own, scored.anomalous), None)
         log_image(trainer, "anomaly_curves", curves(scored.scores, scored.anomalous), None)
         pairs = most_anomalous(
-            images.float() / 255, reconstructions, own[top], scored.labels[top], scored.anomalous[top]
+            data.shown(unit_interval(images)),
+            data.shown(reconstructions),
+            own[top],
+            scored.labels[top],
+            scored.anomalous[top],
         )
         log_image(trainer, "anomaly_images", pairs, None)
 
@@ -118,7 +123,7 @@ class Anomaly(Callback):
         baselines: dict[str, list[Tensor]] = {"pca": [], "mean_image": []}
         for part in data.parts("test"):
             for name, guess in (("pca", pca.reconstruct(module.corrupted(part))), ("mean_image", pca.mean_image)):
-                baselines[name].append((part.float() / 255 - guess).flatten(1).square().mean(1))
+                baselines[name].append((unit_interval(part) - guess).flatten(1).square().mean(1))
         scores = {"": errors} | {name: torch.cat(values) for name, values in baselines.items()}
         places = (labels >= 0).nonzero().flatten()
         anomalous = ~torch.isin(labels[places], data.labels("train").unique())
@@ -193,7 +198,7 @@ def most_anomalous(
     """Each image over its reconstruction, with score and label; those of normal classes, false alarms, in blue.
 
     Args:
-        images, reconstructions: N x C x H x W in [0, 1].
+        images, reconstructions: N x C x H x W in [0, 1], grey or colour.
         scores, labels, anomalous: N each.
 
     Returns:

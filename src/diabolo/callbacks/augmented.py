@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from diabolo.callbacks.layout import rows
 from diabolo.callbacks.pictures import data_of, log_image
-from diabolo.data.pixels import PixelScale
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_int
 from diabolo.training.learner import Learner
 
@@ -36,6 +36,6 @@ class Augmented(Callback):
         data = data_of(trainer)
         indices = torch.arange(min(self.images, data.count("train")))
         pixels = data.images("train", indices).to(module.device)
-        originals = PixelScale().to_network(pixels)
+        originals = unit_interval(pixels)
         drawn = [module.augmented(pixels, indices, epoch) for epoch in range(self.epochs)]
-        log_image(trainer, "augmented", rows([originals, *drawn]), 0)
+        log_image(trainer, "augmented", rows(map(data.shown, (originals, *drawn))), 0)

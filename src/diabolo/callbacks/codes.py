@@ -6,11 +6,14 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 import torch
+import torch.nn.functional as F
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from diabolo.callbacks.layout import shrink
 from diabolo.callbacks.pictures import SPLITS, asking, data_of, encoded, tensorboard
+from diabolo.callbacks.sparing import sparing
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_choice, check_int
 
 if TYPE_CHECKING:
@@ -70,8 +73,9 @@ class Codes(Callback):
             log.warning("warning: %s (for %d epochs, up to epoch %d)", fault, self.patience, epoch)
         every, writer = self.histogram_every_n_epochs, tensorboard(trainer)
         if writer is not None and trainer.is_global_zero and every and epoch % every == 0:
-            writer.add_histogram("code/values", codes, epoch)
-            writer.add_histogram("code/deviation_of_units", codes.std(0), epoch)
+            with sparing(trainer, "codes"):
+                writer.add_histogram("code/values", codes, epoch)
+                writer.add_histogram("code/deviation_of_units", codes.std(0), epoch)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._look(trainer, pl_module)
@@ -85,7 +89,7 @@ class Codes(Callback):
             parts = pixels.split(data.eval_batch_size)
             asked = [self._ask(cast("AutoencoderModule", module), part) for part in parts]
         codes, reconstructions = (torch.cat(parts) for parts in zip(*asked, strict=True))
-        dead, constant = dead_units(codes), is_constant(reconstructions, pixels.float() / 255)
+        dead, constant = dead_units(codes), is_constant(reconstructions, unit_interval(pixels))
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
         if constant:
             return codes, "the output is the same for every image, the network ignores its input"
@@ -118,5 +122,12 @@ class Projector(Callback):
         with asking(pl_module):
             codes = encoded(cast("AutoencoderModule", pl_module), data, self.split, self.images)
         labels = [str(int(label)) for label in data.labels(self.split)[list(chosen)]]
-        thumbnails = shrink(pixels.float() / 255, THUMBNAIL)
+        thumbnails = at_least_square(shrink(data.shown(unit_interval(pixels)), THUMBNAIL))
         writer.add_embedding(codes, labels, thumbnails.expand(-1, 3, -1, -1), trainer.current_epoch, "code")
+
+
+def at_least_square(images: Tensor) -> Tensor:
+    """N x C x H x W images in [0, 1], taller ones with white on both sides: TensorBoard's sheet of thumbnails has room
+    for square and wide ones only."""
+    missing = max(0, images.shape[2] - images.shape[3])
+    return F.pad(images, (missing // 2, missing - missing // 2), value=1.0)

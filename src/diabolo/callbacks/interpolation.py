@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diabolo.callbacks.layout import rows
 from diabolo.callbacks.pictures import Drawing, decode, images_at
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, UserError, check_int
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Interpolation(Drawing):
         lines = []
         for pair in self.all_pairs(data):
             pixels = images_at(data, self.split, pair, "pairs").to(module.device)
-            start, end = pixels.float() / 255  # C x H x W
+            start, end = unit_interval(pixels)  # C x H x W
             codes = module.encode(pixels)  # 2 x size
             share = torch.linspace(0, 1, self.steps, device=module.device)
             blended = torch.lerp(start, end, share.view(-1, 1, 1, 1))  # steps x C x H x W
@@ -71,7 +72,7 @@ class Interpolation(Drawing):
                 "callbacks.interpolation: `pairs`, `labels` and `random` name no pair; to draw none, set"
                 " callbacks.interpolation=null."
             )
-        return rows(lines)
+        return rows(map(data.shown, lines))
 
     def all_pairs(self, data: ImageData) -> list[list[int]]:
         """All pairs as indices into the split."""

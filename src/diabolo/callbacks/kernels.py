@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diabolo.callbacks.layout import GAP, diverging, rows, stacked, text_image, text_width
 from diabolo.callbacks.pictures import Drawing, images_at
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_int
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class FeatureMaps(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = images_at(data, self.split, [self.image], "image").to(module.device)
-        lines = [caption(f"image {self.image} of the {self.split} split"), rows([pixels.float() / 255])]
+        lines = [caption(f"image {self.image} of the {self.split} split"), rows([data.shown(unit_interval(pixels))])]
         for title, values in stages(module, pixels):
             vector = values.dim() == 1
             tiles = folded(values) if vector else values[:, None]

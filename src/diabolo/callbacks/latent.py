@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diabolo.callbacks.layout import figure_image, labelled, rows, shrink, titled
 from diabolo.callbacks.pictures import Drawing, decode, encoded, images_at, reconstructing
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Traversals(Drawing):
         response = torch.stack([line.var(0, unbiased=False).mean().sqrt() for line in lines])
         shown = response.argsort(descending=True, stable=True)[: self.units].tolist()
         head = torch.ones(self.steps, *data.image_shape)
-        head[0], head[1] = pixels[0].float().cpu() / 255, module.decode(code)[0].cpu()
-        picture = rows([head, *(lines[unit] for unit in shown)])
+        head[0], head[1] = unit_interval(pixels[0].cpu()), module.decode(code)[0].cpu()
+        picture = rows(map(data.shown, [head, *(lines[unit] for unit in shown)]))
         labels = ["image, reconstruction", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
         count = f"{len(shown)} of {len(lines)}" if len(shown) < len(lines) else f"all {len(lines)}"
         title = f"{count} units, first those that change the output most (RMS per pixel), from 1st to 99th percentile"
@@ -112,7 +113,7 @@ class LatentMap(Drawing):
         ticks = [torch.linspace(float(low[i]), float(high[i]), self.side) for i in (0, 1)]
         grid = torch.cartesian_prod(ticks[1].flip(0), ticks[0]).flip(1)  # the second axis upwards, as in the plot
         images = decode(module, (origin + grid @ axes).to(module.device))
-        images = shrink(images.clamp(0, 1).cpu(), max(8, LARGEST_MAP // self.side))
+        images = shrink(data.shown(images).clamp(0, 1).cpu(), max(8, LARGEST_MAP // self.side))
         return self._plot(images, flat.numpy(), data.labels(self.split)[: len(flat)], (low, high), names, title)
 
     def _plot(

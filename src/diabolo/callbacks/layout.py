@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from diabolo.data.pixels import unit_interval
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -26,8 +28,8 @@ def rows(images: Iterable[Tensor], gap_shade: float = 1.0) -> Tensor:
     """One row for each entry, all tiles of a row side by side.
 
     Args:
-        images: of each row, N x C x H x W in [0, 1], clipped; small ones are enlarged and large ones reduced. Grey and
-            colour rows may be mixed.
+        images: of each row, N x C x H x W in [0, 1], clipped; small ones are enlarged and large ones reduced. Grey rows
+            and others may be mixed.
         gap_shade: of the lines between the tiles, from 0 (black) to 1 (white).
 
     Returns:
@@ -52,6 +54,11 @@ def stacked(pictures: Sequence[Tensor]) -> Tensor:
     widest = max(picture.shape[2] for picture in pictures)
     padded = [F.pad(picture, (0, widest - picture.shape[2], 0, GAP), value=1.0) for picture in pictures]
     return torch.cat([picture.expand(3, -1, -1) for picture in padded], 1)
+
+
+def as_bytes(pictures: Tensor) -> Tensor:
+    """Pictures in [0, 1] as uint8, of the same shape."""
+    return (pictures * 255).round().byte()
 
 
 def shrink(images: Tensor, side: int) -> Tensor:
@@ -92,7 +99,7 @@ def text_image(
     """
     image = Image.new("L", (width, height), 255)
     ImageDraw.Draw(image).text(at, text, fill=0, font=ImageFont.load_default(letters), anchor=anchor)
-    return torch.from_numpy(np.array(image))[None].float() / 255
+    return unit_interval(torch.from_numpy(np.array(image))[None])
 
 
 def titled(picture: Tensor, title: str) -> Tensor:
@@ -128,4 +135,4 @@ def figure_image(figure: Figure) -> Tensor:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    return unit_interval(torch.from_numpy(pixels).permute(2, 0, 1))

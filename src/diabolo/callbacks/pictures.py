@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor
 
+from diabolo.callbacks.layout import as_bytes
 from diabolo.errors import UserError, check_choice, check_int
 from diabolo.network.protocols import CanFindNearest
 from diabolo.training.ema import averaged_weights
@@ -112,11 +113,12 @@ def tensorboard(trainer: Trainer) -> SummaryWriter | None:
 
 
 def log_image(trainer: Trainer, name: str, picture: Tensor, epoch: int | None) -> None:
-    """Puts a C x H x W picture in [0, 1] into TensorBoard and into the run folder; see `Drawing`.
+    """Puts a C x H x W picture in [0, 1] into TensorBoard and into the run folder; see `Drawing`. Of channels that are
+    neither grey nor colour it shows those that `data.shown_channels` names.
 
     `epoch` is the number of finished epochs, None for a picture of the best weights.
     """
-    pixels = (picture * 255).round().byte()
+    pixels = as_bytes(picture if len(picture) in (1, 3) else data_of(trainer).shown(picture))
     if (writer := tensorboard(trainer)) is not None:
         tag, step = (name, epoch) if epoch is not None else (f"{name}/final", trainer.current_epoch)
         writer.add_image(tag, pixels, step)
@@ -148,7 +150,7 @@ def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
 
 
 def images_at(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
-    """The images at `indices` of a split, N x C x H x W uint8.
+    """The images at `indices` of a split, N x C x H x W, as stored.
 
     Raises:
         UserError: an index that the split does not have; the sentence names the callback's `argument`.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from diabolo.callbacks.layout import diverging, rows
+from diabolo.callbacks.layout import as_bytes, diverging, rows
 from diabolo.callbacks.pictures import Drawing, images_at
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ class Reconstructions(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe_images(data, self.split, self.images).to(module.device)
-        originals, corrupted = pixels.float() / 255, module.corrupted(pixels)
+        originals, corrupted = unit_interval(pixels), module.corrupted(pixels)
         reconstructions = module.reconstruct(corrupted)
         error = [diverging(reconstructions - originals, ERROR_LIMIT)] if self.error_map else []
         seen = [corrupted] if module.corruption is not None else []
-        return rows([originals, *seen, reconstructions, *error])
+        return rows([*map(data.shown, (originals, *seen, reconstructions)), *error])
 
 
 class Progression(Drawing):
@@ -79,17 +80,17 @@ class Progression(Drawing):
         super().__init__(split, every_n_epochs)
         self.images = images
         self.most_rows = check_int("most_rows", most_rows, 2)
-        self.past: list[Tensor] = []  # reconstructions as bytes, oldest first
+        self.past: list[Tensor] = []  # what is shown of the reconstructions, as bytes, oldest first
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe_images(data, self.split, self.images).to(module.device)
         corrupted = module.corrupted(pixels)
-        reconstructions = module.reconstruct(corrupted).clamp(0, 1)
-        self.past.append((reconstructions * 255).round().byte().cpu())
+        reconstructions = data.shown(module.reconstruct(corrupted).clamp(0, 1))
+        self.past.append(as_bytes(reconstructions).cpu())
         if len(self.past) > self.most_rows:
             self.past = self.past[::2] + ([self.past[-1]] if len(self.past) % 2 == 0 else [])
         seen = [corrupted] if module.corruption is not None else []
-        return rows([pixels.float() / 255, *seen, *(past.float() / 255 for past in self.past)])
+        return rows([*map(data.shown, (unit_interval(pixels), *seen)), *map(unit_interval, self.past)])
 
     def state_dict(self) -> dict[str, Any]:
         return {"past": self.past}
@@ -99,7 +100,7 @@ class Progression(Drawing):
 
 
 def probe_images(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:
-    """The first `images` of a split, or those at the indices: N x C x H x W uint8.
+    """The first `images` of a split, or those at the indices: N x C x H x W, as stored.
 
     Raises:
         UserError: an index that the split does not have, or no image at all.

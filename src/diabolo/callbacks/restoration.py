@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 
 from diabolo.callbacks.layout import labelled, rows
 from diabolo.callbacks.pictures import after_training, data_of, log_image, reconstructing, tensorboard
+from diabolo.data.pixels import brightest, unit_interval
 from diabolo.data.protocols import Masks, Reduces
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_int
@@ -54,7 +55,7 @@ class Restoration(Callback):
         """The restorations by each method, N x C x H x W float32 in the scale of [0, 1].
 
         Args:
-            images: the clean images, N x C x H x W uint8.
+            images: the clean images, N x C x H x W, as stored.
             corrupted: what the network saw of them, N x C x H x W float32 in [0, 1].
             restored: what the network made of that, N x C x H x W float32 in the scale of [0, 1].
         """
@@ -78,12 +79,12 @@ class Restoration(Callback):
         if self.most_images and prod(data.image_shape) <= LARGEST and self.linear is None:
             places = evenly_spaced(data.count("train"), self.most_images)
             parts = (data.images("train", part).to(module.device) for part in places.split(data.eval_batch_size))
-            self.linear = LinearMap((module.corrupted(part), part.float() / 255) for part in parts)
+            self.linear = LinearMap((module.corrupted(part), unit_interval(part)) for part in parts)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        clean, corrupted = batch[0].float() / 255, reconstructing(pl_module).corrupted(batch[0])
+        clean, corrupted = unit_interval(batch[0]), reconstructing(pl_module).corrupted(batch[0])
         restored = self.methods(pl_module, batch[0], corrupted, outputs["reconstructions"])
         if self.linear is not None:
             restored["linear"] = self.linear(corrupted)
@@ -92,7 +93,8 @@ class Restoration(Callback):
             yardstick.update(images, clean)
         if not batch_idx:
             strips = {"clean": clean, **restored, "this run": outputs["reconstructions"]}
-            self.shown = {name.replace("_", " "): strip[: self.images].cpu() for name, strip in strips.items()}
+            shown = data_of(trainer).shown
+            self.shown = {name.replace("_", " "): shown(strip[: self.images]).cpu() for name, strip in strips.items()}
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.measured = self.figures()
@@ -177,7 +179,8 @@ class Inpainting(Restoration):
         total = torch.zeros(data.image_shape, dtype=torch.float64)
         for part in data.parts("train"):
             total += part.sum(0, dtype=torch.float64)
-        self.mean_image = (total / (255 * data.count("train"))).float().to(pl_module.device)  # C x H x W in [0, 1]
+        white = brightest(data.images("train", [0]))
+        self.mean_image = (total / (white * data.count("train"))).float().to(pl_module.device)  # C x H x W in [0, 1]
 
     def methods(self, module: Any, images: Tensor, corrupted: Tensor, restored: Tensor) -> dict[str, Tensor]:
         inside = module.corruption.mask(images)
@@ -188,7 +191,7 @@ class Inpainting(Restoration):
         }
         linear = {"linear": self.linear(corrupted)} if self.linear else {}
         for name, images_of in (methods | {OWN: restored} | linear).items():
-            error = (images_of - images.float() / 255).square().mean(1, keepdim=True)  # N x 1 x H x W
+            error = (images_of - unit_interval(images)).square().mean(1, keepdim=True)  # N x 1 x H x W
             for place, there in (("inside", inside), ("outside", ~inside)):
                 mean = self.errors.setdefault((name, place), MeanMetric().to(module.device))
                 mean.update(error, there.float())

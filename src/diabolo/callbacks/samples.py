@@ -61,7 +61,7 @@ class Samples(Drawing):
             codes, components = self._fitted(encoded(module, data, "train", self.codes), count)
             kind = "a Gaussian" if components == 1 else f"a mixture of {components} Gaussians"
             source = f"no prior: samples of {kind} fitted to {min(self.codes, data.count('train')):,} training codes"
-        images = decode(module, codes.to(module.device))
+        images = data.shown(decode(module, codes.to(module.device)))
         return titled(rows(images.split(self.columns)), source)
 
     def _fitted(self, codes: Tensor, count: int) -> tuple[Tensor, int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diabolo.callbacks.layout import figure_image, labelled, rows
 from diabolo.callbacks.pictures import after_training, data_of, log_image, reconstructing
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, UserError, check_int, check_ints
 from diabolo.measures.pca import pca_of
 from diabolo.network.protocols import CanTruncate
@@ -84,7 +85,7 @@ class Truncation(Callback):
         pixels = data.images("test", range(min(self.images, data.count("test")))).to(module.device)
         with torch.no_grad():
             codes = module.encode(pixels).float()
-            picture = rows([pixels.float() / 255, *self._truncated(module, codes)])
+            picture = rows(map(data.shown, [unit_interval(pixels), *self._truncated(module, codes)]))
         log_image(trainer, "mse_at", self._curve(), None)
         log_image(trainer, "truncations", labelled(picture, ["image", *(f"first {k}" for k in self.measured)]), None)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diabolo.data.chance import Chance
 from diabolo.data.images import LUMINANCE
-from diabolo.data.pixels import PixelScale
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_choice, check_int, check_interval, check_number
 
 PADDINGS = ("border", "reflection", "zeros")  # what stands beyond the image, in the words of `grid_sample`
@@ -43,18 +43,17 @@ class Augmentation:
 
     def __init__(self, parts: Mapping[str, Augments]) -> None:
         self.parts = dict(sorted(parts.items()))
-        self.scale = PixelScale()  # [0, 1]
 
     @torch.no_grad()
     def __call__(self, images: Tensor, chance: Chance) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> float32 in [0, 1].
+        """N x C x H x W, as stored or floats in [0, 1] -> float32 in [0, 1].
 
         Raises:
             UserError: an augmentation gives images of another shape.
         """
         shape = images.shape
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 knows a place to half a pixel in 128
-            images = self.scale.to_network(images)
+            images = unit_interval(images)
             for name, part in self.parts.items():
                 images = part(images, chance)
                 if images.shape != shape:

@@ -23,19 +23,30 @@ class ResumableSampler:
     a few from the front; an unshuffled one gives each image to exactly one process, so that sums over processes are
     exact.
 
+    Images that lie in groups, as in shards, come group by group, the groups and the images within each shuffled, and
+    each process takes images that follow each other.
+
     Args:
         count: images in all.
         batch_size: images of a batch.
         shuffle: whether the order is random, another one in each epoch.
         seed: of the random orders.
         rank, world: which of how many processes this is.
+        groups: the group of each image, N int64, or None.
     """
 
     def __init__(
-        self, count: int, batch_size: int, shuffle: bool, seed: int = 0, rank: int = 0, world: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        groups: Tensor | None = None,
     ) -> None:
         self.count, self.batch_size, self.shuffle = count, batch_size, shuffle
-        self.seed, self.rank, self.world = seed, rank, world
+        self.seed, self.rank, self.world, self.groups = seed, rank, world, groups
         self.epoch = 0
         self.done = 0  # batches of this epoch that have been handed out
         self.images = len(self._mine(torch.arange(count)))
@@ -51,7 +62,11 @@ class ResumableSampler:
         if not self.shuffle:
             return self._mine(torch.arange(self.count))
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return self._mine(torch.randperm(self.count, generator=generator))
+        if self.groups is None:
+            return self._mine(torch.randperm(self.count, generator=generator))
+        place = torch.randperm(int(self.groups.max()) + 1, generator=generator)[self.groups]
+        within = torch.randperm(self.count, generator=generator)
+        return self._mine((place * self.count + within).argsort())
 
     def __iter__(self) -> Iterator[list[int]]:
         """The rest of the epoch's batches, as lists of indices."""
@@ -61,7 +76,7 @@ class ResumableSampler:
     def _mine(self, order: Tensor) -> Tensor:
         if self.shuffle and self.count % self.world:
             order = torch.cat([order, order[: self.world - self.count % self.world]])
-        return order[self.rank :: self.world]
+        return order[self.rank :: self.world] if self.groups is None else order.tensor_split(self.world)[self.rank]
 
 
 @runtime_checkable
@@ -76,7 +91,7 @@ class Resumable(Protocol):
 class Batches:
     """What both kinds of batches share. Lightning asks for length and state; `Learner` sets the epoch of the order.
 
-    Iterating gives pairs of images, N x C x H x W uint8, and labels, N int64: the rest of the epoch in blocks.
+    Iterating gives pairs of images, N x C x H x W as stored, and labels, N int64: the rest of the epoch in blocks.
 
     Args:
         images: what the batches are cut from.
@@ -91,6 +106,11 @@ class Batches:
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.block)
+
+    @property
+    def blocks_done(self) -> int:
+        """Blocks of this epoch that count as handed out: all but those that the rest of its batches comes in."""
+        return len(self) - -(-(len(self.order) - self.order.done) // self.block)
 
     @property
     def smallest(self) -> int:
@@ -120,7 +140,7 @@ class MemoryBatches(Batches):
 
     Args:
         images, order, block: as in `Batches`.
-        device: where the images are kept, as bytes.
+        device: where the images are kept, as stored.
     """
 
     def __init__(self, images: MemoryImages, order: ResumableSampler, device: torch.device, block: int = 1) -> None:
@@ -166,6 +186,7 @@ class StreamedBatches(Batches):
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
+            generator=torch.Generator(),  # else each epoch would draw from the numbers that noise and dropout draw from
         )
 
     def _rest(self) -> Iterator[tuple[Tensor, Tensor]]:

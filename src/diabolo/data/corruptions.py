@@ -1,8 +1,8 @@
 """Corruptions: what is done to images before the network sees them, while the loss compares with the clean ones.
 
-A corruption takes N x C x H x W images, bytes or floats in [0, 1], before any normalisation, and gives float32 images
-of the same shape in [0, 1]. All images of a batch are corrupted at once, on their device. A class of your own defines
-`corrupt` and takes all random numbers from the `Chance` that it is given:
+A corruption takes N x C x H x W images, as stored or floats in [0, 1], before any normalisation, and gives float32
+images of the same shape in [0, 1]. All images of a batch are corrupted at once, on their device. A class of your own
+defines `corrupt` and takes all random numbers from the `Chance` that it is given:
 
 - calling the corruption takes new numbers from torch's global generator each time: for training;
 - `fixed` computes them from the image itself, so that an image is corrupted in the same way in every epoch and run, on
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diabolo.data.chance import Chance, Seeded, counted, mixed
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, check_int, check_positive
 
 
@@ -22,12 +23,12 @@ class Corruption(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The images, corrupted with new random numbers: N x C x H x W to the same, float32 in [0, 1]."""
-        images = _unit(images)
+        images = unit_interval(images)
         return self.corrupt(images, _Drawn(images))
 
     def fixed(self, images: Tensor) -> Tensor:
         """The images, each always corrupted in the same way: N x C x H x W to the same, float32 in [0, 1]."""
-        images = _unit(images)
+        images = unit_interval(images)
         return self.corrupt(images, _Hashed(images))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
@@ -111,7 +112,7 @@ class Downsample(Corruption):
         self.factor = check_int("factor", factor, 2)
 
     def reduce(self, images: Tensor) -> Tensor:
-        """The small images: N x C x H x W, bytes or floats in [0, 1] -> N x C x H / factor x W / factor, float32.
+        """The small images: N x C x H x W, as stored or floats in [0, 1] -> N x C x H / factor x W / factor, float32.
 
         Raises:
             ConfigError: the images have a side shorter than `factor`.
@@ -119,7 +120,7 @@ class Downsample(Corruption):
         height, width = images.shape[2:]
         if min(height, width) < self.factor:
             raise ConfigError("corruption.factor", self.factor, f"is more than a side of {height}x{width} images")
-        return F.adaptive_avg_pool2d(_unit(images), (-(-height // self.factor), -(-width // self.factor)))
+        return F.adaptive_avg_pool2d(unit_interval(images), (-(-height // self.factor), -(-width // self.factor)))
 
     def corrupt(self, images: Tensor, chance: Chance) -> Tensor:
         return F.interpolate(self.reduce(images), images.shape[2:], mode="nearest")
@@ -147,8 +148,8 @@ class Block(Corruption):
         return torch.where(self._inside(images, chance), self.fill, images)
 
     def mask(self, images: Tensor) -> Tensor:
-        """Where `fixed` fills these images: N x C x H x W, bytes or floats in [0, 1] -> N x 1 x H x W, bool."""
-        images = _unit(images)
+        """Where `fixed` fills these images: N x C x H x W, as stored or floats in [0, 1] -> N x 1 x H x W, bool."""
+        images = unit_interval(images)
         return self._inside(images, _Hashed(images))
 
     def _inside(self, images: Tensor, chance: Chance) -> Tensor:
@@ -175,16 +176,15 @@ class _Drawn:
         return torch.randn(len(self.images), *shape, device=self.images.device)
 
 
+LEVELS = 255  # to which pixels are rounded before they are hashed, whatever their depth
+
+
 class _Hashed(Seeded):
-    """Random numbers that depend on the image alone: its bytes are hashed to its seed."""
+    """Random numbers that depend on the image alone: its pixels are hashed to its seed."""
 
     def __init__(self, images: Tensor) -> None:
-        pixels = (images * 255).round().long().flatten(1)  # N x CHW
+        pixels = (images * LEVELS).round().long().flatten(1)  # N x CHW
         super().__init__(mixed((pixels * mixed(counted(0, pixels.shape[1], pixels.device))).sum(1)))  # modulo 2^64
-
-
-def _unit(images: Tensor) -> Tensor:
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def _part(value: float) -> float:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from PIL import Image
 
+from diabolo.data.duplicates import MOST_FILES, copies, shared
 from diabolo.data.files import Reading, open_files
 from diabolo.data.images import Splits
+from diabolo.data.layout import Layout, understand
+from diabolo.data.split_table import from_folders, from_table
+from diabolo.data.tree import number, scan
 from diabolo.errors import ConfigError, UserError, printable
+
+log = logging.getLogger(__name__)
 
 
 def folder_images(
@@ -20,56 +26,66 @@ def folder_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
+    cache_limit: int = 0,
+    depth: str = "uint8",
+    value_range: tuple[float, float] | None = None,
+    split: str | Mapping[str, Any] = "auto",
 ) -> Splits:
-    """All images below a folder that Pillow reads.
+    """All images below a folder that Pillow reads, in the parts and classes that `layout.understand` finds.
 
-    If `root/train` and `root/test` both exist, they are the training and the test images; else everything is for
-    training, and the datamodule sets test images aside. If there are two or more folders of images, the first folder
-    below a part is the label; the sorted names are numbered over both parts together.
+    Without validation or test images of their own, the datamodule sets them aside.
 
     Args:
         root: the folder.
-        image_shape, fit, unreadable, memory_limit: as in `Reading`.
+        image_shape, fit, unreadable, memory_limit, cache_limit, depth, value_range: as in `Reading`.
+        split: "auto", or which images are which: folders, as {"train": "a", "test": ["b", "c"]}, or the name of a CSV
+            file with the columns path, label and split; see `split_table`.
 
     Raises:
-        UserError: no such folder, no image in it, or unreadable images that are refused.
+        UserError: no such folder, no image in it, a split that does not fit it, or unreadable images that are refused.
     """
-    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit)
+    reading = Reading(tuple(image_shape), fit, unreadable, memory_limit, depth, value_range, cache_limit)
+    layout = read_layout(root, split)
+    _warn_of_copies(layout)
+    opened = {}
+    for name, part in layout.parts.items():
+        base = Path(root).expanduser()
+        opened[name] = open_files(base, part.paths, torch.tensor(layout.labels(name)), reading)
+    return Splits(opened["train"], opened.get("test"), opened.get("val"), layout.classes, layout.said())
+
+
+def read_layout(root: str, split: str | Mapping[str, Any] = "auto") -> Layout:
+    """How the folder is laid out; no image is opened.
+
+    Raises:
+        UserError: as `folder_images`.
+    """
     base = Path(root).expanduser()
     if not base.is_dir():
         raise ConfigError("data.root", root, "is not a folder; give the folder that holds the images")
-    own_test = (base / "train").is_dir() and (base / "test").is_dir()
-    found = {part: _find(part) for part in ([base / "train", base / "test"] if own_test else [base])}
-    names = sorted({_label(path, part) for part, paths in found.items() for path in paths} - {""})
-    numbers = {name: number for number, name in enumerate(names)} if len(names) > 1 else {}
-    opened = []
-    for part, paths in found.items():
-        labels = torch.tensor([numbers.get(_label(path, part), -1) for path in paths])
-        opened.append(open_files(part, paths, labels, reading))
-    return Splits(opened[0], opened[1] if own_test else None)
+    tree, passed = scan(base)
+    if not tree.count:
+        there = "; ".join(passed.said())
+        raise UserError(
+            f"there is no image in {printable(base)!r}: no file there has an ending that Pillow reads"
+            f"{f' (left out: {there})' if there else ''}."
+        )
+    if isinstance(split, Mapping):
+        return from_folders(tree, passed, split)
+    return understand(tree, passed) if split == "auto" else from_table(tree, passed, split)
 
 
-def _find(base: Path) -> list[Path]:
-    """All files below `base` that look like images."""
-    endings = Image.registered_extensions()  # with those that Pillow can only write, such as .pdf
-    readable = {ending for ending, kind in endings.items() if kind in Image.OPEN or kind == "MPO"}  # MPO opens as JPEG
-    paths = sorted(p for p in _below(base) if p.suffix.lower() in readable and p.is_file())
-    if not paths:
-        raise UserError(f"there is no image in {printable(base)!r}: no file there has an ending that Pillow reads.")
-    return paths
-
-
-def _below(base: Path) -> Iterator[Path]:
-    """Everything below `base`, through folders that are links too, as sets of classes are put together without copies;
-    but not through links within a linked folder, among which there may be circles."""
-    linked: list[Path] = []
-    for place, folders, files in os.walk(base):  # which itself follows no links
-        yield from (Path(place, name) for name in files)
-        linked += [path for name in folders if (path := Path(place, name)).is_symlink()]
-    for folder in linked:
-        yield from (Path(place, name) for place, _, files in os.walk(folder) for name in files)
-
-
-def _label(path: Path, base: Path) -> str:
-    """The first folder below `base` on the way to `path`; "" for a file in `base` itself."""
-    return path.relative_to(base).parts[0] if path.parent != base else ""
+def _warn_of_copies(layout: Layout) -> None:
+    """Warns of pictures that are in training and in validation or test, or that may come into both."""
+    paths = {name: part.paths for name, part in layout.parts.items()}
+    if sum(map(len, paths.values())) > MOST_FILES:
+        return
+    if len(paths) > 1 and (found := shared(paths)):
+        log.warning("%s, such as %s = %s.",
+                    number(len(found), "image for validation or test is also in training",
+                           "images for validation or test are also in training"),
+                    *map(layout.short, found[0]))  # fmt: skip
+    if "test" not in paths and (groups := copies(paths["train"])):
+        log.warning("%s there more than once, such as %s = %s: the splits are drawn from all, so that copies may come"
+                    " into training and test.", number(len(groups), "picture is", "pictures are"),
+                    *map(layout.short, groups[0][:2]))  # fmt: skip

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diabolo.data.pixels import brightest
+from diabolo.errors import UserError
+
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 
 
+@runtime_checkable
 class ImageSet(Protocol):
-    """N images of one shape as bytes, each with a label."""
+    """N images of one shape, each with a label. Pixels are stored as `diabolo.data.pixels` says: uint8, uint16 or
+    float32."""
 
     labels: Tensor  # N int64, -1 for an image without a label
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Tensor:
-        """One image, C x H x W, uint8."""
+        """One image, C x H x W, as stored."""
         ...
 
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """Several images, N x C x H x W, uint8."""
+        """Several images, N x C x H x W, as stored."""
         ...
 
     def subset(self, indices: Tensor) -> ImageSet:
@@ -48,7 +53,9 @@ class Splits(NamedTuple):
     said: tuple[str, ...] = ()
 
 
-Source = Callable[..., Splits]  # called with root= (a folder or None) and image_shape= ((C, H, W))
+Source = Callable[..., Splits]
+"""Called with root= (a folder or None) and image_shape= (C, H, W); also with depth= and value_range= where it takes
+them. The images of one that does not are brought to that depth after it, if they are in memory."""
 
 
 @dataclass
@@ -56,7 +63,7 @@ class MemoryImages:
     """An `ImageSet` in memory.
 
     Args:
-        pixels: N x C x H x W uint8.
+        pixels: N x C x H x W, as stored.
         labels: N int64, -1 for an image without a label.
     """
 
@@ -70,10 +77,10 @@ class MemoryImages:
         return self.pixels[index]
 
     def take(self, indices: Tensor | Sequence[int]) -> Tensor:
-        return self.pixels[torch.as_tensor(indices)]
+        return self.pixels.index_select(0, torch.as_tensor(indices))  # torch 2.9 has no pixels[indices] of uint16
 
     def subset(self, indices: Tensor) -> MemoryImages:
-        return MemoryImages(self.pixels[indices], self.labels[indices])
+        return MemoryImages(self.take(indices), self.labels[indices])
 
 
 @dataclass
@@ -82,7 +89,7 @@ class MappedImages:
     what it has read.
 
     Args:
-        pixels: M x C x H x W uint8, the whole file.
+        pixels: M x C x H x W, as stored, the whole file.
         labels: N int64, -1 for an image without a label.
         rows: N int64, the place in the file of each image.
     """
@@ -105,20 +112,51 @@ class MappedImages:
 
 
 def fit_shape(pixels: Tensor, image_shape: Sequence[int]) -> Tensor:
-    """Images brought to `image_shape`, (C, H, W): grey is repeated for colour, colour becomes its luminance, sides are
-    resized (bilinear, antialiased). N x C' x H' x W' uint8 -> N x C x H x W uint8."""
+    """Images brought to `image_shape`, (C, H, W): sides are resized (bilinear, antialiased), and channels are taken as
+    in image files: one is grey, two are grey and alpha, three are colour, four are colour and alpha. Grey is repeated
+    for more channels, colour becomes its luminance, alpha is dropped, or added as opaque.
+
+    N x C' x H' x W', as stored, to N x C x H x W.
+
+    Raises:
+        UserError: images of five channels or more, of which others are wanted.
+    """
     channels, height, width = image_shape
     if pixels.shape[1] != channels:
-        if channels == 1:
-            weights = torch.tensor(LUMINANCE).view(1, 3, 1, 1)
-            pixels = torch.cat([(part * weights).sum(1, keepdim=True).round().byte() for part in pixels.split(4096)])
-        else:
-            pixels = pixels.expand(-1, channels, -1, -1)
+        pixels = _with_channels(pixels, channels)
     if pixels.shape[2:] != (height, width):
-        pixels = torch.cat([_resize(part.float(), height, width) for part in pixels.split(4096)])
+        pixels = torch.cat([_resize(part, height, width) for part in pixels.split(4096)])
     return pixels.contiguous()
 
 
+def _with_channels(pixels: Tensor, channels: int) -> Tensor:
+    there = pixels.shape[1]
+    if there > 4 or (channels > 4 and there > 1):
+        raise UserError(
+            f"the images have {there} channels, and `data.image_shape` asks for {channels}: take"
+            f" data.image_shape=[{there},HEIGHT,WIDTH]."
+        )
+    alpha = pixels[:, -1:] if there in (2, 4) else torch.full_like(pixels[:, :1], brightest(pixels))
+    pixels = pixels[:, : there - 1] if there in (2, 4) else pixels
+    wanted = channels - 1 if channels in (2, 4) else channels
+    if pixels.shape[1] == 3 and wanted == 1:
+        pixels = torch.cat([_luminance(part) for part in pixels.split(4096)])
+    pixels = pixels.expand(-1, wanted, -1, -1)
+    return torch.cat([pixels, alpha], 1) if channels in (2, 4) else pixels
+
+
+def _luminance(colour: Tensor) -> Tensor:
+    weighted = (colour * torch.tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return _stored(weighted, colour)
+
+
 def _resize(images: Tensor, height: int, width: int) -> Tensor:
-    resized = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
-    return resized.round().clamp(0, 255).byte()
+    floats = images.float()
+    resized = F.interpolate(floats, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    return _stored(resized, images)
+
+
+def _stored(values: Tensor, like: Tensor) -> Tensor:
+    """Values in the units of `like`, of its type: whole numbers are rounded."""
+    values = values if like.is_floating_point() else values.round()
+    return values.clamp(0, brightest(like)).to(like.dtype)

@@ -17,7 +17,9 @@ from torchmetrics import Metric
 from diabolo.errors import ConfigError, check_int
 
 REACH = 2  # bins from a frequency to its neighbourhood: a Hann window spreads a peak over the next bins, no further
-ROUNDING = (1 / 255) ** 2 / 12  # variance of rounding pixels to bytes: a peak below its power does not count
+ROUNDING = (
+    1 / 255
+) ** 2 / 12  # variance of rounding to bytes, whatever the depth: a peak below its power does not count
 
 
 def powers(images: Tensor, period: int = 2) -> Tensor:

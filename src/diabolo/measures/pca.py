@@ -12,6 +12,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from diabolo.data.pixels import brightest, unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError
 from diabolo.measures.yardstick import Yardstick
@@ -32,14 +33,14 @@ def fitting_images(count: int, image_shape: Sequence[int], most: int = 60_000) -
 
 
 class LinearCode:
-    """PCA with `size` components, fitted on N x C x H x W uint8 images.
+    """PCA with `size` components, fitted on N x C x H x W images, as stored.
 
     Up to 4,096 numbers an image the components are exact (eigenvectors of the covariance). Beyond, they come from the
     randomised solver of Halko, Martinsson & Tropp, "Finding structure with randomness", 2011. If there are more
     components than the images span, these images are reproduced without error.
 
     Args:
-        images: to fit on, N x C x H x W uint8.
+        images: to fit on, N x C x H x W, as stored.
         size: numbers of the code.
 
     Attributes:
@@ -48,18 +49,17 @@ class LinearCode:
 
     def __init__(self, images: Tensor, size: int) -> None:
         self.shape = tuple(images.shape[1:])
-        pixels = images.flatten(1).float()
-        self.mean_image = (pixels.mean(0) / 255).view(self.shape)
-        data = pixels.div_(255).numpy()
+        pixels = images.flatten(1)
+        self.mean_image = (pixels.float().mean(0) / brightest(images)).view(self.shape)
+        data = unit_interval(pixels).numpy()
         size = min(size, *data.shape)
         solver = "covariance_eigh" if data.shape[1] <= EXACT_UP_TO else "randomized"
         self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
 
     def reconstruct(self, images: Tensor, size: int | None = None) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped, of all components or
-        of the first `size`."""
-        data = images.flatten(1).float().numpy() / (255 if images.dtype == torch.uint8 else 1)
-        codes = self.pca.transform(data)
+        """N x C x H x W, as stored or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped, of all
+        components or of the first `size`."""
+        codes = self.pca.transform(unit_interval(images.flatten(1)).numpy())
         if size is not None:
             codes[:, size:] = 0
         reconstructions = self.pca.inverse_transform(codes)
@@ -71,23 +71,23 @@ class LinearCode:
         """The yardstick's metrics by name.
 
         Args:
-            parts: the images, each part N x C x H x W uint8.
+            parts: the images, each part N x C x H x W, as stored.
             corrupt: what is done to a part before it is reconstructed; it is compared with the clean part.
         """
         yardstick = Yardstick()
         for part in parts:
-            yardstick.update(self.reconstruct(corrupt(part)), part.float() / 255)
+            yardstick.update(self.reconstruct(corrupt(part)), unit_interval(part))
         return {name: float(value) for name, value in yardstick.compute().items()}
 
     def mse_by_size(self, parts: Iterable[Tensor]) -> Tensor:
         """MSE per pixel in [0, 1] with the first 1, 2, ... components, `size` float64, over images in parts, each
-        N x C x H x W uint8.
+        N x C x H x W, as stored.
 
         Each component takes its share off an image's squared distance to the mean; the rest is the error.
         """
         taken, distance, numbers = torch.zeros(self.pca.n_components_, dtype=torch.float64), 0.0, 0
         for part in parts:
-            data = (part.flatten(1).float() / 255).numpy()
+            data = unit_interval(part.flatten(1)).numpy()
             projected = torch.from_numpy(self.pca.transform(data)).double()  # N x size
             taken += projected.square().sum(0)
             distance += float(torch.from_numpy(data - self.pca.mean_).double().square().sum())

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import ConfigError, UserError, check_int
 
@@ -90,7 +91,7 @@ class Probe:
 
     def pixels(self) -> tuple[Labelled, Labelled]:
         """The training and the test pixels themselves, each N x CHW in [0, 1]."""
-        return self._both(lambda images: images.flatten(1).float() / 255)
+        return self._both(lambda images: unit_interval(images.flatten(1)))
 
     def pca(self, size: int) -> tuple[Labelled, Labelled]:
         """Training and test codes of PCA, fitted on the chosen training images, with `size` numbers or as many as there

@@ -13,7 +13,7 @@ from diabolo.errors import UserError
 from diabolo.report.settings import Words, all_choices, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
-from diabolo.runs.old_names import with_current_names
+from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, check_file, read_metrics, read_rows, read_state, read_yaml
 from diabolo.runs.terminal import visible
 
@@ -100,7 +100,8 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     """All runs below `folders`, by name, and what had to be skipped.
 
     A folder with a config.yaml or a state.json of its own counts as a run; nothing below it is searched. Runs that
-    cannot be read and folders without any run are skipped; hidden folders are passed over.
+    cannot be read, folders without any run, and files are skipped; hidden folders and the file of a sweep are passed
+    over.
 
     Raises:
         UserError: a folder that does not exist.
@@ -109,6 +110,9 @@ def collect(folders: Sequence[str | Path]) -> tuple[list[Run], list[Skipped]]:
     skipped: list[Skipped] = []
     seen: set[Path] = set()
     for folder in map(Path, folders):
+        if folder.is_file():  # of `sweeps/NAME/*`
+            skipped += [Skipped(folder, NO_FOLDER)] if folder.name != SWEEP_FILE else []
+            continue
         if not folder.is_dir():
             raise UserError(f"{str(folder)!r} is not a folder; give folders of runs, such as runs or sweeps.")
         for found in _search(folder, seen):
@@ -131,7 +135,7 @@ def read(path: Path, name: str) -> Run:
     """
     folder = RunFolder(path)
     state = _shown(read_state(path / "state.json"))
-    config = _shown(with_current_names(read_yaml(path / "config.yaml")))
+    config = _shown(of_today(read_yaml(path / "config.yaml")))
     metrics = _shown(read_metrics(path / "metrics.json")) if (path / "metrics.json").exists() else {}
     if (path / "history.jsonl").exists():  # whose lines are read when they are asked for
         check_file(path / "history.jsonl")
@@ -191,3 +195,5 @@ def _why(path: Path, failure: Unreadable) -> str:
 
 
 NO_RUN, EMPTY, SEEN = "there is no run in it", "it is empty", "it was searched already"
+NO_FOLDER = "it is a file"
+SWEEP_FILE = "multirun.yaml"  # what Hydra writes beside the runs of a sweep

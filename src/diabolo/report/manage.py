@@ -140,7 +140,7 @@ def _rm(arguments: Sequence[str]) -> None:
     add_selection(parser, folders="+")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     given = parser.parse_intermixed_args(arguments)
-    runs, _ = selected(given.folders, given.where)
+    runs, skipped = selected(given.folders, given.where)
     sizes = [_size(run.path) for run in runs]
     out = console()
     lines = [[str(run.path), run.state, _mb(size)] for run, size in zip(runs, sizes, strict=True)]
@@ -154,6 +154,7 @@ def _rm(arguments: Sequence[str]) -> None:
             return
     left = [sentence for run in runs if (sentence := _remove(run)) is not None]
     out.print(f"Removed {len(runs) - len(left)} of {what}.")
+    say_skipped(skipped)
     if left:
         raise UserError(f"left: {'; '.join(left)}.")
 

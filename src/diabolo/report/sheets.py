@@ -75,7 +75,7 @@ class Loaded:
     names: Names
 
     def reconstruct(self, run: Run, parts: Iterable[Tensor]) -> list[Tensor]:
-        """N x C x H x W in about [0, 1] of each part, N x C x H x W bytes."""
+        """N x C x H x W in about [0, 1] of each part, N x C x H x W, as stored."""
         return _reconstructed(self.models[run.path], parts)
 
 
@@ -122,7 +122,7 @@ def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[
 
 
 def strip(images: np.ndarray) -> np.ndarray:
-    """N x C x H x W bytes in a row, a grey line between them: H x W' or H x W' x 3."""
+    """N x C x H x W bytes, grey or colour, in a row, a grey line between them: H x W' or H x W' x 3."""
     count, channels, height, width = images.shape
     line = np.full((height, count * (width + GAP) - GAP, channels), GREY, np.uint8)
     for place, image in enumerate(images):
@@ -161,6 +161,7 @@ def _said(row: Row) -> str:
 
 def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     """Originals; then of each size PCA and the runs."""
+    from diabolo.data.pixels import unit_interval
     from diabolo.measures.pca import pca_of
 
     data = loaded.data
@@ -168,15 +169,17 @@ def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     sizes = [run.code_size or 0 for run in loaded.runs]
     pca = pca_of(data, max(sizes)) if data.count("train") > 1 else None  # one fit: components come by their variance
     scale = _scale(images)
-    rows = [Row("originals", strip(images.numpy()), scale)]
+    rows = [Row("originals", strip(_bytes(data.shown(unit_interval(images)))), scale)]
     for alike in grouped(loaded.runs, lambda run: run.code_size):
         first, size = alike[0], alike[0].code_size or 0
         if pca is not None:
             linear = pca.reconstruct(loaded.models[first.path].corrupted(images), size)
-            rows.append(Row(f"PCA of size {size}", strip(_bytes(linear)), scale, first.number(PCA_ERROR)))
+            rows.append(Row(f"PCA of size {size}", strip(_bytes(data.shown(linear))), scale, first.number(PCA_ERROR)))
         for run in alike:
             (reconstructions,) = loaded.reconstruct(run, [images])
-            rows.append(Row(loaded.names.run(run), strip(_bytes(reconstructions)), scale, run.number(ERROR)))
+            rows.append(
+                Row(loaded.names.run(run), strip(_bytes(data.shown(reconstructions))), scale, run.number(ERROR))
+            )
     note = "The first test images through PCA and the runs. The error is that of the whole test split."
     return Sheet(f"contact_sheet{suffix}", f"The same test images{images_of}", note, tuple(rows))
 
@@ -185,18 +188,21 @@ def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     """The test images that the best run reconstructs best and worst."""
     import torch
 
+    from diabolo.data.pixels import unit_interval
+
+    data = loaded.data
     run = min(loaded.runs, key=lambda run: run.number(ERROR) or 0)
-    parts = zip(loaded.data.parts("test"), loaded.reconstruct(run, loaded.data.parts("test")), strict=True)
-    errors = torch.cat([(made - part.float() / 255).square().flatten(1).mean(1) for part, made in parts])
+    parts = zip(data.parts("test"), loaded.reconstruct(run, data.parts("test")), strict=True)
+    errors = torch.cat([(made - unit_interval(part)).square().flatten(1).mean(1) for part, made in parts])
     order = errors.argsort(stable=True)
     rows = []
     for name, places in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
-        images = loaded.data.images("test", places)
+        images = data.images("test", places)
         (reconstructions,) = loaded.reconstruct(run, [images])
         low, high = float(errors[places].min()), float(errors[places].max())
         scale = _scale(images)
-        rows.append(Row(f"{name}: originals", strip(images.numpy()), scale))
-        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(reconstructions)), scale))
+        rows.append(Row(f"{name}: originals", strip(_bytes(data.shown(unit_interval(images)))), scale))
+        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(data.shown(reconstructions))), scale))
     note = f"Of {loaded.names.run(run)}, the best run here, by the error of each of {len(errors):,} test images."
     return Sheet(f"best_and_worst{suffix}", f"Best and worst reconstructions{images_of}", note, tuple(rows))
 

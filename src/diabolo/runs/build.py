@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,8 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
     """Instantiates `config[group]`, its lists and mappings as plain ones.
 
     Raises:
-        UserError: the node names no class, or its class refuses the arguments; the message begins with the group.
+        UserError: the node names no class, its class refuses the arguments, or it makes what has no place there; the
+            message begins with the group.
     """
     node = OmegaConf.select(config, group)
     if node is None:
@@ -41,7 +42,10 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
         raise UserError(f"{group}: {_brief(failure)}.") from failure
     except InstantiationException as failure:
         raise _refusal(group, node, failure.__cause__ or failure) from failure
-    return _guarded(group, node, made) if isinstance(made, partial) else made
+    if isinstance(made, partial):
+        return _guarded(group, node, made)
+    _check_made(group, node, made)
+    return made
 
 
 def build_data(config: DictConfig) -> ImageData:
@@ -83,25 +87,66 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     if (rate := OmegaConf.select(config, "optimizer.lr")) is not None:
         check_positive("optimizer.lr", rate)
     task = make(config, "task", _partial_=True)
-    takes = signature(task).parameters
+    try:
+        takes = signature(task).parameters
+    except ValueError as failure:  # of something built in, which tells nothing of its arguments
+        raise ConfigError("task._target_", _target(config.task), "must make a Learner") from failure
     parts = {name: part(config) for name, part in PARTS.items() if name in takes}
     if "augmentation" not in takes and build_augmentation(config) is not None:
         raise UserError(f"`augmentation` has no place in `task` ({_target(config.task)}): take augmentation=none.")
     if "pixels" in takes:
         parts["pixels"] = (data or build_data(config)).pixels
     module: Learner = task(**parts)
+    _check_made("task", config.task, module)
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
 def build_augmentation(config: DictConfig) -> Augmentation | None:
     """What is done to the training images, or None for nothing."""
     nodes = (config.get("augmentation") or {}).items()
-    parts = {name: _optional(config, f"augmentation.{name}") for name, node in nodes if node}
+    parts = {name: make(config, f"augmentation.{name}") for name, node in nodes if node}
     if not parts:
         return None
     from diabolo.data.augmentation import Augmentation
 
     return Augmentation(parts)
+
+
+def check_steps(config: DictConfig) -> None:
+    """Has the config's optimiser and scheduler take a step with a weight of nothing, so that arguments which torch
+    refuses together, or for the first step only, are told before anything is read.
+
+    Raises:
+        UserError: they are refused.
+    """
+    import torch
+    from torch import nn
+
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    weights = nn.Parameter(torch.zeros(2, 2, device="cuda" if on_gpu and config.optimizer.get("capturable") else None))
+    weights.grad = torch.zeros_like(weights)
+    if not str(config.optimizer._target_).startswith("torch.optim."):  # one's own may want more than weights
+        return
+    optimizer = _optimizer(config)([weights])
+    schedule = _optional(config, "scheduler")
+    settings = schedule(optimizer, TRIED_STEPS) if schedule is not None else {"scheduler": None}
+    if not isinstance(settings, Mapping) or "scheduler" not in settings:
+        name = config.scheduler._target_
+        rule = "must give a mapping with `scheduler` and `interval`, as diabolo.training.cosine does"
+        raise ConfigError("scheduler._target_", name, rule)
+    try:
+        optimizer.step()
+    except Exception as failure:
+        raise UserError(f"optimizer: {_brief(failure)} ({_target(config.optimizer)}).") from failure
+
+
+TRIED_STEPS = 100
+
+
+def _optimizer(config: DictConfig) -> Any:
+    """parameters -> optimiser. Torch takes floats alone as betas, and a 0 on the command line is none."""
+    betas = config.optimizer.get("betas")
+    return make(config, "optimizer", **({} if betas is None else {"betas": [float(beta) for beta in betas]}))
 
 
 PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningModule's argument
@@ -110,7 +155,7 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
     "bottleneck": lambda config: make(config, "bottleneck"),
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
-    "optimizer": lambda config: make(config, "optimizer"),
+    "optimizer": _optimizer,
     "scheduler": lambda config: _optional(config, "scheduler"),
     "augmentation": build_augmentation,
     "corruption": lambda config: _optional(config, "corruption"),
@@ -120,9 +165,11 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
 
 def build_callbacks(config: DictConfig) -> list[Callback]:
     """The callbacks of the config, without those that are switched off: experiments may set something of a callback
-    that the command line has left out."""
+    that the command line has left out. What one of them cannot draw costs no training."""
+    from diabolo.callbacks.sparing import spared
+
     nodes = (config.get("callbacks") or {}).items()
-    return [make(config, f"callbacks.{name}") for name, node in nodes if node and "_target_" in node]
+    return [spared(make(config, f"callbacks.{name}"), name) for name, node in nodes if node and "_target_" in node]
 
 
 def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -132,11 +179,42 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
 
 def _optional(config: DictConfig, group: str) -> Any:
     """What `make` makes of a group that may be empty, or None."""
-    node = OmegaConf.select(config, group)
-    made = make(config, group) if node else None
-    if made is not None and not callable(made):
-        raise ConfigError(f"{group}._target_", _target(node), "must make something that can be called")
-    return made
+    return make(config, group) if config.get(group) else None
+
+
+def _check_made(group: str, node: Any, made: Any) -> None:
+    """Refuses what a `_target_` has made where it is none of what the others of its group are."""
+    fits, what = _is_such(group.partition(".")[0], made)
+    if not fits:
+        raise ConfigError(f"{group}._target_", _target(node), f"must make {what}")
+
+
+def _is_such(group: str, made: Any) -> tuple[bool, str]:
+    """Whether something has a place in the group, and what has; what is large is imported where it is needed anyway."""
+    if group in ("encoder", "decoder", "bottleneck"):
+        from torch import nn
+
+        from diabolo.network.protocols import Bottleneck
+
+        if group == "bottleneck":
+            return isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size and in_features"
+        return isinstance(made, nn.Module), "a torch.nn.Module"
+    if group in ("loss", "augmentation", "corruption", "penalty"):
+        return callable(made), "something that can be called"
+    import lightning
+    from lightning.pytorch.loggers import Logger
+
+    from diabolo.training.learner import Learner
+
+    classes: dict[str, tuple[type, str]] = {
+        "callbacks": (lightning.Callback, "a Callback"),
+        "data": (lightning.LightningDataModule, "a LightningDataModule"),
+        "logger": (Logger, "a Logger"),
+        "task": (Learner, "a Learner"),
+        "trainer": (lightning.Trainer, "a Trainer"),
+    }
+    wanted, what = classes.get(group, (object, "a part"))
+    return isinstance(made, wanted), what
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:

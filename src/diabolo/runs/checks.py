@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from diabolo.errors import (
@@ -88,6 +89,13 @@ def folder(key: str, value: Any) -> None:
         raise ConfigError(key, value, "must be the path of a folder")
 
 
+def subfolder(key: str, value: Any) -> None:
+    """A place within the run's folder, which itself is ""."""
+    folder(key, value)
+    if PurePath(value).is_absolute() or ".." in PurePath(value).parts:
+        raise ConfigError(key, value, "must be a folder below the run's")
+
+
 def mapping(key: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(key, value, "must hold keys of its own, not one value")
@@ -125,11 +133,6 @@ def pairs(key: str, value: Any) -> None:
         check_ints(key, pair, minimum=0, maximum=10**9)
 
 
-def channels_of_loss(key: str, value: Any) -> None:
-    if isinstance(value, bool) or value not in (1, 3):
-        raise ConfigError(key, value, "must be 1 or 3, as many as the images have")
-
-
 def betas(key: str, value: Any) -> None:
     if not isinstance(value, list) or len(value) != 2:
         raise ConfigError(key, value, "must be a list of two numbers, such as [0.9,0.999]")
@@ -146,6 +149,18 @@ def below_one(key: str, value: Any) -> None:
 def share(key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(key, value, "must be a number of at least 0 and below 1")
+
+
+def split(key: str, value: Any) -> None:
+    """A text, or the folders of the parts: one or several of each."""
+    if isinstance(value, str) and value:
+        return
+    if not isinstance(value, Mapping) or "train" not in value or not set(value) <= {"train", "val", "test"}:
+        raise ConfigError(key, value, "must be auto, the name of a CSV file, or {train: FOLDER, val: ..., test: ...}")
+    for part, folders in value.items():
+        named = [folders] if isinstance(folders, str) else folders
+        if not isinstance(named, list) or not named or not all(isinstance(one, str) and one for one in named):
+            raise ConfigError(f"{key}.{part}", folders, "must be a folder or a list of folders")
 
 
 def part_of_pixels(key: str, value: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from diabolo.runs.folder import Held, RunFolder
+from diabolo.training.signals import REQUEUE, heeded
 
 PROCESS_GROUP = ("LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
 LAUNCHED = "DIABOLO_LAUNCHED"  # in the environment of what `launch` starts
@@ -59,20 +60,18 @@ def launch(
         received.add(signum)
         process.send_signal(signal.SIGTERM)
 
-    forwarded = [signal.SIGTERM, signal.SIGUSR2]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-        forwarded.append(signal.SIGHUP)
-    before = {signum: signal.signal(signum, forward) for signum in forwarded}
+    forwarded = {*heeded(), REQUEUE} - {signal.SIGINT, None}  # the terminal sends SIGINT to the processes too
+    before = {signum: signal.signal(signum, forward) for signum in forwarded if signum}
     try:
         code = process.wait()
-    except KeyboardInterrupt:  # the terminal has sent it to the processes too
+    except KeyboardInterrupt:
         code = process.wait()
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-    if signal.SIGUSR2 in received and callable(handler := before[signal.SIGUSR2]):
-        handler(signal.SIGUSR2, None)  # submitit queues the job again
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGUSR2):
+    if REQUEUE in received and callable(handler := before[REQUEUE]):
+        handler(REQUEUE, None)  # submitit queues the job again
+    if code in {128 + signum for signum in (signal.SIGINT, signal.SIGTERM, REQUEUE) if signum}:
         sys.exit(code)
     if code:
         state = run.state()

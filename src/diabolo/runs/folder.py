@@ -14,6 +14,7 @@ events.*        TensorBoard
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -23,15 +24,16 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import UserError, out_of_memory
+from diabolo.errors import ConfigError, UserError, out_of_memory
 from diabolo.runs.files_written import is_free, is_ours, remove_written
-from diabolo.runs.old_names import with_current_names
+from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, read_metrics, read_state, read_text, read_yaml
 from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import check
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     pass
 
 GROUPS = ("data", "encoder", "bottleneck", "model", "optimizer", "trainer", "task")  # which every config has
-BLOCK = 512  # bytes of what st_blocks counts
 RECORDED_VERSIONS = ("diabolo", "torch", "torchvision", "lightning", "hydra-core")
 
 
@@ -95,7 +96,7 @@ class RunFolder:
 
     def config(self) -> DictConfig:
         """The resolved config, its `_target_`s by their current names, to be looked at; see `trusted_config`."""
-        return self._created(with_current_names(read_yaml(self.path / "config.yaml")))
+        return self._created(of_today(read_yaml(self.path / "config.yaml")))
 
     def trusted_config(self, trust: bool = False) -> DictConfig:
         """The config, to be made objects of.
@@ -108,7 +109,7 @@ class RunFolder:
             Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trusted_classes`.
             UserError: values in it cannot be; see `diabolo.runs.schema`.
         """
-        plain = with_current_names(read_yaml(self.path / "config.yaml"))
+        plain = of_today(read_yaml(self.path / "config.yaml"))
         if missing := [group for group in GROUPS if not isinstance(plain.get(group), dict)]:
             raise Unreadable(self.path / "config.yaml", f"it has no group `{missing[0]}`, as every run's config has")
         if not trust:
@@ -215,9 +216,14 @@ class RunFolder:
         return {name: read_text(self.path / name) for name in names}
 
     def restore(self, record: Mapping[str, str]) -> None:
-        """Undoes `begin`."""
+        """Undoes `begin`.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
         for name, text in record.items():
-            write_whole(self.path / name, text)
+            if not (self.path / name).is_file() or read_text(self.path / name) != text:
+                write_whole(self.path / name, text)
 
     def mark(self, state: str, **more: Any) -> None:
         """Sets the state, keeping what else is known. On a full disk a run that has failed or stopped still says so,
@@ -233,7 +239,7 @@ class RunFolder:
         try:
             write_whole(file, text)
         except OSError:
-            if state not in ("failed", "stopped") or not file.is_file() or len(text) > BLOCK * file.stat().st_blocks:
+            if state not in ("failed", "stopped") or not file.is_file() or len(text) > _room(file):
                 raise
             with file.open("rb+", buffering=0) as place:
                 if place.write(text) < len(text):
@@ -279,13 +285,46 @@ class RunFolder:
         write_whole(self.path / "metrics.json", json.dumps(dict(sorted(metrics.items())), indent=2) + "\n")
 
 
+def named_folder(key: str, value: Any) -> Path:
+    """The folder that a config key names; an empty text would be the current folder.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if not str(value).strip():
+        raise ConfigError(key, "", "is empty: name a folder for the run, or leave the key out")
+    return Path(str(value))
+
+
 def unwritable(path: Path, failure: OSError) -> UserError:
-    """The sentence for a run folder that cannot be written."""
+    """The sentence for a run folder that cannot be written, with the file where that is known."""
+    file = being_written(failure)
+    name = f"; the file was {os.path.relpath(file, path)!r}" if file and Path(file).is_relative_to(path) else ""
     return UserError(
         f"the run folder {str(path)!r} cannot be written ({failure.strerror or failure}); free some space or choose"
-        " another place with hydra.run.dir=."
+        f" another place with hydra.run.dir={name}."
     )
+
+
+def being_written(failure: OSError) -> str | None:
+    """The file that a failure to write was about. Python names it for files that cannot be opened; for one that cannot
+    grow, be it a logger's, written in a thread of its own, it is the file that is open where the failure arose."""
+    if isinstance(failure.filename, str):
+        return failure.filename
+    frames = [frame for frame, _ in walk_tb(failure.__traceback__)]
+    for frame in reversed(frames):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None)
+            read = getattr(value, "mode", "w") in ("r", "rb")
+            if isinstance(value, io.IOBase) and isinstance(name, str | bytes | os.PathLike) and not read:
+                return os.fsdecode(name)
+    return None
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _room(file: Path) -> int:
+    """The bytes that a file has on the disk, which may be more than it holds; 0 where the system does not say."""
+    return 512 * getattr(file.stat(), "st_blocks", 0)

@@ -49,14 +49,20 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "data.mean": Kind.MODEL,
     "data.std": Kind.MODEL,
     "data.image_shape": Kind.IMAGES,
+    "data.depth": Kind.IMAGES,
+    "data.value_range": Kind.IMAGES,
+    "data.shown_channels": Kind.DRAWING,
     "data.source": Kind.IMAGES,
     "data.test_fraction": Kind.IMAGES,
     "data.test_limit": Kind.IMAGES,
+    "data.limit_by": Kind.IMAGES,  # but see `kind`
     "data.split_seed": Kind.IMAGES,
     "data.block": Kind.COMPUTING,
     "data.eval_batch_size": Kind.COMPUTING,
     "data.num_workers": Kind.COMPUTING,
     "data.source.memory_limit": Kind.COMPUTING,
+    "data.source.disk_limit": Kind.COMPUTING,
+    "data.source.cache_limit": Kind.COMPUTING,
     "data.source.download": Kind.WHERE,
     "data.root": Kind.WHERE,  # but see `kind`
     "trainer._target_": Kind.MODEL,
@@ -78,7 +84,7 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "rerun": Kind.WHERE,
     "hydra": Kind.WHERE,
 }
-TRAINING_IMAGES = ("data.val_fraction", "data.limit", "data.train_classes", "data.exclude_classes")
+TRAINING_IMAGES = ("data.val_fraction", "data.limit", "data.limit_by", "data.train_classes", "data.exclude_classes")
 """Keys of the model that decide which images it is trained on, as PCA beside it is."""
 
 OWN_CALLBACKS = "diabolo.callbacks."  # look and draw and change nothing
@@ -95,9 +101,9 @@ def placed(key: str) -> str | None:
 def kind(key: str, config: Mapping[str, Any] | None = None) -> Kind:
     """What a dotted key decides; a key that `KINDS` does not know, as an extension's, makes another run.
 
-    Four keys depend on the rest of a flat `config`: `data.root` names the images where the data set has no name of its
-    own, several `trainer.devices` share each batch under ddp, a callback from elsewhere may change the training, and
-    `callbacks.augmented` draws nothing without an augmentation.
+    Five keys depend on the rest of a flat `config`: `data.root` names the images where the data set has no name of its
+    own, `data.limit_by` matters where there is a limit, several `trainer.devices` share each batch under ddp, a callback
+    from elsewhere may change the training, and `callbacks.augmented` draws nothing without an augmentation.
     Without a config they count as what they mostly are.
     """
     entry = placed(key)
@@ -106,6 +112,8 @@ def kind(key: str, config: Mapping[str, Any] | None = None) -> Kind:
         return found
     if entry == "data.root" and config.get("data.source.dataset") is None:
         return Kind.IMAGES
+    if entry == "data.limit_by" and config.get("data.test_limit") is None:
+        return Kind.COMPUTING if config.get("data.limit") is None else Kind.MODEL
     if entry == "trainer.devices" and str(config.get("trainer.strategy")).startswith("ddp"):
         return Kind.MODEL
     if key.startswith("callbacks.augmented.") and not any(one.startswith("augmentation.") for one in config):
@@ -144,7 +152,11 @@ def measured_on(config: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
 
 def seen(config: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
     """What decides which images a run sees, in training and in test."""
-    trained_on = {(key, plain(config[key])) for key in TRAINING_IMAGES if config.get(key) is not None}
+    trained_on = {
+        (key, plain(value))
+        for key, value in only(config, Kind.MODEL).items()
+        if key in TRAINING_IMAGES and value is not None
+    }
     return measured_on(config) | trained_on
 
 

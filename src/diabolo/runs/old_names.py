@@ -1,4 +1,5 @@
-"""The names that run folders of diabolo 0.1 hold, and today's: a `_target_` named a file, and now names a room."""
+"""What configs of older run folders say in other words: in 0.1 a `_target_` named a file, and now names a room; keys
+that came later have a value that says what was before."""
 
 from __future__ import annotations
 
@@ -17,6 +18,12 @@ ROOMS = {  # first part of the path of a file of 0.1 -> today's room
     "schedulers": "training",
     "trainer": "training",
 }
+CAME_LATER = {
+    "limit_by": "first",
+    "depth": "uint8",
+    "value_range": None,
+    "shown_channels": None,
+}  # keys of `data`, with what was before
 RENAMED = {"diabolo.data.digits": "diabolo.data.digit_images"}
 
 
@@ -33,6 +40,15 @@ def current_name(target: str) -> str:
         return target
     name = f"diabolo.{ROOMS[first]}.{rest.rpartition('.')[2]}"
     return RENAMED.get(name, name)
+
+
+def of_today(config: dict[str, Any]) -> dict[str, Any]:
+    """A run's plain config as it would be written today."""
+    config = with_current_names(config)
+    if isinstance(data := config.get("data"), dict):
+        for key, before in CAME_LATER.items():
+            data.setdefault(key, before)
+    return config
 
 
 def with_current_names(node: Any) -> Any:

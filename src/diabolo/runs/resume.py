@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 MAY_CHANGE = (Kind.COMPUTING, Kind.WHERE, Kind.DRAWING)
 LONGER = ("trainer.max_epochs", "trainer.early_stopping")
-COUNTED = ("data.block", "data.source.memory_limit")  # a checkpoint within an epoch counts its blocks
 """What a continued run may change: how long, where, and what is drawn. All else is in the weights, in the optimiser's
 state or in the order of the images, and would be ignored or break the run."""
 
@@ -46,7 +45,7 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = (), 
 
 def may_change(key: str) -> bool:
     """Whether a run that goes on may have another value of the key."""
-    return key in LONGER or (kind(key) in MAY_CHANGE and key not in COUNTED)
+    return key in LONGER or kind(key) in MAY_CHANGE
 
 
 def refuse_another(config: DictConfig, run: RunFolder) -> None:
@@ -60,7 +59,7 @@ def refuse_another(config: DictConfig, run: RunFolder) -> None:
         return
     here, there = flat(config), flat(run.config())
     for key in here | there:
-        makes_another = kind(key, here) in (Kind.MODEL, Kind.IMAGES) or key in COUNTED
+        makes_another = kind(key, here) in (Kind.MODEL, Kind.IMAGES)
         if makes_another and here.get(key) != there.get(key):
             raise UserError(
                 f"{str(run.path)!r} holds a run with another config: there `{key}` is {plain(there.get(key))}, here"

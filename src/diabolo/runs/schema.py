@@ -12,14 +12,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from diabolo.data.shape import check_image_shape
+from diabolo.data.shape import DEPTHS, MOST_CHANNELS, check_image_shape, check_shown_channels, check_value_range
 from diabolo.errors import ConfigError, UserError, check_between, check_bool
 from diabolo.runs.checks import (
     LARGEST_SEED,
     Check,
     below_one,
     betas,
-    channels_of_loss,
     class_name,
     compile_mode,
     devices,
@@ -44,8 +43,11 @@ from diabolo.runs.checks import (
     precision,
     shade,
     share,
+    split,
+    subfolder,
     text,
 )
+from diabolo.runs.together import together
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid")
 
@@ -53,7 +55,8 @@ SEED = integer(0, LARGEST_SEED)
 DRAWN = integer(1, 10_000)  # images in a picture
 LOOKED_AT = integer(1, 1_000_000)  # images or codes that are measured
 FITTED_ON = integer(0, 100_000_000)
-EPOCHS = integer(0)
+MOST_EPOCHS = 10**12  # as good as for ever
+EPOCHS = integer(0, MOST_EPOCHS)
 SCALE = positive(1e6)
 ACTIVATION = optional(one_of(*ACTIVATIONS))
 
@@ -76,7 +79,7 @@ LOSS: dict[str, Check] = {  # also of each term of a mix
     "levels": integer(1, 5),
     "mean": optional(pixel_scale(-1e3, 1e3)),
     "std": optional(pixel_scale(1e-6, 1e3)),
-    "channels": channels_of_loss,
+    "channels": integer(1, MOST_CHANNELS),
 }
 SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "rerun": check_bool,
@@ -130,6 +133,15 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "optimizer.nesterov": check_bool,
     "optimizer.weight_decay": not_negative(100),
     "optimizer.fused": optional(check_bool),
+    "optimizer.foreach": optional(check_bool),
+    "optimizer.amsgrad": check_bool,
+    "optimizer.maximize": check_bool,
+    "optimizer.capturable": check_bool,
+    "optimizer.differentiable": check_bool,
+    "optimizer.centered": check_bool,
+    "optimizer.decoupled_weight_decay": check_bool,
+    "optimizer.dampening": not_negative(1e3),
+    "optimizer.eps": not_negative(1e3),
     "scheduler": optional(mapping),
     "scheduler.rise": check_between,
     "scheduler.final": not_negative(1e3),
@@ -158,6 +170,9 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data": mapping,
     "data.root": optional(folder),
     "data.image_shape": lambda key, value: check_image_shape(value),
+    "data.depth": one_of(*DEPTHS),
+    "data.value_range": check_value_range,
+    "data.shown_channels": check_shown_channels,
     "data.batch_size": integer(),
     "data.eval_batch_size": optional(integer()),
     "data.block": optional(integer()),
@@ -165,6 +180,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.test_fraction": share,
     "data.limit": optional(integer(1, 10**9)),
     "data.test_limit": optional(integer(1, 10**9)),
+    "data.limit_by": one_of("sample", "first"),
     "data.train_classes": optional(labels),
     "data.exclude_classes": optional(labels),
     "data.split_seed": SEED,
@@ -179,17 +195,28 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.test.*": plain,
     "data.source.download": check_bool,
     "data.source.transpose": check_bool,
+    "data.source.images": optional(text),
+    "data.source.labels": optional(text),
+    "data.source.axes": optional(one_of("NHW", "NHWC", "NCHW")),
+    "data.source.path": optional(text),
+    "data.source.label": optional(text),
+    "data.source.split": optional(split),
+    "data.source.folder": optional(folder),
+    "data.source.hub": optional(text),
+    "data.source.image": optional(text),
+    "data.source.disk_limit": optional(integer(1, 2**50)),
     "data.source.fit": one_of("crop", "stretch", "pad"),
     "data.source.unreadable": one_of("refuse", "skip"),
     "data.source.memory_limit": integer(0, 2**50),
+    "data.source.cache_limit": integer(0, 2**50),
     "trainer": mapping,
-    "trainer.max_epochs": integer(),
+    "trainer.max_epochs": integer(1, MOST_EPOCHS),
     "trainer.accelerator": one_of("auto", "cpu", "gpu"),
     "trainer.devices": devices,
-    "trainer.strategy": text,
+    "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.precision": precision,
     "trainer.gradient_clip": optional(positive(1e12)),
-    "trainer.early_stopping": optional(integer()),
+    "trainer.early_stopping": optional(integer(1, MOST_EPOCHS)),
     "trainer.ema": optional(check_between),
     "trainer.compile": compile_mode,
     "trainer.monitor": text,
@@ -197,8 +224,8 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "trainer.overfit": optional(integer()),
     "trainer.detect_anomaly": check_bool,
     "logger": optional(mapping),
-    "logger.name": optional(text),
-    "logger.version": optional(text),
+    "logger.name": optional(subfolder),
+    "logger.version": optional(subfolder),
     "logger.default_hp_metric": check_bool,
     "callbacks": optional(mapping),
     "callbacks.*": optional(mapping),
@@ -266,6 +293,8 @@ def check_config(config: DictConfig | Mapping[str, Any]) -> None:
                 wrong.append(failure)
             if key.startswith(SHARED):
                 taken.add(said)
+    if not wrong:
+        wrong += together(nodes)  # type: ignore[arg-type]  # a mapping
     if len(wrong) > 1:
         raise UserError(" ".join(map(str, wrong)))
     if wrong:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,15 +11,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from diabolo.errors import UserError, out_of_memory
+from diabolo.errors import NotMeasured, UserError, out_of_memory
 from diabolo.runs.ddp import LAUNCHED
 from diabolo.runs.folder import RunFolder, unwritable
+from diabolo.runs.made_folders import missing, remove_empty
 from diabolo.runs.terminal import logging_to, short
 from diabolo.training.recording import GivenUp, SignalStop, Stopped
+from diabolo.training.signals import STOPPING
 
 log = logging.getLogger(__name__)
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -29,16 +28,18 @@ def session(
 ) -> Iterator[SignalStop]:
     """Holds the folder while this process trains there. Whatever ends the sitting, the run's state says so.
 
-    What is refused before training has begun leaves nothing: a new run no folder, a run that goes on what it was.
+    What is refused before training has begun leaves nothing: a new run no folder, a run that goes on what it was. So
+    does a new run that is to watch a metric which it does not measure.
     """
     launched = LAUNCHED in os.environ  # then `launch` has begun the run, and undoes it
     leave_nothing = False
     run.refuse_foreign()
+    made = missing(run.path)
     try:
         with run.held(), SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.log):
             before = {} if launched else run.record()
-            run.begin(config, list(overrides), choices)
             try:
+                run.begin(config, list(overrides), choices)
                 stop.check()
                 yield stop
             except Stopped as stopped:
@@ -51,16 +52,18 @@ def session(
                 raise
             except UserError as error:
                 log.info("refused", exc_info=True, extra={"file_only": True})  # for those who extend diabolo
-                if stop.began or launched:
+                afresh = not before and isinstance(error, NotMeasured)  # a slip of the finger, seen an epoch later
+                if launched or (stop.began and not afresh):
                     _fail(run, str(error), refused=not stop.began)
                 elif before:
-                    run.restore(before)
+                    _restore(run, before, str(error))
                 else:
                     leave_nothing = True
                 raise
             except OSError as error:
-                _fail(run, str(error))
-                raise unwritable(run.path, error) from error
+                sentence = unwritable(run.path, error)
+                _fail(run, str(sentence))
+                raise sentence from error
             except BaseException as error:
                 log.exception("failed", extra={"file_only": True})
                 short_of_memory = out_of_memory(error)
@@ -71,9 +74,8 @@ def session(
     finally:
         if leave_nothing:
             run.remove()
-    if (
-        stop.received in ENDING
-    ):  # it came when nothing was left to stop: the run is done, but what follows is not wanted
+        remove_empty(made)
+    if stop.received and stop.received in STOPPING:  # nothing was left to stop, but what follows is not wanted
         sys.exit(128 + stop.received)
 
 
@@ -82,6 +84,13 @@ def helping(run: RunFolder, rank: int) -> Iterator[SignalStop]:
     """The sitting of a process that helps another one, which keeps the run folder (DistributedDataParallel)."""
     with SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.path / f"run.{rank}.log", terminal=False):
         yield stop
+
+
+def _restore(run: RunFolder, record: Mapping[str, str], reason: str) -> None:
+    try:
+        run.restore(record)
+    except OSError:  # there is no room for it
+        _fail(run, reason)
 
 
 def _fail(run: RunFolder, reason: str, **more: Any) -> None:

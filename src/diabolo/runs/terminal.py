@@ -154,6 +154,11 @@ def short(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
+def say(line: str) -> None:
+    """Prints a line as it is, on one line however long it is."""
+    console.print(visible(line), soft_wrap=True, markup=False)
+
+
 def say_closing(metrics: Mapping[str, Any], run: Path) -> None:
     """Prints the closing table and where to look next."""
     folder = visible(short(run))

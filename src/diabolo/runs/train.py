@@ -17,12 +17,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from diabolo.errors import ConfigError, UserError, check_bool
+from diabolo.errors import UserError, check_bool
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.find_folder import done, place, wait_for
-from diabolo.runs.folder import Held, RunFolder
+from diabolo.runs.folder import Held, RunFolder, named_folder
 from diabolo.runs.loading import load_weights
+from diabolo.runs.made_folders import NoteMissing, remove_empty, remove_what_hydra_wrote
 from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
 from diabolo.runs.safe_reading import read_rows
 from diabolo.runs.schema import check_config
@@ -51,9 +52,7 @@ def main(config: DictConfig) -> float:
     run = RunFolder(job.runtime.output_dir)
     try:
         rerun = check_bool("rerun", config.get("rerun", False))
-        if not str(job.sweep.dir if swept else job.run.dir).strip():
-            where = "hydra.sweep.dir" if swept else "hydra.run.dir"
-            raise ConfigError(where, "", "is empty: name a folder for the run, or leave the key out")
+        named_folder(*("hydra.sweep.dir", job.sweep.dir) if swept else ("hydra.run.dir", job.run.dir))
         refuse_unread(config)
         config = resolved(config)
         check_config(config)
@@ -64,6 +63,7 @@ def main(config: DictConfig) -> float:
         metrics = (_in_turn if swept else _start)(config, run, rerun)
     except (UserError, OmegaConfBaseException) as failure:
         error = failure if isinstance(failure, UserError) else UserError(explain(failure, ()))
+        remove_what_hydra_wrote(Path(job.runtime.output_dir))
         run.take_away()  # the empty folder that Hydra has made for it
         if swept:
             raise error from None  # a sweep goes on with its other jobs
@@ -73,6 +73,8 @@ def main(config: DictConfig) -> float:
         if swept:
             raise
         sys.exit(failure.exit_code)  # what there is to say they have said
+    finally:
+        remove_empty(NoteMissing.noted())
     return metrics.get("val/mse", metrics.get("val/loss", metrics["train/loss"]))
 
 
@@ -147,15 +149,18 @@ def train(
 
 def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequence[Callback]) -> dict[str, Any]:
     from lightning import seed_everything
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from diabolo.errors import check_int
-    from diabolo.runs.build import build_callbacks, build_data, build_module, build_trainer, make
+    from diabolo.runs.build import build_callbacks, build_data, build_module, build_trainer, check_steps, make
     from diabolo.runs.terminal import console, say_closing
     from diabolo.runs.transfer import start_from
+    from diabolo.training.first_nan import first_nan_named
     from diabolo.training.progress import ProgressBar
     from diabolo.training.recording import Clock, History
 
     seed_everything(check_int("seed", config.seed, 0), workers=True, verbose=False)
+    check_steps(config)
     data = build_data(config)
     stop.check()
     module = build_module(config, data)
@@ -176,8 +181,14 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     data.setup()
     stop.check()
     if trainer.is_global_zero:
+        for line in data.said:
+            log.info("%s", line)
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
-    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    try:
+        with first_nan_named():
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+    except MisconfigurationException as failure:  # e.g. a callback that needs a logger
+        raise UserError(f"trainer: {' '.join(str(failure).split()).rstrip('.')}.") from failure
     seconds = clock.seconds
     best = load_weights(module, run.best())
     stop.check()

@@ -16,6 +16,9 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from diabolo.errors import UserError
+from diabolo.runs.made_folders import missing, remove_empty
+
 
 @dataclass
 class HydraJob:
@@ -49,6 +52,7 @@ class HydraJob:
             config.hydra.job.num = number
         HydraConfig.instance().set_config(config)
         folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
+        made = missing(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _print_to(folder / self.output)
         ended = run_job(
@@ -58,6 +62,9 @@ class HydraJob:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
+        if made and isinstance(ended._return_value, UserError) and os.listdir(folder) == [self.output]:
+            (folder / self.output).unlink()  # the job was refused, and so says the sweep
+            remove_empty([folder])
         return _sendable(ended), ended.status == JobStatus.COMPLETED
 
 

@@ -6,6 +6,7 @@ A timer, and no thread, which none of the forked processes would have; they do n
 
 import os
 import signal
+import sys
 from types import FrameType
 
 PARENT = "DIABOLO_POOL"  # in the environment of the fork server: the id of the process that has started it
@@ -16,6 +17,6 @@ def _end_without_parent(signum: int, frame: FrameType | None) -> None:
         os._exit(0)
 
 
-if PARENT in os.environ:
+if sys.platform != "win32" and PARENT in os.environ:
     signal.signal(signal.SIGALRM, _end_without_parent)
     signal.setitimer(signal.ITIMER_REAL, 1, 1)

@@ -3,19 +3,22 @@ ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from diabolo.errors import UserError
 from diabolo.runs.config import quoted, resolved
 from diabolo.runs.find_folder import done, place
 from diabolo.runs.folder import RunFolder
+from diabolo.runs.made_folders import missing, remove_empty
 
 
 @dataclass
@@ -56,6 +59,25 @@ class Job:
             config.hydra.sweep.dir = str(self.run.path.parent)
             config.hydra.sweep.subdir = self.run.path.name
         return config
+
+
+SWEEP_FILE = "multirun.yaml"  # Hydra's name for the config of a sweep
+
+
+@contextmanager
+def folder_of_sweep(folder: Path, jobs: Sequence[Job], config: DictConfig) -> Iterator[None]:
+    """Makes the sweep's folder, with the sweep's config in it. A new one goes again where no job leaves anything."""
+    new = not folder.exists()
+    made = missing(folder, *(job.run.path for job in jobs))
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / SWEEP_FILE)
+    try:
+        yield
+    finally:
+        remove_empty(made)
+        if new and os.listdir(folder) == [SWEEP_FILE]:
+            (folder / SWEEP_FILE).unlink()
+            remove_empty(made)
 
 
 def label(overrides: Iterable[str], given: Collection[str]) -> str:

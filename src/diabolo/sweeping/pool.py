@@ -24,7 +24,8 @@ from typing import Any
 
 import cloudpickle
 
-from diabolo.sweeping.worker import FORKED, STOP_SIGNALS, Worker, start_server
+from diabolo.sweeping.worker import CONTEXT, Worker
+from diabolo.training.signals import heeded
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Pool:
                         yield Ended(number, result)
             finally:
                 for worker in self.workers:
-                    worker.process.terminate()
+                    worker.ask()
                 for worker in self.workers[:]:
                     self._end(worker)
         if self.signals:
@@ -108,8 +109,7 @@ class Pool:
                 self._end(worker)
         if not self.free:
             return None
-        start_server(self.free[0], self.preload)
-        self.workers.append(Worker(self.work, self.free.popleft()))
+        self.workers.append(Worker(self.work, self.free.popleft(), self.preload))
         return self.workers[-1]
 
     def _end(self, worker: Worker) -> None:
@@ -120,12 +120,15 @@ class Pool:
     def _ready(self, signalled: Connection) -> list[Worker]:
         """Waits until something happens; hands a signal on, and returns the workers that have answered or ended."""
         busy = [worker for worker in self.workers if worker.busy]
-        ready = wait([signalled, *(end for worker in busy for end in worker.ends)])
+        try:
+            ready = wait([signalled, *(end for worker in busy for end in worker.ends)])
+        except InterruptedError:  # Windows: Ctrl-C ends the wait
+            ready = []
         if signalled in ready:
             signalled.recv_bytes()
             for worker in self.workers:
                 if len(self.signals) < 3:
-                    worker.process.terminate()
+                    worker.ask()
                 else:
                     worker.process.kill()
         return [worker for worker in busy if not worker.ends.isdisjoint(ready)]
@@ -133,7 +136,7 @@ class Pool:
     @contextmanager
     def _signals_noted(self) -> Iterator[Connection]:
         """Within, stop signals are noted in `signals`, and each sends a message through the connection."""
-        signalled, sender = FORKED.Pipe(duplex=False)
+        signalled, sender = CONTEXT.Pipe(duplex=False)
 
         def note(signum: int, _: FrameType | None) -> None:
             self.signals.append(signum)
@@ -141,8 +144,7 @@ class Pool:
 
         handlers = {}
         if threading.current_thread() is threading.main_thread():
-            noted = [s for s in STOP_SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]  # nohup
-            handlers = {signum: signal.signal(signum, note) for signum in noted}
+            handlers = {signum: signal.signal(signum, note) for signum in heeded()}
         try:
             yield signalled
         finally:

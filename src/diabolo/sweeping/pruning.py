@@ -8,24 +8,20 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from optuna import Trial
 
-from diabolo.errors import ConfigError
+from diabolo.errors import NotMeasured
 from diabolo.training.recording import GivenUp
-
-
-class NoSuchMetric(ConfigError):
-    """The objective of a search is not among a run's metrics: a mistake of the whole search, not of one trial."""
 
 
 def measured(objective: str, metrics: Mapping[str, Any]) -> float:
     """`metrics[objective]` as a number.
 
     Raises:
-        NoSuchMetric: there is none of that name, and which there are.
+        NotMeasured: there is none of that name, and which there are.
     """
     value = metrics.get(objective)
     if value is None or isinstance(value, str):
         names = sorted(m for m in metrics if not m.startswith(("test/", "versions/")) and m != "finished")
-        raise NoSuchMetric("--objective", objective, f"is not measured in this run; there are {', '.join(names)}")
+        raise NotMeasured("--objective", objective, f"is not measured in this run; there are {', '.join(names)}")
     return float(value)
 
 
@@ -38,7 +34,7 @@ class Pruning(Callback):
 
     Raises:
         GivenUp: at the start of the next epoch, when the checkpoint of the last one is written.
-        NoSuchMetric: the metric is not measured in each epoch.
+        NotMeasured: the metric is not measured in each epoch.
     """
 
     def __init__(self, trial: Trial, monitor: str, known: dict[int, float]) -> None:

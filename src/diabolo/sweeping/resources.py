@@ -9,6 +9,7 @@ import subprocess
 from omegaconf import DictConfig, OmegaConf
 
 from diabolo.errors import ConfigError, UserError, check_int
+from diabolo.training.machine import usable_cores
 
 
 def places(
@@ -32,7 +33,7 @@ def places(
     Raises:
         ConfigError: a number that is not possible here.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     on_cpu = OmegaConf.select(config, "trainer.accelerator") == "cpu"
     here = [] if on_cpu and gpus is None else visible_gpus()
     if gpus is not None:

@@ -14,7 +14,6 @@ from optuna.trial import TrialState
 from diabolo.errors import UserError, check_choice, check_int
 from diabolo.measures.metric_names import direction
 from diabolo.runs.config import compose_config, concerns_overrides, explain
-from diabolo.runs.folder import RunFolder
 from diabolo.runs.terminal import console, short, text_table
 from diabolo.sweeping.space import Space, parse_space
 from diabolo.sweeping.study import PRUNERS, Question, opened_study
@@ -52,7 +51,7 @@ def search(
     space = _checked_space(question)
     began = time.monotonic()
     folder = folder or question.folder()
-    with RunFolder(folder).held(), opened_study(folder, question, pruner, seed) as study:
+    with opened_study(folder, question, pruner, seed) as study:
         runner = TrialRunner(study, space, question, folder)
         runner.repeat_what_was_cut_off()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from diabolo.errors import UserError
 from diabolo.measures.metric_names import direction
 from diabolo.runs.config import run_name
+from diabolo.runs.folder import RunFolder
+from diabolo.runs.made_folders import missing, remove_empty
 from diabolo.sweeping.space import parse_space
 
+STUDY = "study.db"
 WARM_UP = 3  # the first epoch after which a trial may be given up: earlier ones say little about its end
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "median": partial(optuna.pruners.MedianPruner, n_warmup_steps=WARM_UP),
@@ -57,18 +63,38 @@ class Question:
 
 @contextmanager
 def opened_study(folder: Path, question: Question, pruner: str, seed: int) -> Iterator[optuna.Study]:
-    """The study in `folder`, a new one where there is none.
+    """The study in `folder`, held while this process searches; a new one where there is none. A new one whose trials
+    were all refused goes again: the mended command begins afresh.
 
     Raises:
-        UserError: it is that of another question.
+        Held: another process searches there.
+        UserError: it is that of another question, or its file is damaged or cannot be written.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    made = missing(folder)
+    tried = False
     try:
+        with RunFolder(folder).held(), _opened(folder, question, pruner, seed) as study:
+            try:
+                yield study
+            finally:
+                tried = bool(study.trials)
+    finally:
+        if made and tried and set(os.listdir(folder)) <= {STUDY, ".lock"}:
+            for name in (STUDY, ".lock"):
+                (folder / name).unlink(missing_ok=True)
+        remove_empty(made)
+
+
+@contextmanager
+def _opened(folder: Path, question: Question, pruner: str, seed: int) -> Iterator[optuna.Study]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = None
+    try:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / STUDY}")
         if names := optuna.get_all_study_names(storage):
-            study = optuna.load_study(study_name=names[0], storage=storage, pruner=PRUNERS[pruner]())
+            study = _load_study(names[0], storage, pruner)
             if (known := study.user_attrs.get("question")) != question.asked():
-                words = " ".join([*known["overrides"], *known["objectives"]]) if known else "not diabolo's"
+                words = _words(known) or "not diabolo's"
                 raise UserError(f"{str(folder)!r} holds another search ({words}): choose another --study.")
         else:
             study = optuna.create_study(
@@ -84,5 +110,33 @@ def opened_study(folder: Path, question: Question, pruner: str, seed: int) -> It
         else:
             study.sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=drawn)
         yield study
+    except (SQLAlchemyError, StorageInternalError) as failure:
+        raise _unusable(folder, failure) from failure
     finally:
-        storage.engine.dispose()
+        if storage is not None:
+            storage.engine.dispose()
+
+
+def _load_study(name: str, storage: optuna.storages.RDBStorage, pruner: str) -> optuna.Study:
+    """The study of this name, its trials read once, so that a damaged one is found out at once."""
+    try:
+        study = optuna.load_study(study_name=name, storage=storage, pruner=PRUNERS[pruner]())
+        len(study.trials)
+    except (ValueError, LookupError, TypeError, AttributeError) as failure:  # of JSON, names and enums in its tables
+        raise StorageInternalError(f"{type(failure).__name__}: {failure}") from failure
+    return study
+
+
+def _words(known: Any) -> str:
+    """The command line of another search, as its study tells it; nothing where it is none of ours."""
+    asked = [known.get(key) for key in ("overrides", "objectives")] if isinstance(known, dict) else []
+    return " ".join(str(word) for words in asked if isinstance(words, list) for word in words)
+
+
+def _unusable(folder: Path, failure: BaseException) -> UserError:
+    cause = failure.orig if isinstance(failure, DBAPIError) else failure.__cause__ or failure
+    said = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+    return UserError(
+        f"{str(folder / STUDY)!r} cannot be used ({said[0] if said else type(failure).__name__}): "
+        "put a whole copy there, or choose another --study."
+    )

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from diabolo.errors import UserError
+from diabolo.errors import NotMeasured, UserError
 from diabolo.runs.config import chosen, compose_config, run_name
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.terminal import console
 from diabolo.runs.train import train
-from diabolo.sweeping.pruning import NoSuchMetric, Pruning, measured
+from diabolo.runs.trusted_classes import note_own_parts
+from diabolo.sweeping.pruning import Pruning, measured
 from diabolo.sweeping.space import Space
 from diabolo.sweeping.study import Question
 from diabolo.training.recording import GivenUp
@@ -85,7 +87,7 @@ class TrialRunner:
             trial.set_user_attr("reason", said)
             self.study.tell(trial, state=TrialState.FAIL)
             said = f"failed: {said}"
-            if isinstance(failure, NoSuchMetric):
+            if isinstance(failure, NotMeasured):  # of the search's objective, or of what all its runs watch
                 raise
         else:
             self.study.tell(trial, values)
@@ -101,6 +103,7 @@ class TrialRunner:
         if run.is_run() and run.state()["state"] == "done":  # killed before the study was told
             metrics = run.metrics()
         else:
+            note_own_parts(OmegaConf.to_container(config))  # they stand on the command line of who searches
             with _quiet():
                 metrics = train(config, run, overrides, chosen(), self._pruning(trial))
         return [measured(objective, metrics) for objective in self.question.objectives]

@@ -1,4 +1,8 @@
-"""A process of the pool, which does one job after the other, and the fork server that it is forked from."""
+"""A process of the pool, which does one job after the other, and the fork server that it is forked from.
+
+Windows has no fork, and on macOS what Apple's libraries have begun does not survive one: there each process is a new
+one, which imports for itself what is heavy, once for all its jobs.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,30 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import Connection, wait
+from importlib import import_module
 from typing import Any
 
 import cloudpickle
 
 from diabolo.sweeping.orphan import PARENT
+from diabolo.training.signals import STOPPING, interrupt
 
-FORKED = multiprocessing.get_context("forkserver")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 30  # seconds that a process has to end (an orphaned one: for a checkpoint) before it is killed
+
+
+def context() -> Any:
+    """How processes are started here: forked from a server, or as new ones."""
+    if sys.platform != "darwin":
+        with suppress(ValueError):
+            return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
+CONTEXT = context()
+FORKS = CONTEXT.get_start_method() == "forkserver"
 
 
 @dataclass
@@ -38,23 +52,35 @@ class Died:
 
 
 class Worker:
-    """A process, and the pipe that takes jobs there and brings results."""
+    """A process, the pipe that takes jobs there and brings results, and one through which it is asked to stop.
 
-    def __init__(self, work: bytes, environment: Mapping[str, str]) -> None:
+    Args:
+        work, preload: as in `Pool`.
+        environment: variables that the process has in its environment.
+    """
+
+    def __init__(self, work: bytes, environment: Mapping[str, str], preload: Sequence[str] = ()) -> None:
         self.environment = environment
         self.job: int | None = None
         self.fit = True  # for another job
-        self.pipe, theirs = FORKED.Pipe()
-        serving = (theirs, work, os.environ | environment)
-        self.process = FORKED.Process(target=_serve, args=serving, name="diabolo worker")
+        self.pipe, jobs = CONTEXT.Pipe()
+        asked, self.asking = CONTEXT.Pipe(duplex=False)
+        serving = (jobs, asked, work, os.environ | environment, () if FORKS else preload)
+        self.process = CONTEXT.Process(target=_serve, args=serving, name="diabolo worker")
+        start_server(environment, preload)
         try:
-            self.process.start()
+            self._start()
         except (EOFError, ConnectionError):  # the server was killed a moment ago and is still counted as alive
             time.sleep(0.5)
-            start_server(environment)
+            start_server(environment, preload)
+            self._start()
+        jobs.close()
+        asked.close()
+        self.ends: set[Any] = {self.pipe, self.process.sentinel}  # ready when there is a result or an end
+
+    def _start(self) -> None:
+        with _environment({} if FORKS else self.environment):  # libraries read theirs when they are loaded
             self.process.start()
-        theirs.close()
-        self.ends: set[Connection | int] = {self.pipe, self.process.sentinel}  # ready when there is a result or an end
 
     @property
     def busy(self) -> bool:
@@ -76,27 +102,36 @@ class Worker:
         self.process.join(GRACE)
         return number, Died(self.process.exitcode)
 
+    def ask(self) -> None:
+        """Asks the process to stop, as SIGTERM does; Windows would end it at once by that."""
+        with suppress(OSError):  # it has ended
+            self.asking.send_bytes(b"stop")
+
     def end(self) -> None:
         """Waits for the process, which ends when its pipe is closed, and ends what it has left running."""
         self.pipe.close()
         self.process.join(GRACE)
         self.process.kill()
         self.process.join()
-        assert self.process.pid
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGTERM)
+        self.asking.close()
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGTERM)
 
 
-def start_server(environment: Mapping[str, str], preload: Sequence[str] | None = None) -> None:
+def start_server(environment: Mapping[str, str], preload: Sequence[str]) -> None:
     """Starts the fork server where none runs, and does not wait for it: its imports take seconds.
 
     Args:
         environment, preload: as in `Pool`.
     """
-    if preload is not None:
-        FORKED.set_forkserver_preload(["diabolo.sweeping.orphan", *preload])
+    if not FORKS:
+        return
+    from multiprocessing import forkserver, resource_tracker
+
+    CONTEXT.set_forkserver_preload(["diabolo.sweeping.orphan", *preload])
     resource_tracker.ensure_running()  # the server needs it, and its start unblocks the signals
-    with _environment({**environment, PARENT: str(os.getpid())}), _blocked(STOP_SIGNALS):
+    with _environment({**environment, PARENT: str(os.getpid())}), _stop_signals_blocked():
         forkserver.ensure_running()
 
 
@@ -116,42 +151,56 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
+def _stop_signals_blocked() -> Iterator[None]:
     """What is started within never gets these signals: the fork server has to outlive those to the whole group."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    if sys.platform == "win32":
+        raise NotImplementedError
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection, work: bytes, environment: Mapping[str, str]) -> None:
-    """What a process does: the jobs that come through the pipe, until it is closed or the process is not fit."""
-    os.setpgrp()  # Ctrl-C goes to the parent alone, which asks once; and with it go this process's own children
+def _serve(jobs: Any, asked: Any, work: bytes, environment: Mapping[str, str], preload: Sequence[str]) -> None:
+    """What a process does: the jobs that come through the pipe, until it is closed or the process is not fit.
+
+    Args:
+        jobs: brings jobs and takes results.
+        asked: brings a message for each time that the process is asked to stop.
+        preload: modules to import first.
+    """
+    if sys.platform != "win32" and hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C goes to the parent alone, which asks once; and with it go this process's own children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    if sys.platform != "win32" and FORKS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     os.environ.clear()
     os.environ.update(environment)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_heed, args=[asked], daemon=True).start()
+    for module in preload:
+        import_module(module)
     do = cloudpickle.loads(work)
     fit = True
     while fit:
         try:
-            job = cloudpickle.loads(pipe.recv_bytes())
+            job = cloudpickle.loads(jobs.recv_bytes())
         except EOFError:
             return
         result, fit = do(job)
         with suppress(BrokenPipeError):  # the pool waits no longer
-            pipe.send_bytes(cloudpickle.dumps((result, fit)))
+            jobs.send_bytes(cloudpickle.dumps((result, fit)))
 
 
-def _end_with_parent() -> None:
-    """Asks this process to stop when its parent has died, twice if need be, and then ends it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
+def _heed(asked: Any) -> None:
+    """Has this process's handler of SIGTERM called for each message, and when the parent has died: then twice if need
+    be, before the process is ended."""
+    with suppress(EOFError, OSError):  # the parent has closed its end, or died
+        while True:
+            asked.recv_bytes()
+            interrupt(signal.SIGTERM)
     for _ in range(2):
-        os.kill(os.getpid(), signal.SIGTERM)
+        interrupt(signal.SIGTERM)
         time.sleep(GRACE)
     sys.stderr.flush()
     os._exit(128 + signal.SIGTERM)

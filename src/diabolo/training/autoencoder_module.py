@@ -72,7 +72,7 @@ class AutoencoderModule(Learner):
     # ---- the model, in [0, 1] ----
 
     def encode(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> codes, N x size."""
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
         return self.autoencoder.encode(self.pixels.to_network(images))
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ class AutoencoderModule(Learner):
         return self.pixels.to_unit(self.autoencoder.decode(codes))
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of the
-        switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
+        """N x C x H x W, as stored or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of
+        the switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
         return self.pixels.to_unit(self.autoencoder.reconstruct(self.pixels.to_network(images)))
 
     forward = reconstruct

@@ -58,15 +58,15 @@ class ClassifierModule(Learner):
     # ---- the model, in [0, 1] ----
 
     def encode(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> codes, N x size."""
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
         return self.classifier.encode(self.pixels.to_network(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> logits, N x classes, float32."""
+        """N x C x H x W, as stored or floats in [0, 1] -> logits, N x classes, float32."""
         return self.classifier(self.pixels.to_network(images))[0]
 
     def classify(self, images: Tensor) -> Tensor:
-        """N x C x H x W, bytes or floats in [0, 1] -> the likeliest label of each, N int64."""
+        """N x C x H x W, as stored or floats in [0, 1] -> the likeliest label of each, N int64."""
         return self(images).argmax(1)
 
     @property

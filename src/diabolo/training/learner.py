@@ -15,11 +15,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from diabolo.data.batches import Batches, Resumable, ResumableSampler
 from diabolo.data.chance import Chance, seen_in
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import Diverged, UserError
+from diabolo.errors import Diverged, NotMeasured, UserError
 from diabolo.training.fused_adam import kernel_of
-from diabolo.training.lightning_internals import callbacks_of, counted_step, log_by_steps, trainer_of
+from diabolo.training.lightning_internals import callbacks_of, count_done, counted_step, log_by_steps, trainer_of
 
-Batch = tuple[Tensor, Tensor]  # images (bytes or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
+Batch = tuple[Tensor, Tensor]  # images (as stored or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
 STEPS_BETWEEN_LOGS = 50
 ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkpoints of finished epochs are kept)."
 
@@ -38,7 +38,7 @@ class AfterStep(Protocol):
 
 
 class Corrupts(Protocol):
-    """A corruption: N x C x H x W images, bytes or floats in [0, 1], to float32 in [0, 1]. See
+    """A corruption: N x C x H x W images, as stored or floats in [0, 1], to float32 in [0, 1]. See
     `diabolo.data.corruptions`."""
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class Corrupts(Protocol):
 
 
 class Augments(Protocol):
-    """An augmentation: N x C x H x W training images, bytes or floats in [0, 1], to float32 in [0, 1], by the numbers
+    """An augmentation: N x C x H x W training images, as stored or floats in [0, 1], to float32 in [0, 1], by the numbers
     of `chance`. See `diabolo.data.augmentation`."""
 
     def __call__(self, images: Tensor, chance: Chance) -> Tensor: ...
@@ -271,6 +271,8 @@ class Learner(LightningModule):
         if self._batches is not None and isinstance(batches, Resumable):
             batches.load_state_dict(self._batches)
             self._batches = None
+            if isinstance(batches, Batches):
+                count_done(self.trainer, batches.blocks_done)
         if not isinstance(batches, Batches):
             return
         batches.order.set_epoch(self.current_epoch)  # a run that goes on within an epoch meets no start of one
@@ -287,10 +289,9 @@ class Learner(LightningModule):
     def _measured(self, argument: str, name: str) -> Tensor:
         metrics = self.trainer.callback_metrics
         if name not in metrics:
-            raise UserError(
-                f"`{argument}` (= {name!r}) is not measured in this run; there are {', '.join(sorted(metrics))}"
-                " (val/* needs data.val_fraction above 0)."
-            )
+            there = ", ".join(sorted(metrics))
+            rule = f"is not measured in this run; there are {there} (val/* needs data.val_fraction above 0)"
+            raise NotMeasured(argument, name, rule)
         return metrics[name]
 
 

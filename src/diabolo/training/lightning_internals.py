@@ -42,6 +42,20 @@ def log_by_steps(trainer: Trainer, extra: int) -> None:
         loop._batches_that_stepped += extra
 
 
+def count_done(trainer: Trainer, calls: int) -> None:
+    """Has an epoch that goes on count so many calls of `training_step` as done.
+
+    A call takes a block of batches, and a run may go on with other blocks than it was stopped in: from a cache of
+    decoded images they hold many, from a stream of images one. In a release without the counts, they stay those of the
+    checkpoint, and such an epoch ends too early or too late.
+    """
+    progress = getattr(trainer.fit_loop.epoch_loop, "batch_progress", None)
+    if progress is not None:
+        more = calls - progress.current.ready
+        for count in ("ready", "started", "processed", "completed"):
+            setattr(progress.current, count, getattr(progress.current, count) + more)
+
+
 def propagate_logs() -> None:
     """Has Lightning's messages go to the root logger, as those of any library, and not to the terminal.
 

@@ -26,6 +26,13 @@ def ask_torch_for_gpus() -> None:
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
+def usable_cores() -> int:
+    """The cores that this process may use; all of the machine where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def use_threads(count: int) -> None:
     """Has torch, and the linear algebra of NumPy and scikit-learn, compute with `count` threads from now on."""
     import torch

@@ -16,6 +16,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from diabolo.errors import UserError
+from diabolo.training.signals import REQUEUE, STOPPING, heeded, interrupt
 from diabolo.training.whole_files import write_whole
 
 
@@ -129,12 +130,11 @@ class SignalStop(Callback):
     left a thread that never ended. The same signal again does raise at once, and so does the watch, if `PATIENCE`
     seconds after `Stopped` something still waits, such as a logger that is being closed; in the end it exits.
 
-    SIGUSR2 is what submitit has Slurm send before the time of a job is up; it then wants to queue the job again.
     SIGHUP stays ignored where it is, as under nohup.
     It must be the last callback, so that the others have taken note of the step when the checkpoint is written.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+    SIGNALS = (*STOPPING, *([REQUEUE] if REQUEUE else ()))
     PATIENCE = 30.0  # seconds
 
     def __init__(self, last: Path) -> None:
@@ -147,8 +147,8 @@ class SignalStop(Callback):
 
     def __enter__(self) -> SignalStop:
         if threading.current_thread() is threading.main_thread():
-            ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
-            self.handlers = {s: signal.signal(s, self._receive) for s in self.SIGNALS if s not in ignored}
+            signals = [s for s in self.SIGNALS if s in heeded() or s == REQUEUE]
+            self.handlers = {s: signal.signal(s, self._receive) for s in signals}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,7 +160,7 @@ class SignalStop(Callback):
     def hand_on(self, signum: int) -> None:
         """Calls the handler of SIGUSR2 that was there before: submitit's queues the job again and exits."""
         handler = self.handlers.get(signal.Signals(signum))
-        if signum == signal.SIGUSR2 and callable(handler):
+        if signum == REQUEUE and callable(handler):
             self.__exit__()  # queueing again sends signals, too
             handler(signum, None)
 
@@ -187,7 +187,7 @@ class SignalStop(Callback):
     def _hurry(self, signum: int) -> None:
         if self.at_once:  # nothing else has helped
             os._exit(128 + signum)
-        signal.pthread_kill(threading.main_thread().ident or 0, signum)  # as if it had come again
+        interrupt(signum)  # as if it had come again
 
     def _take_signals(self) -> None:
         """Puts the handlers in again, in whose place Lightning has put its own."""
@@ -197,7 +197,9 @@ class SignalStop(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._take_signals()
         self.check()
-        self.began = True
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self.began = True  # the module itself may refuse to start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check()  # one that came after the last batch; the epoch's own checkpoint is written by now

@@ -39,7 +39,8 @@ class GridSweeper(BasicSweeper):
             HydraException, OmegaConfBaseException: a job does not compose; none has been started.
             SystemExit: with 1 where a job failed.
         """
-        from diabolo.sweeping.plan import close, plan, print_outcome
+        from diabolo.runs.folder import named_folder
+        from diabolo.sweeping.plan import close, folder_of_sweep, plan, print_outcome
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -47,18 +48,17 @@ class GridSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (combinations,) = self.split_arguments(overrides, None)
-        folder = Path(str(self.config.hydra.sweep.dir))
+        folder = named_folder("hydra.sweep.dir", self.config.hydra.sweep.dir)
         pool = self.launcher if isinstance(self.launcher, PoolLauncher) else None
         prepare = pool.prepare if pool else lambda: None
         jobs = plan(combinations, self.config.hydra.overrides.task, self._compose, prepare)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
         left = [job for job in jobs if job.todo != "skip"]
         each = [job.overrides_with_folder() for job in left]
-        if pool and left:
-            returns = pool.launch(each, 0, [job.composed_with_folder() for job in left])
-        else:
-            returns = self.launcher.launch(each, initial_job_idx=0) if left else []
+        with folder_of_sweep(folder, jobs, self.config):
+            if pool and left:
+                returns = pool.launch(each, 0, [job.composed_with_folder() for job in left])
+            else:
+                returns = self.launcher.launch(each, initial_job_idx=0) if left else []
         close(jobs, returns)
         print_outcome(jobs, folder)
         if any(job.outcome == "failed" for job in jobs):
