@@ -148,7 +148,8 @@ def test_an_augmentation_of_ones_own_is_one_file_and_one_yaml(own, diabolo):
 
 def test_the_augmentation_that_the_page_writes_turns_images_by_quarters():
     """What conf/README.md says of one's own, as it stands there."""
-    blocks = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", (CONF / "README.md").read_text(), re.M | re.S)
+    page = (CONF / "README.md").read_text().split("\n### augmentation\n")[1].split("\n### ")[0]
+    blocks = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", page, re.M | re.S)
     assert [name for name, _ in blocks] == ["mine.py", "myconf/augmentation/quarter.yaml"]
     namespace: dict = {}
     exec(blocks[0][1], namespace)

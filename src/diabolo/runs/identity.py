@@ -102,8 +102,8 @@ def kind(key: str, config: Mapping[str, Any] | None = None) -> Kind:
     """What a dotted key decides; a key that `KINDS` does not know, as an extension's, makes another run.
 
     Five keys depend on the rest of a flat `config`: `data.root` names the images where the data set has no name of its
-    own, `data.limit_by` matters where there is a limit, several `trainer.devices` share each batch under ddp, a callback
-    from elsewhere may change the training, and `callbacks.augmented` draws nothing without an augmentation.
+    own, `data.limit_by` matters where there is a limit, several `trainer.devices` share each batch under ddp, a
+    callback from elsewhere may change the training, and `callbacks.augmented` draws nothing without an augmentation.
     Without a config they count as what they mostly are.
     """
     entry = placed(key)

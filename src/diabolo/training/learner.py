@@ -51,8 +51,8 @@ class Corrupts(Protocol):
 
 
 class Augments(Protocol):
-    """An augmentation: N x C x H x W training images, as stored or floats in [0, 1], to float32 in [0, 1], by the numbers
-    of `chance`. See `diabolo.data.augmentation`."""
+    """An augmentation: N x C x H x W training images, as stored or floats in [0, 1], to float32 in [0, 1], by the
+    numbers of `chance`. See `diabolo.data.augmentation`."""
 
     def __call__(self, images: Tensor, chance: Chance) -> Tensor: ...
 
