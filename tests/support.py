@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 from diabolo.data.datamodule import ImageData
 from diabolo.runs.build import build_data
@@ -55,6 +56,20 @@ def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str
             write_idx(root / name / "raw" / f"{prefix}-images-idx3-ubyte", draw.integers(0, 256, (count, 28, 28)))
             write_idx(root / name / "raw" / f"{prefix}-labels-idx1-ubyte", np.arange(count) % 10)
     return root
+
+
+def write_photographs(folder: Path, count: int) -> Path:
+    """Writes parts of the two photographs that come with scikit-learn, of 60 to 400 pixels, as JPEGs in two classes
+    below `folder` and returns it."""
+    photographs = load_sample_images().images  # 427 x 640 x 3 each
+    draw = np.random.default_rng(0)
+    for i in range(count):
+        photograph, (height, width) = photographs[i % 2], draw.integers(60, 400, 2)
+        top, left = draw.integers(0, 427 - height), draw.integers(0, 640 - width)
+        path = folder / ("temple", "flower")[i % 2] / f"{i:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photograph[top : top + height, left : left + width]).save(path, quality=95)
+    return folder
 
 
 def opened_data(config: DictConfig) -> ImageData:

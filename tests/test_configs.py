@@ -19,7 +19,7 @@ from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import CONF, write_mnist
+from support import CONF, write_mnist, write_photographs
 
 YAMLS = sorted(path.relative_to(CONF).with_suffix("").as_posix().split("/") for path in CONF.glob("*/*.yaml"))
 ONE_STEP = (
@@ -62,7 +62,7 @@ def test_a_choice_of_a_group_trains_a_step(trained, group, name):
     own = OmegaConf.load(CONF / group / f"{name}.yaml")
     if "_target_" in own:
         assert run.config()[group]._target_ == own._target_
-    elif group in ("callbacks", "corruption", "logger", "scheduler"):
+    elif group in ("augmentation", "callbacks", "corruption", "logger", "scheduler"):
         assert set(run.config().get(group) or {}) == set(own)
 
 
@@ -99,10 +99,11 @@ def write_as(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", names("experiment"))
-def test_an_experiment_trains_a_step_with_its_own_values(trained, name, mnist_root):
+def test_an_experiment_trains_a_step_with_its_own_values(trained, name, mnist_root, tmp_path):
     own = OmegaConf.load(CONF / "experiment" / f"{name}.yaml")
     small = ("data.batch_size=64", "trainer.max_epochs=1", "trainer.accelerator=cpu")
-    config = one_step(trained, f"experiment={name}", f"data.root={mnist_root}", own=small).config()
+    root = write_photographs(tmp_path / "photographs", 24) if name.startswith("colour") else mnist_root
+    config = one_step(trained, f"experiment={name}", f"data.root={root}", own=small).config()
     for group in ("model", "bottleneck", "optimizer", "callbacks"):
         if group in own:
             assert OmegaConf.merge(config[group], own[group]) == config[group]

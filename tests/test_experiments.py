@@ -1,5 +1,7 @@
 """The presets: networks that compute what the published ones do, of the published sizes and settings."""
 
+import json
+
 import pytest
 import torch
 from lightning import Callback
@@ -11,7 +13,7 @@ from diabolo.network.upsampling import Upsample
 from diabolo.runs.build import build_autoencoder, build_callbacks, build_module
 from diabolo.runs.config import compose_config
 from published import CLASSIFIERS, PUBLISHED
-from support import CONF
+from support import CONF, write_photographs
 
 
 @pytest.mark.parametrize("overrides", CLASSIFIERS)
@@ -175,7 +177,7 @@ def test_a_preset_has_the_published_settings(experiment):
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
 def test_an_experiment_may_go_without_the_callbacks_that_it_sets_up(experiment):
-    made = build_callbacks(compose_config([f"experiment={experiment}", "callbacks=none"]))
+    made = build_callbacks(compose_config([f"experiment={experiment}", "callbacks=none", "data.root=."]))
     assert all(isinstance(callback, Callback) for callback in made)
 
 
@@ -186,3 +188,22 @@ def test_a_corrected_preset_differs_in_what_was_flawed_alone(experiment):
     assert corrected.bottleneck.activation is None
     corrected.model.output, corrected.bottleneck.activation = flawed.model.output, flawed.bottleneck.activation
     assert corrected == flawed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [64, 128, 256])
+def test_a_preset_for_photographs_learns_and_draws(trained, tmp_path, side):
+    root, steps = write_photographs(tmp_path / "photographs", 80), ("data.batch_size=8", "trainer.max_epochs=4")
+    run = trained(f"experiment=colour_{side}", f"data.root={root}", *steps, "trainer.accelerator=cpu")
+    losses = [row["train/loss"] for row in map(json.loads, run.history.read_text().splitlines()) if "train/loss" in row]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    metrics = run.metrics()
+    assert 0 < metrics["test/mse"] < 0.2
+    assert ("test/pca_mse" in metrics) is (side < 256)
+    assert {path.name for path in (run.path / "pictures").iterdir()} >= {
+        "augmented",
+        "reconstructions",
+        "interpolation",
+    }
+    assert run.config().augmentation.flip.horizontal == 0.5

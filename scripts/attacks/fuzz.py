@@ -16,8 +16,8 @@ NONSENSE = (
     *("'../..'", "'/dev/null'", "'[bold]'", "{_target_:os.getcwd}", "diabolo.network.FCEncoder", "???"),
 )
 KEPT = ("hydra", "data.root", "trainer.devices", "trainer.strategy", "trainer.accelerator", "trainer.max_epochs")
-FREE_GROUPS = ("bottleneck", "callbacks", "corruption", "decoder", "encoder", "loss", "logger", "model", "optimizer",
-               "penalty", "scheduler", "task")  # fmt: skip
+FREE_GROUPS = ("augmentation", "bottleneck", "callbacks", "corruption", "decoder", "encoder", "loss", "logger", "model",
+               "optimizer", "penalty", "scheduler", "task")  # fmt: skip
 SHORT = (*TINY, "trainer.max_epochs=1")
 
 

@@ -121,6 +121,16 @@ def check_number(name: str, value: Any, minimum: float, maximum: float) -> float
     return _number(name, value, within, lambda number: minimum <= number <= maximum)
 
 
+def check_interval(name: str, values: Any, minimum: float, maximum: float) -> tuple[float, float]:
+    """`values` as two numbers from `minimum` to `maximum`, the smaller one first, else a `ConfigError`."""
+    if isinstance(values, str) or not hasattr(values, "__iter__") or len(values) != 2:
+        raise ConfigError(name, values, f"must be two numbers, such as [{figure(minimum)},{figure(maximum)}]")
+    low, high = (check_number(f"{name}[{i}]", value, minimum, maximum) for i, value in enumerate(values))
+    if low > high:
+        raise ConfigError(name, values, "must have the smaller number first")
+    return low, high
+
+
 def check_between(name: str, value: Any, low: float = 0, high: float = 1) -> float:
     """`value` if it is a number above `low` and below `high`, else a `ConfigError` that names the argument."""
     _number(name, value, f"above {low:g} and below {high:g}", lambda number: True)

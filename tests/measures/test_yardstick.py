@@ -8,6 +8,7 @@ from skimage.metrics import structural_similarity
 from diabolo.measures.yardstick import RADIUS, Yardstick, ssim_per_image
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 12, 40), (1, 11, 11), (1, 8, 8), (3, 9, 30), (1, 10, 6)]
+SHAPES += [(3, 64, 64), (1, 65, 65), (3, 128, 96), (2, 40, 256), (4, 256, 250), (3, 9, 100), (1, 70, 10)]  # long sides
 
 
 def noisy(count: int, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

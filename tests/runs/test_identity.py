@@ -12,7 +12,13 @@ from diabolo.runs.resume import revised
 from support import CONF, TINY
 
 OPEN = {"task", "model", "encoder", "bottleneck", "penalty", "decoder", "corruption", "loss", "optimizer", "scheduler"}
-OPEN |= {"callbacks", "logger", "hydra", "data.source"}  # whose keys are those of a class, also of a user's own
+OPEN |= {
+    "augmentation",
+    "callbacks",
+    "logger",
+    "hydra",
+    "data.source",
+}  # whose keys are those of a class, also of a user's own
 
 
 def keys_of_conf() -> set[str]:
@@ -43,7 +49,8 @@ def test_no_line_of_the_table_is_of_a_key_that_is_no_more():
 
 OTHER = {  # key -> another value, for each kind
     Kind.MODEL: ["seed=7", "bottleneck.size=3", "data.batch_size=16", "data.limit=50", "trainer.precision=bf16-mixed",
-                 "trainer.ema=0.9", "optimizer.lr=0.1", "data.mean=0.5", "encoder.frozen=true"],
+                 "trainer.ema=0.9", "optimizer.lr=0.1", "data.mean=0.5", "encoder.frozen=true",
+                 "augmentation=flip"],
     Kind.IMAGES: ["data.test_limit=9", "data.limit_by=first", "data.split_seed=1", "data.test_fraction=0.3"],
     Kind.DRAWING: ["callbacks.projector=null", "logger=none"],
     Kind.COMPUTING: ["data.block=1", "data.eval_batch_size=7", "data.num_workers=0", "trainer.compile=true",
@@ -122,3 +129,12 @@ def test_values_are_in_the_words_of_the_command_line():
     assert [plain(value) for value in (25, 25.0, [16, 32], True, None, "mse", 0.1)] == [
         "25", "25", "[16,32]", "true", "null", "mse", "0.1",
     ]  # fmt: skip
+
+
+def test_what_shows_augmented_images_counts_where_there_are_any():
+    """A run of before that callback is the same run."""
+    plain, augmented = (compose_config([*TINY, *more]) for more in ((), ("augmentation=flip",)))
+    for config, count in ((plain, True), (augmented, False)):
+        without = OmegaConf.masked_copy(config, list(config))
+        del without.callbacks.augmented
+        assert same(config, without) is count

@@ -9,26 +9,13 @@ defines `corrupt` and takes all random numbers from the `Chance` that it is give
   every device and in batches of any size: for validation, test and pictures.
 """
 
-from typing import Protocol
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diabolo.data.chance import Chance, Seeded, counted, mixed
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, check_int, check_positive
-
-
-class Chance(Protocol):
-    """Where a corruption's random numbers come from, for a batch of N images."""
-
-    def uniform(self, *shape: int) -> Tensor:
-        """N x `shape` numbers, uniform between 0 and 1, float32."""
-        ...
-
-    def normal(self, *shape: int) -> Tensor:
-        """N x `shape` numbers, normal with mean 0 and variance 1, float32."""
-        ...
 
 
 class Corruption(nn.Module):
@@ -190,41 +177,14 @@ class _Drawn:
 
 
 LEVELS = 255  # to which pixels are rounded before they are hashed, whatever their depth
-GOLDEN = -0x61C8864680B583EB  # 2^64 / golden ratio, odd, as a signed number: the step of splitmix64
 
 
-class _Hashed:
-    """Random numbers that depend on the image alone: its pixels are hashed to the seed of a counter-based generator,
-    splitmix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014, figure 15)."""
+class _Hashed(Seeded):
+    """Random numbers that depend on the image alone: its pixels are hashed to its seed."""
 
     def __init__(self, images: Tensor) -> None:
         pixels = (images * LEVELS).round().long().flatten(1)  # N x CHW
-        self.seeds = _mixed((pixels * _mixed(_count(0, pixels.shape[1], pixels.device))).sum(1))  # N, modulo 2^64
-        self.drawn = 0
-
-    def uniform(self, *shape: int) -> Tensor:
-        numbers = torch.Size(shape).numel()
-        counters = _count(self.drawn, numbers, self.seeds.device)
-        self.drawn += numbers
-        top = (
-            _mixed(self.seeds[:, None] + counters) >> 41 & 0x7FFFFF
-        )  # 23 bits: with the half added, float32 still holds them exactly
-        return ((top + 0.5) / 2**23).view(-1, *shape)
-
-    def normal(self, *shape: int) -> Tensor:
-        return torch.special.ndtri(self.uniform(*shape))  # which would be infinite at 0 and 1: neither comes
-
-
-def _count(start: int, numbers: int, device: torch.device) -> Tensor:
-    return torch.arange(start + 1, start + numbers + 1, device=device) * GOLDEN
-
-
-def _mixed(state: Tensor) -> Tensor:
-    """The last step of splitmix64, on int64: products wrap around, and masks make the shifts those of unsigned
-    numbers."""
-    state = (state ^ (state >> 30 & (1 << 34) - 1)) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
-    state = (state ^ (state >> 27 & (1 << 37) - 1)) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
-    return state ^ (state >> 31 & (1 << 33) - 1)
+        super().__init__(mixed((pixels * mixed(counted(0, pixels.shape[1], pixels.device))).sum(1)))  # modulo 2^64
 
 
 def _part(value: float) -> float:

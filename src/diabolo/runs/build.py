@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning import Callback, Trainer
     from torch import nn
 
+    from diabolo.data.augmentation import Augmentation
     from diabolo.data.datamodule import ImageData
     from diabolo.network.autoencoder import Autoencoder
     from diabolo.training.learner import Learner
@@ -91,11 +92,24 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     except ValueError as failure:  # of something built in, which tells nothing of its arguments
         raise ConfigError("task._target_", _target(config.task), "must make a Learner") from failure
     parts = {name: part(config) for name, part in PARTS.items() if name in takes}
+    if "augmentation" not in takes and build_augmentation(config) is not None:
+        raise UserError(f"`augmentation` has no place in `task` ({_target(config.task)}): take augmentation=none.")
     if "pixels" in takes:
         parts["pixels"] = (data or build_data(config)).pixels
     module: Learner = task(**parts)
     _check_made("task", config.task, module)
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
+
+
+def build_augmentation(config: DictConfig) -> Augmentation | None:
+    """What is done to the training images, or None for nothing."""
+    nodes = (config.get("augmentation") or {}).items()
+    parts = {name: make(config, f"augmentation.{name}") for name, node in nodes if node}
+    if not parts:
+        return None
+    from diabolo.data.augmentation import Augmentation
+
+    return Augmentation(parts)
 
 
 def check_steps(config: DictConfig) -> None:
@@ -143,6 +157,7 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
     "loss": lambda config: make(config, "loss"),
     "optimizer": _optimizer,
     "scheduler": lambda config: _optional(config, "scheduler"),
+    "augmentation": build_augmentation,
     "corruption": lambda config: _optional(config, "corruption"),
     "penalty": lambda config: _optional(config, "penalty"),
 }
@@ -184,7 +199,7 @@ def _is_such(group: str, made: Any) -> tuple[bool, str]:
         if group == "bottleneck":
             return isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size and in_features"
         return isinstance(made, nn.Module), "a torch.nn.Module"
-    if group in ("loss", "corruption", "penalty"):
+    if group in ("loss", "augmentation", "corruption", "penalty"):
         return callable(made), "something that can be called"
     import lightning
     from lightning.pytorch.loggers import Logger

@@ -12,6 +12,7 @@ from diabolo.errors import (
     ConfigError,
     check_choice,
     check_int,
+    check_interval,
     check_ints,
     check_not_negative,
     check_number,
@@ -38,6 +39,10 @@ def integers(low: int = 1, high: int = 1_000_000, empty: bool = False) -> Check:
 
 def number(low: float, high: float) -> Check:
     return partial(check_number, minimum=low, maximum=high)
+
+
+def interval(low: float, high: float) -> Check:
+    return partial(check_interval, minimum=low, maximum=high)
 
 
 def positive(high: float, low: float = SMALLEST) -> Check:

@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "penalty": Kind.MODEL,
     "decoder": Kind.MODEL,
     "corruption": Kind.MODEL,
+    "augmentation": Kind.MODEL,
     "loss": Kind.MODEL,
     "optimizer": Kind.MODEL,
     "scheduler": Kind.MODEL,
@@ -100,9 +101,9 @@ def placed(key: str) -> str | None:
 def kind(key: str, config: Mapping[str, Any] | None = None) -> Kind:
     """What a dotted key decides; a key that `KINDS` does not know, as an extension's, makes another run.
 
-    Four keys depend on the rest of a flat `config`: `data.root` names the images where the data set has no name of its
-    own, `data.limit_by` matters where there is a limit, several `trainer.devices` share each batch under ddp, and a
-    callback from elsewhere may change the training.
+    Five keys depend on the rest of a flat `config`: `data.root` names the images where the data set has no name of its
+    own, `data.limit_by` matters where there is a limit, several `trainer.devices` share each batch under ddp, a
+    callback from elsewhere may change the training, and `callbacks.augmented` draws nothing without an augmentation.
     Without a config they count as what they mostly are.
     """
     entry = placed(key)
@@ -115,6 +116,8 @@ def kind(key: str, config: Mapping[str, Any] | None = None) -> Kind:
         return Kind.COMPUTING if config.get("data.limit") is None else Kind.MODEL
     if entry == "trainer.devices" and str(config.get("trainer.strategy")).startswith("ddp"):
         return Kind.MODEL
+    if key.startswith("callbacks.augmented.") and not any(one.startswith("augmentation.") for one in config):
+        return Kind.COMPUTING
     if entry == "callbacks":
         target = config.get(f"{'.'.join(key.split('.')[:2])}._target_")
         own = target is None and config.get(key) is None

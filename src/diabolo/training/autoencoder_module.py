@@ -12,7 +12,7 @@ from diabolo.errors import Diverged, UserError
 from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import FollowsEpochs
-from diabolo.training.learner import ADVICE, Batch, Corrupts, Learner
+from diabolo.training.learner import ADVICE, Augments, Batch, Corrupts, Learner
 from diabolo.training.losses import on_logits
 
 Measured = dict[str, Tensor]
@@ -34,7 +34,7 @@ class AutoencoderModule(Learner):
         autoencoder: the network.
         loss: takes (reconstruction, target), N x C x H x W in the network's scale, and gives a scalar; see
             `diabolo.training.losses`.
-        optimizer, scheduler, pixels: as in `Learner`.
+        optimizer, scheduler, pixels, augmentation: as in `Learner`.
         corruption: what is done to the images before the network sees them; see `diabolo.data.corruptions`. Loss and
             yardstick compare what the network makes of them with the clean images.
 
@@ -50,8 +50,9 @@ class AutoencoderModule(Learner):
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
         corruption: Corrupts | None = None,
+        augmentation: Augments | None = None,
     ) -> None:
-        super().__init__(optimizer, scheduler, pixels, corruption)
+        super().__init__(optimizer, scheduler, pixels, corruption, augmentation)
         self.autoencoder = autoencoder
         self.loss = loss
         self.on_logits = on_logits(loss)

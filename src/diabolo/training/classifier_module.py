@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import UserError
 from diabolo.network.classifier import Classifier
-from diabolo.training.learner import Batch, Corrupts, Learner
+from diabolo.training.learner import Augments, Batch, Corrupts, Learner
 from diabolo.training.lightning_internals import datamodule_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ClassifierModule(Learner):
         encoder, bottleneck, penalty: the network's; `task.head` puts a linear layer from the code to the classes.
         image_shape: (channels, height, width).
         classes: how many; labels are 0 to classes - 1.
-        optimizer, scheduler, pixels, corruption: as in `Learner`.
+        optimizer, scheduler, pixels, corruption, augmentation: as in `Learner`.
 
     Raises:
         UserError: the network does not fit the classes, or, when the training begins, the labels do not.
@@ -49,8 +49,9 @@ class ClassifierModule(Learner):
         pixels: PixelScale | None = None,
         corruption: Corrupts | None = None,
         penalty: nn.Module | None = None,
+        augmentation: Augments | None = None,
     ) -> None:
-        super().__init__(optimizer, scheduler, pixels, corruption)
+        super().__init__(optimizer, scheduler, pixels, corruption, augmentation)
         self.classifier = Classifier(encoder, bottleneck, image_shape, classes, head, penalty)
         self.counts = nn.ModuleDict({split: MulticlassConfusionMatrix(classes) for split in ("val", "test")})
 

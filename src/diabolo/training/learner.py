@@ -1,6 +1,6 @@
 """What every LightningModule here learns by: optimiser steps, schedules, and what a continued run needs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,7 +12,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from diabolo.data.batches import Batches, Resumable
+from diabolo.data.batches import Batches, Resumable, ResumableSampler
+from diabolo.data.chance import Chance, seen_in
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, NotMeasured, UserError
 from diabolo.training.fused_adam import kernel_of
@@ -49,6 +50,13 @@ class Corrupts(Protocol):
         ...
 
 
+class Augments(Protocol):
+    """An augmentation: N x C x H x W training images, as stored or floats in [0, 1], to float32 in [0, 1], by the
+    numbers of `chance`. See `diabolo.data.augmentation`."""
+
+    def __call__(self, images: Tensor, chance: Chance) -> Tensor: ...
+
+
 class Learner(LightningModule):
     """Takes optimiser steps on `training_loss`, which a subclass defines, logs the training loss once an epoch, and
     ends a run whose loss or weights are no longer finite. A subclass that defines a hook that is here calls it, too.
@@ -58,6 +66,7 @@ class Learner(LightningModule):
         scheduler: (optimiser, total steps) -> Lightning's scheduler config, or None for a constant rate.
         pixels: the scale that the network is trained on, by default [0, 1].
         corruption: what is done to the images before the network sees them, if anything.
+        augmentation: what is done to the training images before that, if anything.
     """
 
     def __init__(
@@ -66,6 +75,7 @@ class Learner(LightningModule):
         scheduler: Callable[[Optimizer, int], dict[str, Any]] | None = None,
         pixels: PixelScale | None = None,
         corruption: Corrupts | None = None,
+        augmentation: Augments | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -74,6 +84,8 @@ class Learner(LightningModule):
         self.scheduler = scheduler
         self.pixels = pixels or PixelScale()
         self.corruption = corruption
+        self.augmentation = augmentation
+        self._epoch_order: tuple[ResumableSampler, int, Tensor] | None = None  # of this sampler in this epoch
         self._epoch_loss = EpochLoss()
         self._batches: dict[str, Any] | None = None  # where the batches of a continued run stood
         self._schedule: dict[str, Any] = {}  # Lightning's scheduler config, with its interval and monitor
@@ -92,6 +104,13 @@ class Learner(LightningModule):
         as ever, float32 in [0, 1]. N x C x H x W in and out."""
         return images if self.corruption is None else self.corruption.fixed(images)
 
+    def augmented(self, images: Tensor, indices: Tensor, epoch: int) -> Tensor:
+        """Training images, N x C x H x W, as a step of an epoch gets them: `images` themselves or, where there is an
+        augmentation, what it makes of the images at these `indices` of the split, N int64, float32 in [0, 1]."""
+        if self.augmentation is None:
+            return images
+        return self.augmentation(images, seen_in(self._order().seed, epoch, indices.to(images.device)))
+
     # ---- steps ----
 
     def training_step(self, block: Batch, batch_idx: int) -> Tensor:
@@ -99,7 +118,7 @@ class Learner(LightningModule):
         once a block. The steps are those of a plain loop, whatever the size of the block."""
         first, step = self.global_step, self._stepper()
         size = self._minibatch or len(block[0])
-        losses = [step(*minibatch) for minibatch in zip(block[0].split(size), block[1].split(size), strict=True)]
+        losses = [step(*minibatch) for minibatch in self._minibatches(block, size)]
         values = torch.stack(losses).tolist()  # a GPU waits here, once a block
         self._epoch_loss.update(values, len(block[0]), size, first)
         log_by_steps(self.trainer, len(losses) - 1)
@@ -110,6 +129,39 @@ class Learner(LightningModule):
         if self.trainer.is_last_batch:
             self._report_epoch(losses[-1])
         return losses[-1]
+
+    def _minibatches(self, block: Batch, size: int) -> Iterator[Batch]:
+        """The minibatches of a block, of `size` images, each augmented when its step comes."""
+        minibatches = zip(block[0].split(size), block[1].split(size), strict=True)
+        if self.augmentation is None:
+            return minibatches
+        indices = self._indices(len(block[0])).split(size)
+        return (
+            (self.augmented(images, mine, self.current_epoch), labels)
+            for (images, labels), mine in zip(minibatches, indices, strict=True)
+        )
+
+    def _indices(self, count: int) -> Tensor:
+        """The indices in the split of the last `count` images that the batches have handed out, int64."""
+        order = self._order()
+        if self._epoch_order is None or self._epoch_order[:2] != (order, order.epoch):
+            self._epoch_order = order, order.epoch, order.indices()
+        end = min(order.done * order.batch_size, order.images)
+        return self._epoch_order[2][end - count : end]
+
+    def _order(self) -> ResumableSampler:
+        """The order of the training images.
+
+        Raises:
+            UserError: the batches come from a loader that has none.
+        """
+        batches = self.trainer.train_dataloader
+        if not isinstance(batches, Batches):
+            raise UserError(
+                "`augmentation` draws its numbers for each image, and these batches do not say which images they hold:"
+                " train on a diabolo.data.ImageData."
+            )
+        return batches.order
 
     def _stepper(self) -> Callable[[Tensor, Tensor], Tensor]:
         """minibatch -> its loss, after one optimiser step. What the steps share is looked up once."""
