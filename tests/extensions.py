@@ -10,6 +10,7 @@ from diabolo.callbacks import Drawing, rows
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.data.pixels import from_unit, unit_interval
 from diabolo.errors import UserError
+from diabolo.training.learner import Learner
 
 
 class Rates(Callback):
@@ -32,7 +33,7 @@ class Watching(nn.Module):
         return loss
 
 
-class Takes(nn.Module):
+class Takes(Learner):
     def __init__(self, encoder: nn.Module, image_shape: list[int], more: int) -> None:
         super().__init__()
         self.encoder, self.image_shape, self.more = encoder, image_shape, more

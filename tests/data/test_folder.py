@@ -174,7 +174,7 @@ def test_unreadable_files_are_refused_by_name(broken):
 
 def test_images_too_many_for_memory_are_refused_by_their_headers(broken):
     with pytest.raises(UserError, match=r"1 of the images in .*none\.jpg \(not an image\)"):
-        folder_images(str(broken), (3, 8, 8), memory_limit=0)
+        folder_images(str(broken), (3, 8, 8), memory_limit=0, cache_limit=0)
 
 
 SENTENCE = r"[^\n]*cut\.bmp cannot be read \([^\n]*\); remove it or set data.source.unreadable=skip\."
@@ -184,7 +184,7 @@ SENTENCE = r"[^\n]*cut\.bmp cannot be read \([^\n]*\); remove it or set data.sou
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_broken_file_met_while_streaming_is_one_sentence(broken, workers):
     (broken / "none.jpg").unlink()
-    images = folder_images(str(broken), (3, 8, 8), memory_limit=0).train
+    images = folder_images(str(broken), (3, 8, 8), memory_limit=0, cache_limit=0).train
     batches = StreamedBatches(images, ResumableSampler(len(images), 2, shuffle=True), workers, pin_memory=False)
     try:  # not pytest.raises: who keeps the error keeps the workers, and waits for them at the end
         list(batches)
@@ -212,7 +212,7 @@ def test_streamed_images_are_trained_on_as_those_in_memory(tmp_path):
 
     def opened(memory_limit):
         def source(**arguments):
-            return folder_images(**arguments, memory_limit=memory_limit)
+            return folder_images(**arguments, memory_limit=memory_limit, cache_limit=0)
 
         data = ImageData(source, (3, 8, 8), str(tmp_path), batch_size=4, num_workers=1, seed=3, block=1)
         data.setup()

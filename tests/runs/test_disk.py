@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up_at_the_end_of_a_run_is_told(diabolo, tiny, monkeyp
 
     monkeypatch.setattr("diabolo.runs.folder.write_whole", filling)
     if not room:
-        monkeypatch.setattr("diabolo.runs.folder.BLOCK", 0)
+        monkeypatch.setattr("diabolo.runs.folder._room", lambda _: 0)
     ended = diabolo("train", *tiny, "logger=none", "callbacks=none", "hydra.run.dir=run")
     assert ended.code == 2, ended
     (line,) = ended.err.splitlines()

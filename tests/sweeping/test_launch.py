@@ -1,5 +1,6 @@
 """The launcher of sweeps: the order of jobs, whose result is whose; and what Hydra itself tests of a launcher."""
 
+import os
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from diabolo.runs.config import compose_config, quoted
 from diabolo.sweeping import launch
 from diabolo.sweeping.launch import longest_first
 from diabolo.sweeping.pool import Ended, Pool
-from diabolo.sweeping.worker import Died
+from diabolo.sweeping.worker import NO_THREADS, Died
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,8 @@ def test_what_the_fork_server_imports_is_what_a_run_needs_and_starts_no_thread()
         own = {"diabolo.network.families.fc", "diabolo.callbacks.codes", "lightning.pytorch", "torch.utils.tensorboard"}
         print(sorted(own - set(sys.modules)), len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
     """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    environment = os.environ | NO_THREADS
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert ended.stdout == "[] 1 False\n", ended.stderr
 
 

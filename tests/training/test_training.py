@@ -123,7 +123,7 @@ def test_early_stopping_waits_as_many_epochs_as_it_says(trained):
 
 
 def test_the_kept_weights_are_those_of_the_least_validation_error(trained):
-    run = trained(*BARE, "optimizer=sgd", "optimizer.lr=60", "trainer.max_epochs=6")
+    run = trained(*BARE, "optimizer=sgd", "optimizer.lr=60", "data.limit_by=first", "trainer.max_epochs=6")
     errors = [row["val/mse"] for row in history(run)]
     best = int(np.argmin(errors))
     assert best < 5  # else the last would do
@@ -215,7 +215,9 @@ def test_a_last_batch_of_one_image_is_refused_where_the_norm_needs_two(diabolo, 
 
 def test_with_ema_the_figures_of_the_kept_weights_are_those_of_their_epoch(trained):
     """The average that was kept is measured, not that of the last epoch."""
-    run = trained(*BARE, "trainer.ema=0.3", "optimizer=sgd", "optimizer.lr=60", "trainer.max_epochs=6")
+    run = trained(
+        *BARE, "trainer.ema=0.3", "optimizer=sgd", "optimizer.lr=60", "data.limit_by=first", "trainer.max_epochs=6"
+    )
     errors = [row["val/mse"] for row in history(run)]
     best = int(np.argmin(errors))
     assert best < 5  # else the last would do

@@ -26,7 +26,7 @@ def folder_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
-    cache_limit: int = 0,
+    cache_limit: int = 20 << 30,
     depth: str = "uint8",
     value_range: tuple[float, float] | None = None,
     split: str | Mapping[str, Any] = "auto",

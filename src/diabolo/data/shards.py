@@ -218,7 +218,7 @@ def write_shards(root: str, out: str, seed: int = 0, shard_bytes: int = SHARD_BY
     target = Path(out).expanduser()
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{printable(target)!r} is not empty: give a new folder for the shards.")
-    splits = folder_images(root, (3, 8, 8), memory_limit=0)
+    splits = folder_images(root, (3, 8, 8), memory_limit=0, cache_limit=0)
     generator = torch.Generator().manual_seed(seed)
     counts = {}
     labels = _Writer(target / "labels", shard_bytes)

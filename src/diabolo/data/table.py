@@ -49,7 +49,7 @@ def table_images(
     fit: str = "crop",
     unreadable: str = "refuse",
     memory_limit: int = 1 << 30,
-    cache_limit: int = 0,
+    cache_limit: int = 20 << 30,
     depth: str = "uint8",
     value_range: tuple[float, float] | None = None,
 ) -> Splits:

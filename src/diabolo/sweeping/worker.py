@@ -23,6 +23,7 @@ import cloudpickle
 from diabolo.sweeping.orphan import PARENT
 from diabolo.training.signals import STOPPING, interrupt
 
+NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # of pyarrow, which scikit-learn draws in with pandas
 GRACE = 30  # seconds that a process has to end (an orphaned one: for a checkpoint) before it is killed
 
 
@@ -131,7 +132,7 @@ def start_server(environment: Mapping[str, str], preload: Sequence[str]) -> None
 
     CONTEXT.set_forkserver_preload(["diabolo.sweeping.orphan", *preload])
     resource_tracker.ensure_running()  # the server needs it, and its start unblocks the signals
-    with _environment({**environment, PARENT: str(os.getpid())}), _stop_signals_blocked():
+    with _environment({**environment, **NO_THREADS, PARENT: str(os.getpid())}), _stop_signals_blocked():
         forkserver.ensure_running()
 
 
