@@ -171,3 +171,12 @@ def test_what_a_killed_process_was_writing_goes_when_the_run_goes_on_and_nothing
     run.begin(OmegaConf.create({"seed": 0}), [])
     assert [name for name in drafts if (run.path / name).exists()] == []
     assert [(run.path / name).read_text() for name in precious] == list(precious)
+
+
+@pytest.mark.parametrize(
+    ("name", "free"), [(".state.json.4711", True), (".config.yaml.4711", False), ("state.json", False)]
+)
+def test_a_folder_is_free_after_a_run_that_was_killed_while_it_wrote_its_first_file(name, free, tmp_path):
+    (tmp_path / "run.log").touch()
+    (tmp_path / name).touch()
+    assert is_free(tmp_path) == free

@@ -123,3 +123,11 @@ def test_the_handlers_of_before_are_there_afterwards(monkeypatch, tmp_path):
     before = [signal.getsignal(signum) for signum in SignalStop.SIGNALS]
     assert stop(monkeypatch, RunFolder(tmp_path / "run"), BARE, 1) == 143
     assert [signal.getsignal(signum) for signum in SignalStop.SIGNALS] == before
+
+
+def test_two_signals_before_the_first_file_leave_no_run_and_the_command_begins_afresh(monkeypatch, tmp_path):
+    run = RunFolder(tmp_path / "runs" / "run")
+    assert stopped_within(monkeypatch, run, RunFolder, "begin", times=2) == 143
+    assert list(tmp_path.iterdir()) == []
+    train(compose_config(BARE), run, list(BARE))
+    assert run.state()["state"] == "done"

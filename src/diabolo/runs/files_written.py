@@ -26,9 +26,10 @@ def is_ours(folder: Path) -> bool:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a new run may begin there: nothing is there, or nothing but what may lie there before a run begins."""
+    """Whether a new run may begin there: nothing is there, or nothing but what may lie there before a run begins, which
+    may have been killed while it wrote its first file."""
     try:
-        return set(os.listdir(folder)) <= set(BEFORE_IT_BEGINS)
+        return all(name in BEFORE_IT_BEGINS or _is_draft_of("state.json", name) for name in os.listdir(folder))
     except FileNotFoundError:
         return True
     except OSError:
@@ -78,6 +79,10 @@ def behind_link(folder: Path) -> Path | None:
         if place.is_symlink():
             return place
     return None
+
+
+def _is_draft_of(file: str, name: str) -> bool:
+    return name != file and _without_draft(name) == file
 
 
 def _without_draft(name: str) -> str:

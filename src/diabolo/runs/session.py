@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from diabolo.errors import NotMeasured, UserError, out_of_memory
 from diabolo.runs.ddp import LAUNCHED
+from diabolo.runs.files_written import is_ours
 from diabolo.runs.folder import RunFolder, unwritable
 from diabolo.runs.made_folders import missing, remove_empty
 from diabolo.runs.terminal import logging_to, short
@@ -43,8 +44,11 @@ def session(
                 stop.check()
                 yield stop
             except Stopped as stopped:
-                run.mark("stopped", reason=str(stopped))
-                log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+                if is_ours(run.path):
+                    run.mark("stopped", reason=str(stopped))
+                    log.warning("%s; go on with: diabolo train %s", stopped, short(run.path))
+                else:  # a second signal came before the first file was written
+                    leave_nothing = True
                 stop.hand_on(stopped.signum)
                 sys.exit(stopped.exit_code)
             except GivenUp as reason:
@@ -94,6 +98,8 @@ def _restore(run: RunFolder, record: Mapping[str, str], reason: str) -> None:
 
 
 def _fail(run: RunFolder, reason: str, **more: Any) -> None:
+    if not is_ours(run.path):  # its first file was not written: there is no run that could have failed
+        return
     try:
         run.mark("failed", reason=reason, **more)
     except OSError as error:
