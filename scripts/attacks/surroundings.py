@@ -132,7 +132,9 @@ def few_files_of_a_run(place: Path, whole: Whole, draw: random.Random) -> Came:
 
 def no_home(place: Path, whole: Whole, draw: random.Random) -> Came:
     """No HOME, and next to nothing in the environment."""
-    process = start(RUN, place, {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
+    arithmetic = {name: value for name, value in os.environ.items() if name.startswith(("OPENBLAS_", "MKL_"))}
+    few = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    process = start(RUN, place, arithmetic | few)
     return ends(process, 0), same(place, whole["run"])
 
 
