@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+WITHOUT_FLOAT64 = ("mps",)  # types of devices
+
 
 def has_float64(device: torch.device) -> bool:
     """Whether tensors of the device can be float64."""
-    return device.type != "mps"
+    return device.type not in WITHOUT_FLOAT64
 
 
 def precise(values: Tensor) -> Tensor:

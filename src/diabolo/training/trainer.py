@@ -122,14 +122,10 @@ def _accelerator(wanted: str, strategy: str) -> str:
         if not strategy.startswith("ddp"):
             return "mps"
         if wanted != "auto":
-            raise ConfigError(
-                "trainer.strategy", strategy, "takes several devices, and Apple's GPU is one: take the CPU"
-            )
+            raise ConfigError("trainer.strategy", strategy, "takes several devices, and Apple's GPU is one")
     if wanted in ("gpu", "mps"):
-        what = "GPU" if wanted == "gpu" else "GPU of Apple's"
-        raise UserError(
-            f"`trainer.accelerator` is {wanted}, but torch sees no {what} here: take trainer.accelerator=cpu."
-        )
+        seen = "no GPU" if wanted == "gpu" else "no GPU of Apple's"
+        raise UserError(f"`trainer.accelerator` is {wanted}, but torch sees {seen} here: take trainer.accelerator=cpu.")
     return "cpu"
 
 
