@@ -1,11 +1,14 @@
 """diabolo: config-driven experiments with autoencoders on images."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diabolo.runs.loading import load
 
 __all__ = ["load"]
+
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # for torch: what Apple's GPU lacks, the CPU computes
 
 
 def __getattr__(name: str) -> Any:

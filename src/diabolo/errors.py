@@ -58,20 +58,22 @@ def out_of_memory(failure: BaseException) -> OutOfMemory | None:
         return None
     asked = ASKED.search(said)
     size = f" ({_readable(float(asked[1]), asked[2])} at once)" if asked else ""
+    where = "on the GPU" if ON_GPU.search(said) else "on this machine"
     return OutOfMemory(
-        f"there is not enough memory {'on the GPU' if 'CUDA' in said else 'on this machine'} for the run{size}: lower"
+        f"there is not enough memory {where} for the run{size}: lower"
         " data.batch_size or the size of the network, or let fewer runs share it (hydra.launcher.workers)."
     )
 
 
+ON_GPU = re.compile("CUDA|MPS")
 SHORT = re.compile("can't allocate memory|not enough memory|out of memory|_ALLOC_FAILED")
-ASKED = re.compile(r"(?:[Tt]ried|Unable) to allocate ([\d.]+) (bytes|[KMGTPE]iB)")
+ASKED = re.compile(r"(?:[Tt]ried|Unable) to allocate ([\d.]+) (bytes|[KMGTPE]i?B)")
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def _readable(size: float, unit: str) -> str:
     """E.g. 2.3 PiB for 2560000000000000 bytes."""
-    exponent = UNITS.index(unit)
+    exponent = UNITS.index(unit if unit == "bytes" or "i" in unit else f"{unit[0]}iB")  # Apple's MB is a MiB
     while size >= 1024 and exponent < len(UNITS) - 1:
         size, exponent = size / 1024, exponent + 1
     return f"{size:.4g} {UNITS[exponent]}"

@@ -69,3 +69,19 @@ def test_gpus_are_counted_without_torch(monkeypatch, tmp_path):
     (tmp_path / "nvidia-smi").write_text(f"#!{sys.executable}\nprint({listing!r}, end='')\n".replace("\\\\n", "\\n"))
     (tmp_path / "nvidia-smi").chmod(0o755)
     assert visible_gpus() == ["0", "1"]
+
+
+def test_runs_share_apples_gpu_and_one_goes_at_a_time_unless_more_are_asked_for(machine, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(sharing.shutil, "which", lambda _: None)
+    monkeypatch.setattr(sharing.sys, "platform", "darwin")
+    monkeypatch.setattr(sharing.platform, "machine", lambda: "arm64")
+    hidden = lambda **asked: [p.get("DISABLE_MPS", "") for p in places(**asked)]  # noqa: E731
+    assert visible_gpus() == [sharing.APPLE]
+    assert hidden() == [""]
+    assert hidden(runs_per_gpu=3) == [""] * 3
+    assert hidden(gpus=0, workers=2) == ["1", "1"]
+    assert hidden(config={"trainer": {"accelerator": "cpu"}}) == ["1"] * 8
+    assert {p["CUDA_VISIBLE_DEVICES"] for p in places(runs_per_gpu=3)} == {""}
+    monkeypatch.setattr(sharing.platform, "machine", lambda: "x86_64")
+    assert visible_gpus() == []

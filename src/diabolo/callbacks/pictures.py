@@ -81,7 +81,8 @@ def asking(module: LightningModule) -> Iterator[None]:
     are kept. Afterwards mode, weights and random state are as they were."""
     training = module.training
     module.eval()
-    random = torch.random.fork_rng([module.device] if module.device.type == "cuda" else [])
+    device = module.device
+    random = torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type)
     try:
         with torch.no_grad(), random, averaged_weights(module, trainer_of(module)):
             yield

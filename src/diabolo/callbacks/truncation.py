@@ -14,6 +14,7 @@ from diabolo.callbacks.pictures import after_training, data_of, log_image, recon
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, UserError, check_int, check_ints
 from diabolo.measures.pca import pca_of
+from diabolo.measures.precise import has_float64, precise_sum
 from diabolo.network.protocols import CanTruncate
 
 TICKS = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # of the curve's axis of code sizes
@@ -59,14 +60,15 @@ class Truncation(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # the sum of squared errors for each K, and last the number of pixel values
-        self.squared = torch.zeros(len(self.measured) + 1, dtype=torch.float64, device=pl_module.device)
+        device = pl_module.device if has_float64(pl_module.device) else None
+        self.squared = torch.zeros(len(self.measured) + 1, dtype=torch.float64, device=device)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
         targets = outputs["targets"]
         for place, reconstructions in enumerate(self._truncated(pl_module, outputs["codes"])):
-            self.squared[place] += (reconstructions - targets).square().sum(dtype=torch.float64)
+            self.squared[place] += precise_sum((reconstructions - targets).square())
         self.squared[-1] += targets.numel()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

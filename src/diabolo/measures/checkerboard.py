@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from diabolo.errors import ConfigError, check_int
+from diabolo.measures.precise import PreciseMetric, precise
 
 REACH = 2  # bins from a frequency to its neighbourhood: a Hann window spreads a peak over the next bins, no further
 ROUNDING = (
@@ -43,9 +43,10 @@ def powers(images: Tensor, period: int = 2) -> Tensor:
     """
     check_sides(images.shape[-2:], period)
     height, width = (side - side % period for side in images.shape[-2:])
-    rows, columns = (torch.hann_window(side, dtype=torch.float64, device=images.device) for side in (height, width))
+    images = precise(images)
+    rows, columns = (torch.hann_window(side, dtype=images.dtype, device=images.device) for side in (height, width))
     window = rows[:, None] * columns  # H x W
-    spectrum = torch.fft.fft2(images[..., :height, :width].double() * window) / window.sum()
+    spectrum = torch.fft.fft2(images[..., :height, :width] * window) / window.sum()
     power = spectrum.abs().square().mean(1)  # N x H x W
     at, around = [], []
     for u in range(0, height, height // period):
@@ -76,7 +77,7 @@ def check_sides(sides: Sequence[int], period: int) -> None:
         )
 
 
-class Checkerboard(Metric):
+class Checkerboard(PreciseMetric):
     """The ratio of the power at a checkerboard's frequencies to the power around them, in the mean spectrum of all
     images since the last reset: about 1 for images without a pattern, be they smooth or noisy; it grows with the
     pattern's power. See `powers`.

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from diabolo.measures.precise import precise
+
 LARGEST = 4096  # numbers an image has at most; beyond, the normal equations are too large
 RIDGE = 1e-4  # added to the second moments of the pixels: corrupted images may not span all directions
 
@@ -21,9 +23,9 @@ class LinearMap:
         count = 0
         for corrupted, clean in pairs:
             x, y = _with_one(corrupted), clean.flatten(1)
-            within, between, count = within + (x.T @ x).double(), between + (x.T @ y).double(), count + len(x)
+            within, between, count = within + precise(x.T @ x), between + precise(x.T @ y), count + len(x)
         ridge = RIDGE * torch.eye(len(within), dtype=within.dtype, device=within.device)
-        self.weights = torch.linalg.solve(within / count + ridge, between / count).float()
+        self.weights = torch.linalg.solve(within / count + ridge, between / count).float().to(x.device)
 
     def __call__(self, corrupted: Tensor) -> Tensor:
         """N x C x H x W in [0, 1] -> restorations, N x C x H x W, clipped to [0, 1]."""

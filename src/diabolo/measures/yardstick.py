@@ -8,6 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from diabolo.measures.precise import PreciseMetric, precise_sum
+
 SIGMA = 1.5  # pixels, of SSIM's Gaussian window
 RADIUS = 5  # pixels: a window of 11x11
 LARGEST_WHOLE = 64  # pixels: the longest side at which products of whole axes are faster than a convolution
@@ -86,7 +88,7 @@ class Collected(Metric):
         return dim_zero_cat(self.rows)
 
 
-class Yardstick(Metric):
+class Yardstick(PreciseMetric):
     """MSE, MAE, PSNR and SSIM over all images since the last reset.
 
     MSE and MAE are means over images, channels and pixels, in the units of [0, 1]; PSNR is 10 log10(1 / MSE) of that
@@ -115,9 +117,9 @@ class Yardstick(Metric):
         """
         difference = reconstructions - targets
         similarity = ssim_per_image(reconstructions, targets) if similarity is None else similarity
-        self.squared += difference.square().sum(dtype=torch.float64)
-        self.absolute += difference.abs().sum(dtype=torch.float64)
-        self.similarity += similarity.sum(dtype=torch.float64)
+        self.squared += precise_sum(difference.square())
+        self.absolute += precise_sum(difference.abs())
+        self.similarity += precise_sum(similarity)
         self.pixels += targets.numel()
         self.images += len(targets)
 

@@ -38,6 +38,16 @@ def watched_steps(optimizer: Optimizer) -> bool:
     )
 
 
+def leave_scaling(optimizer: Optimizer) -> None:
+    """Has a GradScaler unscale the gradients of this optimiser, and leave out its steps, by itself.
+
+    Optimisers with a fused kernel offer to do both within it, and before torch's pull request 186360 the kernels of
+    Apple's GPU do neither. In a release without that offer there is nothing to decline.
+    """
+    if hasattr(optimizer, "_step_supports_amp_scaling"):
+        optimizer._step_supports_amp_scaling = False
+
+
 Step = Callable[[list[Tensor], list[Tensor], list[Tensor], list[Tensor], list[Tensor], Mapping[str, Any]], None]
 
 

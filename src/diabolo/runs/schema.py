@@ -211,7 +211,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "data.source.cache_limit": integer(0, 2**50),
     "trainer": mapping,
     "trainer.max_epochs": integer(1, MOST_EPOCHS),
-    "trainer.accelerator": one_of("auto", "cpu", "gpu"),
+    "trainer.accelerator": one_of("auto", "cpu", "gpu", "mps"),
     "trainer.devices": devices,
     "trainer.strategy": one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.precision": precision,

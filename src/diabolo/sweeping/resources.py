@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
+import sys
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,7 +29,7 @@ def places(
         jobs: there are no more places than jobs.
         workers: runs at a time; None: as many as there are cores, with GPUs `gpus` x `runs_per_gpu`.
         threads: of each run; None: its share of the cores. It never gets more than this share.
-        gpus: how many of the GPUs here are used, from the first on; None: all.
+        gpus: how many of the GPUs here are used, from the first on; None: all. Apple's is one.
         runs_per_gpu: runs that share a GPU.
 
     Raises:
@@ -47,11 +49,20 @@ def places(
     wanted = int(os.environ.get("OMP_NUM_THREADS") or share) if threads is None else threads
     each = str(min(check_int("hydra.launcher.threads", wanted), share))
     shared = {"OMP_NUM_THREADS": each, "MKL_NUM_THREADS": each, "DIABOLO_QUIET": "1"}
-    return [shared | {"CUDA_VISIBLE_DEVICES": here[i % len(here)] if here else ""} for i in range(min(count, jobs))]
+    seen = [{"CUDA_VISIBLE_DEVICES": "" if gpu == APPLE else gpu} for gpu in here] or [NO_GPU]
+    return [shared | seen[i % len(seen)] for i in range(min(count, jobs))]
+
+
+APPLE = "apple"
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DISABLE_MPS": "1"}  # the second is Lightning's, for Apple's GPU
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may name here, found without torch."""
+    """The GPUs here, found without torch, as CUDA_VISIBLE_DEVICES may name them; or `APPLE`, that of an Apple chip."""
+    return _cuda_gpus() or ([APPLE] if (sys.platform, platform.machine()) == ("darwin", "arm64") else [])
+
+
+def _cuda_gpus() -> list[str]:
     if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in given.split(",") if name.strip() not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:

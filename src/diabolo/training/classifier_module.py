@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import UserError
+from diabolo.measures.precise import precise
 from diabolo.network.classifier import Classifier
 from diabolo.training.learner import Augments, Batch, Corrupts, Learner
 from diabolo.training.lightning_internals import datamodule_of
@@ -135,7 +136,7 @@ class ClassifierModule(Learner):
         return cast(MulticlassConfusionMatrix, self.counts[split])
 
     def _report(self, split: str) -> None:
-        counts = self._counts(split).compute().double()  # true class x named class
+        counts = precise(self._counts(split).compute())  # true class x named class
         self._counts(split).reset()
         right, images = counts.diagonal(), counts.sum(1)
         self.log(f"{split}/accuracy", (right.sum() / images.sum()).float())

@@ -16,6 +16,7 @@ from diabolo.data.batches import Batches, Resumable, ResumableSampler
 from diabolo.data.chance import Chance, seen_in
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, NotMeasured, UserError
+from diabolo.network.torch_internals import leave_scaling
 from diabolo.training.fused_adam import kernel_of
 from diabolo.training.lightning_internals import callbacks_of, count_done, counted_step, log_by_steps, trainer_of
 
@@ -121,9 +122,9 @@ class Learner(LightningModule):
         losses = [step(*minibatch) for minibatch in self._minibatches(block, size)]
         values = torch.stack(losses).tolist()  # a GPU waits here, once a block
         self._epoch_loss.update(values, len(block[0]), size, first)
-        log_by_steps(self.trainer, len(losses) - 1)
+        log_by_steps(self.trainer, self.global_step - first - 1)
         if self.logger is not None:
-            for number, value in enumerate(values, first + 1):
+            for number, value in enumerate(values[: self.global_step - first], first + 1):
                 if number % STEPS_BETWEEN_LOGS == 0:
                     self.logger.log_metrics({"train/batch_loss": value}, step=number)
         if self.trainer.is_last_batch:
@@ -166,11 +167,15 @@ class Learner(LightningModule):
     def _stepper(self) -> Callable[[Tensor, Tensor], Tensor]:
         """minibatch -> its loss, after one optimiser step. What the steps share is looked up once."""
         wrapped: Any = self.optimizers()
-        plain = self.trainer.scaler is None and self.trainer.world_size == 1  # else Lightning's way round both
+        scaler = self.trainer.scaler  # of precision 16-mixed
+        plain = scaler is None and self.trainer.world_size == 1  # else Lightning's way round the backward pass
         parameters = [weights for group in wrapped.param_groups for weights in group["params"]]
         schedule = self._schedule.get("scheduler") if self._schedule.get("interval") == "step" else None
         optimizer: Optimizer = wrapped.optimizer
-        update = counted_step(wrapped, kernel_of(optimizer) or optimizer.step) if plain else wrapped.step
+        if scaler is not None:
+            update = counted_step(wrapped, _scaled_step(scaler, optimizer))
+        else:
+            update = counted_step(wrapped, kernel_of(optimizer) or optimizer.step) if plain else wrapped.step
         after_step = [callback for callback in callbacks_of(self.trainer) if isinstance(callback, AfterStep)]
 
         def step(images: Tensor, labels: Tensor) -> Tensor:
@@ -182,13 +187,14 @@ class Learner(LightningModule):
             else:
                 self.manual_backward(loss)
             if self.gradient_clip is not None:
-                if self.trainer.scaler is not None:
-                    self.trainer.scaler.unscale_(optimizer)
+                if scaler is not None:
+                    scaler.unscale_(optimizer)
                 clip_grad_norm_(parameters, self.gradient_clip)
-            update()
+            loss = loss.detach()
+            if update() is False:  # the gradients were not finite
+                return loss
             if schedule is not None:
                 schedule.step()
-            loss = loss.detach()
             for callback in after_step:
                 callback.on_step_end(self.trainer, self, loss)
             return loss
@@ -244,6 +250,7 @@ class Learner(LightningModule):
         checkpoint["epoch_loss"] = self._epoch_loss.state()
         checkpoint["rng"] = torch.get_rng_state()
         checkpoint["cuda_rng"] = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        checkpoint["mps_rng"] = torch.mps.get_rng_state() if self.device.type == "mps" else None
         checkpoint["scheduled_steps"] = self._steps() if self._schedule.get("interval") == "step" else None
         batches = self.trainer.train_dataloader
         checkpoint["batches"] = batches.state_dict() if isinstance(batches, Resumable) else None
@@ -262,6 +269,8 @@ class Learner(LightningModule):
             device = trainer.strategy.root_device  # where the module will be, and is not yet
             if checkpoint["cuda_rng"] is not None and device.type == "cuda":
                 torch.cuda.set_rng_state(checkpoint["cuda_rng"], device)
+            if checkpoint.get("mps_rng") is not None and device.type == "mps":  # older checkpoints have none
+                torch.mps.set_rng_state(checkpoint["mps_rng"])
             self._batches = checkpoint["batches"]
 
     def on_train_start(self) -> None:
@@ -293,6 +302,20 @@ class Learner(LightningModule):
             rule = f"is not measured in this run; there are {there} (val/* needs data.val_fraction above 0)"
             raise NotMeasured(argument, name, rule)
         return metrics[name]
+
+
+def _scaled_step(scaler: torch.amp.GradScaler, optimizer: Optimizer) -> Callable[[], bool]:
+    """A step by scaled gradients; False where they were not finite, and the step was left out. Asking has a GPU waited
+    for at every step."""
+    leave_scaling(optimizer)
+
+    def step() -> bool:
+        scale = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        return scaler.get_scale() >= scale
+
+    return step
 
 
 class EpochLoss:

@@ -13,7 +13,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 
 
 def counted_step(optimizer: LightningOptimizer, update: Callable[[], object]) -> Callable[[], object]:
-    """A call that does `update` in place of the optimiser's own step, and counts it in `trainer.global_step`.
+    """A call that does `update` in place of the optimiser's own step, and counts it in `trainer.global_step`; an update
+    that gives False has taken no step, is not counted, and the call gives False, too.
 
     Lightning counts in two hooks of its wrapper, around a way through strategy, precision and closures that costs more
     than a step of a small network's Adam. In a release without the hooks the way is gone: it is `optimizer.step`.
@@ -23,10 +24,12 @@ def counted_step(optimizer: LightningOptimizer, update: Callable[[], object]) ->
     if not callable(before) or not callable(after):
         return optimizer.step
 
-    def step() -> None:
-        before()
-        update()
-        after()
+    def step() -> object:
+        done = update()
+        if done is not False:
+            before()
+            after()
+        return done
 
     return step
 

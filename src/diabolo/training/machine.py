@@ -26,6 +26,13 @@ def ask_torch_for_gpus() -> None:
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
+def apple_gpu() -> bool:
+    """Whether there is an Apple GPU that torch and Lightning can use."""
+    from lightning.pytorch.accelerators import MPSAccelerator
+
+    return MPSAccelerator.is_available()
+
+
 def usable_cores() -> int:
     """The cores that this process may use; all of the machine where the system does not say."""
     if hasattr(os, "sched_getaffinity"):

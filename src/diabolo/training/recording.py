@@ -72,6 +72,8 @@ class Clock(Callback):
     def _synchronize(module: LightningModule) -> None:
         if module.device.type == "cuda":
             torch.cuda.synchronize(module.device)
+        elif module.device.type == "mps":
+            torch.mps.synchronize()
 
 
 class History(Callback):

@@ -17,13 +17,14 @@ from diabolo.measures.metric_names import direction
 from diabolo.training.checkpoint_io import WholeCheckpoints
 from diabolo.training.ema import EMA
 from diabolo.training.learner import Learner
-from diabolo.training.machine import ask_torch_for_gpus, use_threads
+from diabolo.training.machine import apple_gpu, ask_torch_for_gpus, use_threads
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
 
 log = logging.getLogger(__name__)
 
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 PRECISIONS = ("auto", "32", "bf16-mixed", "16-mixed")
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
@@ -53,8 +54,10 @@ def make_trainer(
     Args:
         callbacks, recorders: called before and after those that the switches below add.
         validates: whether there is a validation split; without one there is no best checkpoint.
-        accelerator: "auto" is a CUDA GPU where there is one, else the CPU.
-        precision: "auto" is bf16-mixed on a GPU that has it and 32 elsewhere.
+        accelerator: "auto" is a CUDA GPU where there is one, else Apple's GPU, else the CPU; "gpu" one of the two GPUs,
+            "mps" Apple's. Apple's is one device, so with a `strategy` of ddp "auto" takes the CPU instead.
+        precision: "auto" is bf16-mixed on a CUDA GPU that computes in it, 16-mixed on one that does not, and 32 on
+            Apple's GPU and on the CPU.
         gradient_clip: the gradient's largest norm.
         early_stopping: epochs without a better `monitor` after which training stops.
         ema: decay of an exponential moving average of the weights, which is then validated, drawn and tested.
@@ -68,8 +71,9 @@ def make_trainer(
         UserError: a value out of range, no such device, or a switch that needs a validation split and has none.
     """
     check_int("trainer.max_epochs", max_epochs)
+    accelerator = _accelerator(accelerator, strategy)
     _check_devices(accelerator, devices, strategy)
-    accelerator, precision = _accelerator(accelerator, str(precision))
+    precision = _precision(accelerator, str(precision))
     if threads is not None:
         use_threads(check_int("trainer.threads", threads))
     if accelerator == "cpu":
@@ -105,29 +109,56 @@ def make_trainer(
     )
 
 
+def _accelerator(wanted: str, strategy: str) -> str:
+    """The accelerator as Lightning names it: "gpu" (CUDA), "mps" (Apple's GPU) or "cpu".
+
+    Raises:
+        UserError: the one that is wanted is not here.
+    """
+    check_choice("trainer.accelerator", wanted, ACCELERATORS)
+    if wanted in ("auto", "gpu") and torch.cuda.is_available():
+        return "gpu"
+    if wanted != "cpu" and apple_gpu():
+        if not strategy.startswith("ddp"):
+            return "mps"
+        if wanted != "auto":
+            raise ConfigError("trainer.strategy", strategy, "takes several devices, and Apple's GPU is one")
+    if wanted in ("gpu", "mps"):
+        seen = "no GPU" if wanted == "gpu" else "no GPU of Apple's"
+        raise UserError(f"`trainer.accelerator` is {wanted}, but torch sees {seen} here: take trainer.accelerator=cpu.")
+    return "cpu"
+
+
 def _check_devices(accelerator: str, devices: int | str, strategy: str) -> None:
-    """Raises a UserError for an accelerator or devices that are not here."""
-    check_choice("trainer.accelerator", accelerator, ("auto", "cpu", "gpu"))
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("`trainer.accelerator` is gpu, but torch sees no GPU here: take trainer.accelerator=cpu.")
+    """Raises a UserError for devices that are not here."""
     if isinstance(devices, int) and devices != -1:  # -1: all there are
         check_int("trainer.devices", devices)
     wanted = devices if isinstance(devices, int) else len(devices)
-    if accelerator != "cpu" and 0 < torch.cuda.device_count() < wanted:
-        raise ConfigError("trainer.devices", devices, f"are more than the {torch.cuda.device_count()} GPUs here")
+    there = {"gpu": torch.cuda.device_count(), "mps": 1}.get(accelerator, wanted)
+    if wanted > there:
+        raise ConfigError("trainer.devices", devices, f"are more than the {there} GPUs here")
     if devices != 1 and strategy == "auto":
         raise ConfigError("trainer.devices", devices, "above one needs trainer=ddp")
 
 
-def _accelerator(accelerator: str, precision: str) -> tuple[str, str]:
-    """The accelerator, "cpu" or "gpu", and the precision that it takes, where either may have been "auto"."""
-    check_choice("trainer.precision", precision, PRECISIONS)
-    on_gpu = accelerator != "cpu" and torch.cuda.is_available()
-    if precision == "auto":
-        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
-    if precision == "16-mixed" and not on_gpu:
+def _precision(accelerator: str, wanted: str) -> str:
+    """The precision for an accelerator, where it may have been "auto".
+
+    On Apple's GPU that is 32: mixed precision is young there, and comes by the version of macOS.
+
+    Raises:
+        UserError: the accelerator does not compute in the one that is wanted.
+    """
+    check_choice("trainer.precision", wanted, PRECISIONS)
+    if wanted == "auto":
+        if accelerator != "gpu":
+            return "32"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    if wanted == "16-mixed" and accelerator == "cpu":
         raise UserError("`trainer.precision` (= '16-mixed') needs a GPU: take bf16-mixed or 32 on a CPU.")
-    return "gpu" if on_gpu else "cpu", precision
+    if wanted == "bf16-mixed" and accelerator == "mps" and not torch.backends.mps.is_macos_or_newer(14, 0):
+        raise UserError("`trainer.precision` (= 'bf16-mixed') needs macOS 14 on Apple's GPU: take 32 or 16-mixed.")
+    return wanted
 
 
 def _switches(
