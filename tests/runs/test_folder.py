@@ -206,6 +206,7 @@ def test_what_was_chosen_of_each_group_is_recorded_and_kept_on_continuing(diabol
     assert set(chosen) == {
         "data",
         "corruption",
+        "augmentation",
         "penalty",
         "encoder",
         "bottleneck",

@@ -121,13 +121,13 @@ OWN = """
             torch.save(self.kept, f"{self.file}.{dist.get_rank() if dist.is_initialized() else 0}")
             return turned
 """
-YAML = "quarter: {_target_: mine.Quarter, file: kept}\n"
+YAML = "quarter: {_target_: own_quarter.Quarter, file: kept}\n"
 
 
 @pytest.fixture
 def own(tmp_path):
     """A folder with an augmentation of one's own: one file and one yaml."""
-    (tmp_path / "mine.py").write_text(textwrap.dedent(OWN))
+    (tmp_path / "own_quarter.py").write_text(textwrap.dedent(OWN))
     (tmp_path / "myconf" / "augmentation").mkdir(parents=True)
     (tmp_path / "myconf" / "augmentation" / "quarter.yaml").write_text(YAML)
     return tmp_path

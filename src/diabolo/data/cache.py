@@ -171,7 +171,8 @@ def _make_room(root: Path, given: Undecoded, limit: int) -> None:
     others = [entry for entry in caches() if entry.name != given.name + DRAFT]
     held = sum(entry.bytes for entry in others)
     draft = root / (given.name + DRAFT) / PIXELS
-    more = size - (draft.stat().st_blocks * 512 if draft.is_file() else 0)  # bytes that the disk has yet to give
+    given_already = getattr(draft.stat(), "st_blocks", 0) * 512 if draft.is_file() else 0
+    more = size - given_already  # bytes that the disk has yet to give
     free = shutil.disk_usage(root).free - FREE
     if more <= free + held:
         while others and (held + size > limit or more > free):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +20,8 @@ import PIL
 import torch
 from torch import Tensor
 
-try:
+if sys.platform != "win32":  # Windows itself removes no file that is mapped
     import fcntl
-except ImportError:  # Windows, which itself removes no file that is mapped
-    fcntl = None  # type: ignore[assignment]
 
 DECODING = f"2, Pillow {PIL.__version__}"  # raise the number when `diabolo.data.decoding` comes to give other pixels
 MANIFEST, PIXELS, IMAGES, PROGRESS = "manifest.json", "pixels", "images.txt", "progress.jsonl"
@@ -121,7 +120,7 @@ def mapped(path: Path, given: Undecoded, images: int | None = None) -> Tensor | 
 def locked(file: BinaryIO, exclusive: bool) -> bool:
     """Whether the file could be locked: a shared lock waits, an exclusive one is refused while anyone reads."""
     try:
-        if fcntl is not None:
+        if sys.platform != "win32":
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
     except BlockingIOError:
         return False

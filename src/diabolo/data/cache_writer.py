@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -108,10 +109,11 @@ def write(draft: Path, given: Undecoded, known: Known | None, check: Callable[[]
 def _allocate(path: Path, size: int) -> None:
     """Has the disk set all bytes aside, where it can, so that one too small says so now."""
     with path.open("ab") as file:
+        if sys.platform in ("darwin", "win32"):
+            file.truncate(size)
+            return
         try:
             os.posix_fallocate(file.fileno(), 0, size)
-        except AttributeError:  # macOS, Windows
-            file.truncate(size)
         except OSError as failure:
             if failure.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise

@@ -45,9 +45,10 @@ def _size(path: Path) -> int:
 
 
 def _end(path: Path) -> bytes:
-    file = os.open(path, os.O_RDONLY)  # half the time of an open file of Python's
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # half the time of an open file of Python's
     try:
-        return os.pread(file, PIECE, max(0, os.fstat(file).st_size - PIECE))
+        os.lseek(file, max(0, os.fstat(file).st_size - PIECE), os.SEEK_SET)
+        return os.read(file, PIECE)
     finally:
         os.close(file)
 
