@@ -78,14 +78,14 @@ def test_a_killed_sweep_finishes_every_run_once_and_the_other_commands_work(star
         time.sleep(0.1)
     os.killpg(sweep.pid, signal.SIGKILL)
     sweep.communicate()
-    assert "3 done, 0 skipped, 0 failed" in ended(start(*SWEEP)) or "2 done, 1 skipped" in ended(start(*SWEEP))
+    assert "0 failed" in ended(start(*SWEEP))
     histories = [path.read_text().splitlines() for path in folder.glob("sweep/*/history.jsonl")]
     assert [[json.loads(line)["epoch"] for line in lines] for lines in histories] == [list(range(1, 61))] * 3
     assert "0 done, 3 skipped, 0 failed" in ended(start(*SWEEP))
     searched = ended(start("search", *TINY, "bottleneck.size=int(2,4)", "--trials", "2", "--objective", "val/mse"))
     assert "2 complete" in searched
-    assert "seed" in ended(start("compare", "sweep"))
-    assert "test mse" in ended(start("evaluate", "run")).replace("/", " ")
+    assert "3 runs, 1 setting: 3 done" in ended(start("compare", "sweep"))
+    assert "mse" in ended(start("evaluate", "run")).lower()
     assert "done" in ended(start("runs", "ls", "sweep"))
 
 
