@@ -1,43 +1,12 @@
 """How folders of images are laid out: parts, classes and what is left out, for the layouts that sets come in."""
 
 import re
-import shutil
-from collections import Counter
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from diabolo.data.duplicates import copies
-from diabolo.data.folder import folder_images, read_layout
+from diabolo.data.folder import read_layout
 from diabolo.errors import UserError
-
-
-def fill(root, *folders):
-    """Writes PNG files, each of other pixels: of "cat 2" two into cat/, of "cat.0.png" or "cat/0.png" that one; other
-    endings get a text."""
-    draw = np.random.default_rng(len(list(root.rglob("*"))))
-    for entry in folders:
-        folder, _, count = entry.rpartition(" ")
-        for name in [f"{folder}/{i}.png" for i in range(int(count))] if count.isdigit() else [entry]:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            if name.endswith("png"):
-                Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(root / name)
-            else:
-                (root / name).write_text("no image")
-    return root
-
-
-def counts(root, split="auto"):
-    """Of each part the images of each class, by the labels of the sets themselves; "" without a label."""
-    splits = folder_images(str(root), (3, 8, 8), split=split)
-    found = {}
-    for part, images in (("train", splits.train), ("val", splits.val), ("test", splits.test)):
-        if images is not None:
-            names = ["" if label < 0 else splits.classes[label] for label in images.labels.tolist()]
-            found[part] = dict(Counter(names))
-    return found
-
+from folders import counts, fill
 
 AB = {"a": 2, "b": 3}
 LAYOUTS = {
@@ -277,95 +246,3 @@ def test_where_there_is_no_image_it_is_said_what_is_there(tmp_path):
 def test_stubs_that_pillow_only_recognises_are_no_images(tmp_path):
     fill(tmp_path, "a 2", "boxes.h5", "film.mpeg", "weather.grib")
     assert counts(tmp_path) == {"train": {"": 2}}
-
-
-def test_parts_chosen_as_folders_are_taken_as_they_are(tmp_path):
-    fill(tmp_path, "one/a 2", "one/b 1", "two/b 1", "three/c 2", "four 3")
-    split = {"train": ["one", "three"], "val": "two"}
-    assert counts(tmp_path, split) == {"train": {"a": 2, "b": 1, "c": 2}, "val": {"b": 1}}
-    assert read_layout(str(tmp_path), split).said() == (
-        f"{tmp_path}: train 5 from one/, three/, val 1 from two/; 3 classes: a 2, b 2, c 2",
-        "left out: 3 images (not chosen by data.source.split)",
-    )
-
-
-TABLES = {
-    "path, label and split": (
-        "path,label,split\na/0.png,cat,train\na/1.png,dog,train\nb/0.png,cat,valid\nb/1.png,dog,TEST\n",
-        {"train": {"cat": 1, "dog": 1}, "val": {"cat": 1}, "test": {"dog": 1}},
-        1,
-    ),
-    "no split": ("filename,class\na/0.png,3\na/1.png,10\nb/0.png,\n", {"train": {"3": 1, "10": 1, "": 1}}, 2),
-    "no label": ("image,set\nb/0.png,train\na/1.png,test\n", {"train": {"": 1}, "test": {"": 1}}, 3),
-    "ids without an ending or a folder": ("id_code,diagnosis\nb2,0\na/1,1\n", {"train": {"0": 1, "1": 1}}, 3),
-    "semicolons and a mark of order": ("\ufeffPath;Label\na/0.png;x, y\nb2.png;z\n", {"train": {"x, y": 1, "z": 1}}, 3),
-}
-
-
-@pytest.mark.parametrize(("text", "expected", "rest"), TABLES.values(), ids=TABLES)
-def test_a_table_gives_parts_and_labels(text, expected, rest, tmp_path):
-    fill(tmp_path, "a 2", "b 2", "b/b2.png")
-    (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
-    assert counts(tmp_path, "mine.csv") == expected
-    line = read_layout(str(tmp_path), "mine.csv").said()[1]
-    assert line == f"left out: {rest} image{'s' * (rest > 1)} (not named by mine.csv); 1 other file (.csv)"
-
-
-def test_a_table_may_lie_elsewhere_and_name_images_from_there(tmp_path):
-    fill(tmp_path, "set/a 2", "tables/0.txt")
-    (tmp_path / "tables" / "mine.csv").write_text("path,label\n../set/a/0.png,x\na/1.png,y\n")
-    assert counts(tmp_path / "set", str(tmp_path / "tables" / "mine.csv")) == {"train": {"x": 1, "y": 1}}
-
-
-@pytest.mark.parametrize(
-    ("split", "sentence"),
-    [
-        ({"train": "a", "test": "c"}, "`data.source.split.test` (= 'c') is no folder with images"),
-        ({"test": "a"}, "data.source.split names no images for training"),
-        ("other.csv", "`data.source.split` (= 'other.csv') is no file"),
-        ("path,split\na/0.png,holdout", "has the split 'holdout': a row's split must be train, val or test."),
-        ("path\na/0.png\na/7.png\n/etc/x.png", "names 2 images that cannot be found: a/7.png, /etc/x.png."),
-        ("path,split\na/0.png,test", "names no image for training."),
-        ("x,y\n1,2", "has no column of paths (path, file, filename, file_name, ...); it has x, y."),
-        ("", "has no column of paths (path, file, filename, file_name, ...); it has none."),
-    ],
-)
-def test_choices_that_do_not_fit_are_refused(split, sentence, tmp_path):
-    fill(tmp_path, "a 2")
-    if isinstance(split, str) and split != "other.csv":
-        (tmp_path / "mine.csv").write_text(split)
-        split = "mine.csv"
-    with pytest.raises(UserError) as refused:
-        read_layout(str(tmp_path), split)
-    assert sentence in str(refused.value)
-
-
-def test_a_picture_in_training_and_test_is_warned_of(tmp_path, caplog):
-    fill(tmp_path, "train/a 3", "val/a 2", "test/a 2")
-    assert not counted_warnings(tmp_path, caplog)
-    shutil.copy(tmp_path / "train/a/1.png", tmp_path / "test/a/copy.png")
-    shutil.copy(tmp_path / "train/a/2.png", tmp_path / "val/a/copy.png")
-    shutil.copy(tmp_path / "val/a/0.png", tmp_path / "test/a/of_val.png")
-    (warning,) = counted_warnings(tmp_path, caplog)
-    assert "2 images for validation or test are also in training, such as" in warning
-    assert "val/a/copy.png = train/a/2.png" in warning or "test/a/copy.png = train/a/1.png" in warning
-
-
-def test_a_picture_that_may_come_into_training_and_test_is_warned_of(tmp_path, caplog):
-    fill(tmp_path, "a 3", "b 2")
-    shutil.copy(tmp_path / "a/1.png", tmp_path / "b/copy.png")
-    (warning,) = counted_warnings(tmp_path, caplog)
-    assert warning.startswith("1 picture is there more than once, such as a/1.png = b/copy.png: the splits are drawn")
-
-
-def test_files_of_one_size_and_one_end_are_no_copies(tmp_path):
-    for name, content in (("a", b"x" * 5000), ("b", b"y" + b"x" * 4999), ("c", b"x" * 5000), ("d", b"x" * 4999)):
-        (tmp_path / name).write_bytes(content)
-    paths = [tmp_path / name for name in ("a", "b", "gone", "c", "d")]
-    assert copies(paths) == [[tmp_path / "a", tmp_path / "c"]]
-
-
-def counted_warnings(root, caplog):
-    caplog.clear()
-    folder_images(str(root), (3, 8, 8))
-    return caplog.messages
