@@ -66,16 +66,20 @@ def ended(process: subprocess.Popen) -> str:
     return out
 
 
-@pytest.mark.slow
-def test_a_killed_sweep_finishes_every_run_once_and_the_other_commands_work(start, tmp_path):
-    folder = tmp_path / "work"
-    ended(start("train", *TINY, "hydra.run.dir=run", "trainer.max_epochs=2"))
-    sweep = start(*SWEEP)
+def until_a_run_is_under_way(sweep: subprocess.Popen, folder: Path) -> None:
     deadline = time.monotonic() + 300
     while sum(len(path.read_text().splitlines()) > 5 for path in folder.glob("sweep/*/history.jsonl")) < 1:
         assert time.monotonic() < deadline
         assert sweep.poll() is None, sweep.communicate()
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_finishes_every_run_once_and_the_other_commands_work(start, tmp_path):
+    folder = tmp_path / "work"
+    ended(start("train", *TINY, "hydra.run.dir=run", "trainer.max_epochs=2"))
+    sweep = start(*SWEEP)
+    until_a_run_is_under_way(sweep, folder)
     os.killpg(sweep.pid, signal.SIGKILL)
     sweep.communicate()
     assert "0 failed" in ended(start(*SWEEP))
@@ -93,11 +97,7 @@ def test_a_killed_sweep_finishes_every_run_once_and_the_other_commands_work(star
 def test_a_sweep_that_is_asked_to_stop_stops_its_runs_and_goes_on(start, tmp_path):
     folder = Path(tmp_path / "work")
     sweep = start(*SWEEP)
-    deadline = time.monotonic() + 300
-    while sum(len(path.read_text().splitlines()) > 5 for path in folder.glob("sweep/*/history.jsonl")) < 1:
-        assert time.monotonic() < deadline
-        assert sweep.poll() is None, sweep.communicate()
-        time.sleep(0.1)
+    until_a_run_is_under_way(sweep, folder)
     sweep.send_signal(signal.SIGINT)  # as Ctrl-C
     out, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 130, out

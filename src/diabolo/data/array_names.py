@@ -9,13 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from diabolo.data.array_files import Stored
+from diabolo.data.conventions import PARTS, by_number
 from diabolo.errors import ConfigError, UserError
 
-PARTS = {  # by the words of a name, in lower case
-    **dict.fromkeys(("train", "training", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 IMAGES = {"images", "image", "imgs", "img", "x", "pixels", "data", "samples"}
 LABELS = {"labels", "label", "lbls", "y", "targets", "target", "classes", "class"}
 NO_LABELS = "none"  # as `data.source.labels`
@@ -150,7 +146,7 @@ def numbered(
     given = [one for one in labels if one is not None]
     if any(one.dtype.kind in "SUO" for one in given):
         texts = [None if one is None else np.array([_text(value) for value in one], dtype=object) for one in labels]
-        classes = tuple(sorted({value for one in texts if one is not None for value in one}))
+        classes = tuple(by_number({value for one in texts if one is not None for value in one}))
         number = {name: place for place, name in enumerate(classes)}
         return [None if one is None else np.array([number[v] for v in one], np.int64) for one in texts], classes
     for one, name in zip(labels, names, strict=True):

@@ -12,7 +12,8 @@ import torch
 from diabolo.data.duplicates import MOST_FILES, copies, shared
 from diabolo.data.files import Reading, open_files
 from diabolo.data.images import Splits
-from diabolo.data.layout import Layout, understand
+from diabolo.data.layout import Layout
+from diabolo.data.layout_rules import understand
 from diabolo.data.split_table import from_folders, from_table
 from diabolo.data.tree import number, scan
 from diabolo.errors import ConfigError, UserError, printable
@@ -31,7 +32,7 @@ def folder_images(
     value_range: tuple[float, float] | None = None,
     split: str | Mapping[str, Any] = "auto",
 ) -> Splits:
-    """All images below a folder that Pillow reads, in the parts and classes that `layout.understand` finds.
+    """All images below a folder that Pillow reads, in the parts and classes that `layout_rules.understand` finds.
 
     Without validation or test images of their own, the datamodule sets them aside.
 

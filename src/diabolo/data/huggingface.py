@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from diabolo.data.array_files import reading as reading_file
-from diabolo.data.array_names import LABELS, PARTS, part_of
+from diabolo.data.array_names import LABELS, part_of
+from diabolo.data.conventions import PARTS
 from diabolo.data.encoded import EncodedImages, open_encoded
 from diabolo.data.extras import extra
 from diabolo.data.files import Reading

@@ -7,27 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from diabolo.data.conventions import LABEL_COLUMNS, PART_COLUMNS, PARTS, PATH_COLUMNS
 from diabolo.data.formats import endings
-from diabolo.data.layout import PARTS, Layout, Part
+from diabolo.data.layout import Layout, Part
 from diabolo.data.tree import PassedOver, Tree, number
 from diabolo.errors import ConfigError, UserError, printable
 
 KEY = "data.source.split"
-PATHS = (
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "image",
-    "image_path",
-    "image_id",
-    "id_code",
-    "id",
-    "name",
-)
-LABELS = ("label", "class", "class_name", "target", "category", "diagnosis")
-SPLITS = ("split", "part", "set", "subset", "partition", "phase")
 
 
 def from_folders(tree: Tree, passed: PassedOver, folders: Mapping[str, Any]) -> Layout:
@@ -56,7 +42,7 @@ def from_table(tree: Tree, passed: PassedOver, file: str) -> Layout:
     """The parts that a CSV file gives, a row an image: its path from the root or from the file, its label, and train,
     val or test. Without a column of splits all images are one part, of which test images are set aside.
 
-    The columns are found by their names: `PATHS`, `LABELS`, `SPLITS`. A path may lack the ending, as an id does.
+    The columns are found by their names: see `conventions`. A path may lack the ending, as an id does.
 
     Raises:
         ConfigError: no such file, no column of paths, images that are not there, or a split of another name.
@@ -101,12 +87,14 @@ def _read(table: Path, file: str) -> tuple[list[dict[str, str]], str, str | None
             rows, columns = list(reader), reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as failure:
         raise ConfigError(KEY, file, f"cannot be read as CSV ({failure})") from failure
-    path = _column(columns, PATHS)
+    path = _column(columns, PATH_COLUMNS)
     if path is None:
         raise ConfigError(
-            KEY, file, f"has no column of paths ({', '.join(PATHS[:4])}, ...); it has {', '.join(columns) or 'none'}"
+            KEY,
+            file,
+            f"has no column of paths ({', '.join(PATH_COLUMNS[:4])}, ...); it has {', '.join(columns) or 'none'}",
         )
-    return rows, path, _column(columns, LABELS), _column(columns, SPLITS)
+    return rows, path, _column(columns, LABEL_COLUMNS), _column(columns, PART_COLUMNS)
 
 
 def _column(columns: Iterable[str], wanted: Iterable[str]) -> str | None:

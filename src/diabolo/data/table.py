@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from diabolo.data.array_files import reading as reading_file
-from diabolo.data.array_names import PARTS, numbered
+from diabolo.data.array_names import numbered
+from diabolo.data.conventions import LABEL_COLUMNS, PART_COLUMNS, PARTS, PATH_COLUMNS
 from diabolo.data.extras import extra
 from diabolo.data.files import Reading, open_files
 from diabolo.data.images import Splits
@@ -21,21 +22,6 @@ from diabolo.errors import ConfigError, UserError, printable
 SEPARATED = {".csv": "", ".tsv": "\t", ".txt": ""}  # by ending; "" is told by the first line
 SEPARATORS = (",", ";", "\t", "|")
 PARQUET = (".parquet", ".pq")
-PATH = (
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "image",
-    "image_path",
-    "image_id",
-    "img",
-    "id",
-)
-LABEL = ("label", "labels", "class", "class_name", "category", "target", "y", "diagnosis")
-SPLIT = ("split", "set", "part", "partition", "subset")
 NONE = "none"  # a column that is not to be used
 
 
@@ -144,7 +130,7 @@ def _names(columns: Mapping[str, Sequence[Any]], given: Mapping[str, str | None]
     """The names of the columns of paths, labels and parts; without those that there are none of."""
     found = {}
     listed = f"the columns of {printable(table)} are {', '.join(columns)}"
-    for role, usual in (("path", PATH), ("label", LABEL), ("split", SPLIT)):
+    for role, usual in (("path", PATH_COLUMNS), ("label", LABEL_COLUMNS), ("split", PART_COLUMNS)):
         name = given[role]
         if name == NONE and role != "path":
             continue
