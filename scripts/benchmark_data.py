@@ -34,7 +34,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from diabolo.data.datamodule import ImageData
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 
 BATCH, WORKERS = 128, 2
 MUCH = 1 << 40  # a limit that nothing reaches

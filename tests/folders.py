@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 
 
 def fill(root, *folders):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diabolo.data.cache import cache_folder
+from diabolo.data.cache.store import cache_folder
 from diabolo.data.decoding import try_decode
 from diabolo.data.files import FileImages
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 
 SHAPE = (3, 8, 8)
 ROW = 3 * 8 * 8

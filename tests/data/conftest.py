@@ -12,9 +12,10 @@ from photos import fill
 
 SLOW = """
 import sys, time
-from diabolo.data import cache_writer, files
+from diabolo.data import files
+from diabolo.data.cache import writer as cache_writer
 from diabolo.data.decoding import try_decode
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 folder, noted, wait = sys.argv[1], sys.argv[2], float(sys.argv[3])
 cache_writer.CHUNK_IMAGES, cache_writer.NOTED = 2, 0
 def slow(path, *arguments):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from diabolo.data import MappedImages, MemoryImages, array_images, folder_images
-from diabolo.data.array_sets import ArrayImages, axes_of
+from diabolo.data.arrays.sets import ArrayImages, axes_of
 from diabolo.errors import UserError
 from support import TINY
 

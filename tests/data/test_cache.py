@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from diabolo.data import cache_entry, cache_writer, files
-from diabolo.data.cache import caches
+from diabolo.data import files
+from diabolo.data.cache import entry as cache_entry
+from diabolo.data.cache import writer as cache_writer
+from diabolo.data.cache.store import caches
 from diabolo.data.decoding import try_decode
 from diabolo.data.images import MappedImages, MemoryImages
 from diabolo.errors import UserError

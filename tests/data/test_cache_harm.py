@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from diabolo.data import cache, cache_writer
-from diabolo.data.cache import cache_folder, caches
+from diabolo.data.cache import store as cache
+from diabolo.data.cache import writer as cache_writer
+from diabolo.data.cache.store import cache_folder, caches
 from diabolo.data.images import MappedImages
 from photos import ROW, fill, opened, pixels, plain, refused
 

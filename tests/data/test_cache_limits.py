@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from diabolo.data import cache
-from diabolo.data.cache import cache_folder, caches, remove
+from diabolo.data.cache import store as cache
+from diabolo.data.cache.store import cache_folder, caches, remove
 from diabolo.data.files import FileImages
 from diabolo.data.images import MappedImages
 from diabolo.errors import UserError
@@ -96,7 +96,7 @@ def test_entries_are_told_and_removed(photos, root):
 def test_another_process_that_reads_an_entry_keeps_it(photos):
     opened(photos)
     code = (
-        "import sys; from diabolo.data.folder import folder_images\n"
+        "import sys; from diabolo.data.folders.folder import folder_images\n"
         "kept = folder_images(sys.argv[1], (3, 8, 8), memory_limit=0, cache_limit=1 << 30)\n"
         "print('open', flush=True); sys.stdin.read()"
     )

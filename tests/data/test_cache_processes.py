@@ -10,9 +10,9 @@ import time
 import pytest
 import torch
 
-from diabolo.data import cache_writer
-from diabolo.data.cache import caches
-from diabolo.data.interrupts import Interrupts
+from diabolo.data.cache import writer as cache_writer
+from diabolo.data.cache.interrupts import Interrupts
+from diabolo.data.cache.store import caches
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import resume
 from photos import opened, pixels, plain, progress_lines, wait_for
@@ -69,7 +69,7 @@ def test_ctrl_c_stops_the_decoding_and_the_next_run_goes_on(photos, tmp_path):
     script = tmp_path / "slowly.py"
     script.write_text(
         "import sys, time\n"
-        "from diabolo.data import cache_writer, files\n"
+        "from diabolo.data import files\nfrom diabolo.data.cache import writer as cache_writer\n"
         "from diabolo.data.decoding import try_decode\n"
         "from diabolo.cli import main\n"
         "cache_writer.CHUNK_IMAGES, cache_writer.NOTED = 1, 0\n"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from diabolo.data.datamodule import ImageData
 from diabolo.data.decoding import decode
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 from diabolo.data.images import MemoryImages, Splits, fit_shape
 from diabolo.data.pixels import to_depth, unit_interval
 from diabolo.errors import UserError

@@ -2,8 +2,8 @@
 
 import shutil
 
-from diabolo.data.duplicates import copies
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.duplicates import copies
+from diabolo.data.folders.folder import folder_images
 from folders import fill
 
 

@@ -13,7 +13,7 @@ from diabolo.data.batches import ResumableSampler, StreamedBatches
 from diabolo.data.datamodule import ImageData
 from diabolo.data.decoding import decode
 from diabolo.data.files import FileImages
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 from diabolo.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diabolo.data import hdf5_images
-from diabolo.data.array_sets import ArrayImages
+from diabolo.data.arrays.sets import ArrayImages
 from diabolo.data.batches import ResumableSampler, StreamedBatches
 from diabolo.errors import UserError
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from diabolo.data.folder import read_layout
+from diabolo.data.folders.folder import read_layout
 from diabolo.errors import UserError
 from folders import counts, fill
 

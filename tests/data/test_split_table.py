@@ -2,7 +2,7 @@
 
 import pytest
 
-from diabolo.data.folder import read_layout
+from diabolo.data.folders.folder import read_layout
 from diabolo.errors import UserError
 from folders import counts, fill
 

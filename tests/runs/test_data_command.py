@@ -125,9 +125,9 @@ def kept(monkeypatch):
             raise UserError("def is in use.")
         removed.append(entry.name)
 
-    module = ModuleType("diabolo.data.cache")
+    module = ModuleType("diabolo.data.cache.store")
     module.caches, module.remove = lambda: entries, remove
-    monkeypatch.setitem(sys.modules, "diabolo.data.cache", module)
+    monkeypatch.setitem(sys.modules, "diabolo.data.cache.store", module)
     return SimpleNamespace(entries=entries, removed=removed)
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-import diabolo.data.formats  # noqa: F401, registers Pillow's plugins
+import diabolo.data.folders.formats  # noqa: F401, registers Pillow's plugins
 from diabolo.data.images import fit_shape
 from diabolo.data.pages import ImageFile, opened
 from diabolo.data.pixels import Range, from_unit, to_depth, to_unit_range

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from diabolo.data.array_sets import ArrayLayout, axes_of
+from diabolo.data.arrays.sets import ArrayLayout, axes_of
 from diabolo.data.decoding import BROKEN, decode, to_shape
 from diabolo.data.files import Reading
 from diabolo.data.images import ImageSet, MemoryImages

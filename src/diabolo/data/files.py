@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diabolo.data.cache import cached
-from diabolo.data.cache_entry import Undecoded
+from diabolo.data.cache.entry import Undecoded
+from diabolo.data.cache.store import cached
 from diabolo.data.decoding import BROKEN, FITS, assumption, decode, try_decode, try_header
 from diabolo.data.images import ImageSet, MappedImages, MemoryImages
 from diabolo.data.pages import ImageFile, with_pages
@@ -44,7 +44,7 @@ class Reading:
         value_range: the numbers in the files that are black and white; None for the whole range of 8 and 16 bits, and
             [0, 1] of floats.
         cache_limit: bytes of the disk that all decoded images together may take, where runs keep them for each other
-            (`diabolo.data.cache`); 0 keeps none, and sets too large for memory are decoded batch by batch.
+            (`diabolo.data.cache.store`); 0 keeps none, and sets too large for memory are decoded batch by batch.
 
     Raises:
         ConfigError: a value that cannot be.

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diabolo.data.array_files import reading as reading_file
-from diabolo.data.array_names import LABELS, part_of
+from diabolo.data.arrays.files import reading as reading_file
+from diabolo.data.arrays.names import LABELS, part_of
 from diabolo.data.conventions import PARTS
 from diabolo.data.encoded import EncodedImages, open_encoded
 from diabolo.data.extras import extra

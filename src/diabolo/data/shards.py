@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diabolo.data.array_files import reading as reading_file
-from diabolo.data.array_names import LABELS
+from diabolo.data.arrays.files import reading as reading_file
+from diabolo.data.arrays.names import LABELS
 from diabolo.data.encoded import EncodedImages, open_encoded
 from diabolo.data.extras import extra
 from diabolo.data.files import FileImages, Reading
-from diabolo.data.folder import folder_images
+from diabolo.data.folders.folder import folder_images
 from diabolo.data.images import ImageSet, Splits
 from diabolo.data.pages import ImageFile, Page, opened
 from diabolo.errors import ConfigError, UserError, check_int, printable

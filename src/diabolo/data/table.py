@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from diabolo.data.array_files import reading as reading_file
-from diabolo.data.array_names import numbered
+from diabolo.data.arrays.files import reading as reading_file
+from diabolo.data.arrays.names import numbered
 from diabolo.data.conventions import LABEL_COLUMNS, PART_COLUMNS, PARTS, PATH_COLUMNS
 from diabolo.data.extras import extra
 from diabolo.data.files import Reading, open_files

@@ -11,7 +11,7 @@ from diabolo.errors import UserError, did_you_mean
 from diabolo.runs.terminal import console, say, text_table
 
 if TYPE_CHECKING:
-    from diabolo.data.cache import Entry
+    from diabolo.data.cache.store import Entry
 
 HELP = """\
 diabolo data cache: images that are kept decoded
@@ -45,7 +45,7 @@ def cache(arguments: Sequence[str]) -> None:
 
 
 def _list() -> None:
-    from diabolo.data.cache import caches
+    from diabolo.data.cache.store import caches
 
     entries = caches()
     if not entries:
@@ -66,7 +66,7 @@ def _list() -> None:
 
 
 def _remove(names: Sequence[str], everything: bool) -> None:
-    from diabolo.data.cache import caches, remove
+    from diabolo.data.cache.store import caches, remove
 
     entries: dict[str, Entry] = {entry.name: entry for entry in caches()}
     if bool(names) == everything:

@@ -16,8 +16,8 @@ from diabolo.runs.terminal import console, say, text_table, visible
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from diabolo.data.layout import Layout
-    from diabolo.data.survey import Survey
+    from diabolo.data.folders.layout import Layout
+    from diabolo.data.folders.survey import Survey
 
 SHEET = "contact_sheet.png"
 MOST_ROWS = 30  # classes in the table
@@ -68,8 +68,8 @@ def _say_folder(config: DictConfig, out: Path, images: int) -> None:
     from rich.progress import track
 
     from diabolo.data.decoding import try_decode
-    from diabolo.data.folder import read_layout
-    from diabolo.data.survey import Survey, look
+    from diabolo.data.folders.folder import read_layout
+    from diabolo.data.folders.survey import Survey, look
 
     options: Any = OmegaConf.to_container(config.data.source)
     layout = read_layout(config.data.root, options.get("split", "auto"))
@@ -156,8 +156,8 @@ def _say_survey(survey: Survey, layout: Layout) -> None:
 
 
 def _say_copies(layout: Layout) -> None:
-    from diabolo.data.duplicates import copies, shared
-    from diabolo.data.tree import number
+    from diabolo.data.folders.duplicates import copies, shared
+    from diabolo.data.folders.tree import number
 
     paths = {name: part.paths for name, part in layout.parts.items()}
     across = shared(paths)

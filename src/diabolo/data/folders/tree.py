@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from diabolo.data.formats import ADVICE, endings
+from diabolo.data.folders.formats import ADVICE, endings
 from diabolo.errors import UserError, printable
 
 DEEPEST_LINKS = 3  # folders that are links within each other

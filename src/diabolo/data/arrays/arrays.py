@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diabolo.data.array_files import ARRAYS, Stored, find
-from diabolo.data.array_files import reading as reading_file
-from diabolo.data.array_names import choose, numbered
-from diabolo.data.array_sets import AXES, ArrayLayout, axes_of, open_images, where_of
+from diabolo.data.arrays.files import ARRAYS, Stored, find
+from diabolo.data.arrays.files import reading as reading_file
+from diabolo.data.arrays.names import choose, numbered
+from diabolo.data.arrays.sets import AXES, ArrayLayout, axes_of, open_images, where_of
 from diabolo.data.files import Reading
 from diabolo.data.images import Splits
 from diabolo.errors import ConfigError, UserError, check_choice, printable

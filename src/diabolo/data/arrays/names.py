@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diabolo.data.array_files import Stored
+from diabolo.data.arrays.files import Stored
 from diabolo.data.conventions import PARTS, by_number
 from diabolo.errors import ConfigError, UserError
 

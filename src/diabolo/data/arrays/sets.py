@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diabolo.data.array_files import Array, Stored, reading
+from diabolo.data.arrays.files import Array, Stored, reading
 from diabolo.data.decoding import MODES, to_shape
 from diabolo.data.files import Reading
 from diabolo.data.images import ImageSet, MappedImages, MemoryImages, fit_shape

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from diabolo.data.cache_entry import IMAGES, PIXELS, PROGRESS, Undecoded, to_disk, write_manifest
+from diabolo.data.cache.entry import IMAGES, PIXELS, PROGRESS, Undecoded, to_disk, write_manifest
 from diabolo.errors import printable
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from diabolo.data.conventions import PARTS
-from diabolo.data.layout import Layout, Part
-from diabolo.data.tree import PassedOver, Tree, number
+from diabolo.data.folders.layout import Layout, Part
+from diabolo.data.folders.tree import PassedOver, Tree, number
 from diabolo.errors import UserError, printable
 
 FILLERS = frozenset(

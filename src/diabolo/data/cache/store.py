@@ -3,7 +3,7 @@
 An entry is a folder in the cache: `pixels` has the rows of all images and is mapped into memory, `manifest.json` says
 how they were decoded and which could not be, `images.txt` which files they come from. Its name holds a hash of all that
 decides its pixels, sizes and times of the files among it: changed files or another setting are another entry, so that
-none is ever out of date. A draft, `NAME.draft`, is filled by `cache_writer` and becomes an entry by one renaming.
+none is ever out of date. A draft, `NAME.draft`, is filled by `writer.py` and becomes an entry by one renaming.
 
 Locks are the system's own and end with their process: one on `.NAME.lock` for who writes or removes an entry, a shared
 one on `pixels` for who reads it.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from diabolo.data.cache_entry import (
+from diabolo.data.cache.entry import (
     DRAFT,
     IMAGES,
     MANIFEST,
@@ -35,8 +35,8 @@ from diabolo.data.cache_entry import (
     opened,
     read_manifest,
 )
-from diabolo.data.cache_writer import Known, write
-from diabolo.data.interrupts import Interrupts
+from diabolo.data.cache.interrupts import Interrupts
+from diabolo.data.cache.writer import Known, write
 from diabolo.errors import UserError, printable
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diabolo.data.conventions import by_number
-from diabolo.data.tree import Tree, number
+from diabolo.data.folders.tree import Tree, number
 from diabolo.errors import printable
 
 SHOWN_CLASSES = 8

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from diabolo.data.array_files import Array, Stored, find
-from diabolo.data.array_files import reading as reading_file
-from diabolo.data.arrays import array_splits
+from diabolo.data.arrays.arrays import array_splits
+from diabolo.data.arrays.files import Array, Stored, find
+from diabolo.data.arrays.files import reading as reading_file
 from diabolo.data.extras import extra
 from diabolo.data.files import Reading
 from diabolo.data.images import Splits

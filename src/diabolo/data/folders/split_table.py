@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from diabolo.data.conventions import LABEL_COLUMNS, PART_COLUMNS, PARTS, PATH_COLUMNS
-from diabolo.data.formats import endings
-from diabolo.data.layout import Layout, Part
-from diabolo.data.tree import PassedOver, Tree, number
+from diabolo.data.folders.formats import endings
+from diabolo.data.folders.layout import Layout, Part
+from diabolo.data.folders.tree import PassedOver, Tree, number
 from diabolo.errors import ConfigError, UserError, printable
 
 KEY = "data.source.split"

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from diabolo.data.duplicates import MOST_FILES, copies, shared
 from diabolo.data.files import Reading, open_files
+from diabolo.data.folders.duplicates import MOST_FILES, copies, shared
+from diabolo.data.folders.layout import Layout
+from diabolo.data.folders.layout_rules import understand
+from diabolo.data.folders.split_table import from_folders, from_table
+from diabolo.data.folders.tree import number, scan
 from diabolo.data.images import Splits
-from diabolo.data.layout import Layout
-from diabolo.data.layout_rules import understand
-from diabolo.data.split_table import from_folders, from_table
-from diabolo.data.tree import number, scan
 from diabolo.errors import ConfigError, UserError, printable
 
 log = logging.getLogger(__name__)
