@@ -247,8 +247,8 @@ def help_text() -> str:
 def run_hydra(arguments: Arguments) -> None:
     """Hands over to Hydra, which prints and exits 1 where we want one sentence and 2: so ask it to raise."""
     from diabolo.runs.config import concerns_overrides, explain, quoted_paths
-    from diabolo.runs.folder import unwritable
     from diabolo.runs.train import main as hydra_main
+    from diabolo.runs.unwritable import unwritable
 
     wants_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -7,7 +7,9 @@ from lightning import Callback
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import train
-from diabolo.training.learner import AfterStep, EpochLoss, Learner
+from diabolo.training.epoch_loss import EpochLoss
+from diabolo.training.learner import Learner
+from diabolo.training.protocols import AfterStep
 from support import TINY
 
 BARE = (*TINY, "callbacks=none", "logger=none", "data.limit=150")  # two epochs of 135 images, 5 steps each

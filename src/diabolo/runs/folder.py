@@ -14,7 +14,6 @@ events.*        TensorBoard
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import platform
@@ -24,7 +23,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -37,6 +35,7 @@ from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, read_metrics, read_state, read_text, read_yaml
 from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import check
+from diabolo.runs.unwritable import unwritable
 from diabolo.training.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -295,31 +294,6 @@ def named_folder(key: str, value: Any) -> Path:
     if not str(value).strip():
         raise ConfigError(key, "", "is empty: name a folder for the run, or leave the key out")
     return Path(str(value))
-
-
-def unwritable(path: Path, failure: OSError) -> UserError:
-    """The sentence for a run folder that cannot be written, with the file where that is known."""
-    file = being_written(failure)
-    name = f"; the file was {os.path.relpath(file, path)!r}" if file and Path(file).is_relative_to(path) else ""
-    return UserError(
-        f"the run folder {str(path)!r} cannot be written ({failure.strerror or failure}); free some space or choose"
-        f" another place with hydra.run.dir={name}."
-    )
-
-
-def being_written(failure: OSError) -> str | None:
-    """The file that a failure to write was about. Python names it for files that cannot be opened; for one that cannot
-    grow, be it a logger's, written in a thread of its own, it is the file that is open where the failure arose."""
-    if isinstance(failure.filename, str):
-        return failure.filename
-    frames = [frame for frame, _ in walk_tb(failure.__traceback__)]
-    for frame in reversed(frames):
-        for value in frame.f_locals.values():
-            name = getattr(value, "name", None)
-            read = getattr(value, "mode", "w") in ("r", "rb")
-            if isinstance(value, io.IOBase) and isinstance(name, str | bytes | os.PathLike) and not read:
-                return os.fsdecode(name)
-    return None
 
 
 def _now() -> str:

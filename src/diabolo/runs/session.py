@@ -14,9 +14,10 @@ from omegaconf import DictConfig
 from diabolo.errors import NotMeasured, UserError, out_of_memory
 from diabolo.runs.ddp import LAUNCHED
 from diabolo.runs.files_written import is_ours
-from diabolo.runs.folder import RunFolder, unwritable
+from diabolo.runs.folder import RunFolder
 from diabolo.runs.made_folders import missing, remove_empty
 from diabolo.runs.terminal import logging_to, short
+from diabolo.runs.unwritable import unwritable
 from diabolo.training.recording import GivenUp, SignalStop, Stopped
 from diabolo.training.signals import STOPPING
 

@@ -12,8 +12,10 @@ from diabolo.errors import Diverged, UserError
 from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import FollowsEpochs
-from diabolo.training.learner import ADVICE, Augments, Batch, Corrupts, Learner
+from diabolo.training.epoch_loss import ADVICE
+from diabolo.training.learner import Learner
 from diabolo.training.losses import on_logits
+from diabolo.training.protocols import Augments, Batch, Corrupts
 
 Measured = dict[str, Tensor]
 """What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `ssim`,

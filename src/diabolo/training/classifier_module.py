@@ -15,8 +15,9 @@ from diabolo.data.pixels import PixelScale
 from diabolo.errors import UserError
 from diabolo.measures.precise import precise
 from diabolo.network.classifier import Classifier
-from diabolo.training.learner import Augments, Batch, Corrupts, Learner
+from diabolo.training.learner import Learner
 from diabolo.training.lightning_internals import datamodule_of
+from diabolo.training.protocols import Augments, Batch, Corrupts
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData

@@ -1,11 +1,10 @@
 """What every LightningModule here learns by: optimiser steps, schedules, and what a continued run needs."""
 
-from collections.abc import Callable, Iterator, Sequence
-from math import isfinite
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import LightningModule
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -13,49 +12,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from diabolo.data.batches import Batches, Resumable, ResumableSampler
-from diabolo.data.chance import Chance, seen_in
+from diabolo.data.chance import seen_in
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, NotMeasured, UserError
 from diabolo.network.torch_internals import leave_scaling
+from diabolo.training.epoch_loss import ADVICE, EpochLoss
 from diabolo.training.fused_adam import kernel_of
 from diabolo.training.lightning_internals import callbacks_of, count_done, counted_step, log_by_steps, trainer_of
+from diabolo.training.protocols import AfterStep, Augments, Batch, Corrupts
 
-Batch = tuple[Tensor, Tensor]  # images (as stored or floats in [0, 1], N x C x H x W) and labels (N, -1 where unknown)
 STEPS_BETWEEN_LOGS = 50
-ADVICE = ": it diverged; lower optimizer.lr or set trainer.gradient_clip (checkpoints of finished epochs are kept)."
-
-
-@runtime_checkable
-class AfterStep(Protocol):
-    """A callback that is called after every optimiser step.
-
-    Lightning's own `on_train_batch_end` comes once a block of steps (`data.block`), with the loss of the last.
-    """
-
-    def on_step_end(self, trainer: Trainer, module: LightningModule, loss: Tensor) -> None:
-        """`trainer.global_step` counts the steps so far, this one included; `loss` is its scalar, detached and still on
-        its device: reading it has a GPU waited for."""
-        ...
-
-
-class Corrupts(Protocol):
-    """A corruption: N x C x H x W images, as stored or floats in [0, 1], to float32 in [0, 1]. See
-    `diabolo.data.corruptions`."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """The images, corrupted anew."""
-        ...
-
-    def fixed(self, images: Tensor) -> Tensor:
-        """The images, each corrupted as ever."""
-        ...
-
-
-class Augments(Protocol):
-    """An augmentation: N x C x H x W training images, as stored or floats in [0, 1], to float32 in [0, 1], by the
-    numbers of `chance`. See `diabolo.data.augmentation`."""
-
-    def __call__(self, images: Tensor, chance: Chance) -> Tensor: ...
 
 
 class Learner(LightningModule):
@@ -316,34 +282,3 @@ def _scaled_step(scaler: torch.amp.GradScaler, optimizer: Optimizer) -> Callable
         return scaler.get_scale() >= scale
 
     return step
-
-
-class EpochLoss:
-    """Mean of the training loss over the images of an epoch, gathered block by block."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.total, self.images = 0.0, 0
-
-    def update(self, losses: Sequence[float], images: int, size: int, step: int) -> None:
-        """Adds the losses of the minibatches of a block: `images` in all, `size` in each but the last.
-
-        Raises:
-            Diverged: a loss is not a finite number; `step` counts those before the block.
-        """
-        for number, loss in enumerate(losses):
-            if not isfinite(loss):
-                raise Diverged(f"the loss is not a finite number at step {step + number}{ADVICE}")
-            self.total += loss * min(size, images - number * size)
-        self.images += images
-
-    def mean(self) -> float:
-        return self.total / self.images
-
-    def state(self) -> dict[str, Any]:
-        return {"total": self.total, "images": self.images}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.total, self.images = state["total"], state["images"]
