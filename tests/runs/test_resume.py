@@ -1,5 +1,6 @@
 """A run that is stopped and continued is, bit for bit, the run that was never stopped."""
 
+import os
 import signal
 import time
 
@@ -11,6 +12,7 @@ from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import resume
 from diabolo.training.recording import Clock
+from processes import children, gone
 from stopping import BARE, assert_same, rows, stop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
@@ -193,15 +195,33 @@ def test_two_processes_that_get_a_signal_stop_with_a_checkpoint(process, tmp_pat
     assert torch.load(run.checkpoint("last"), weights_only=True)["global_step"] > kept["global_step"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["launcher", "keeper"])
+def test_of_several_processes_none_outlives_the_one_that_started_it(process, tmp_path, killed):
+    run = RunFolder(tmp_path / "run")
+    launcher = process("train", *DDP, "trainer.max_epochs=2000", "hydra.run.dir=run")
+    wait_for_rows(launcher, run, 0)
+    (keeper,) = children(launcher.pid)
+    helpers = children(keeper)
+    assert len(helpers) == 1
+    os.kill(launcher.pid if killed == "launcher" else keeper, signal.SIGKILL)
+    gone([keeper, *helpers], within=10)
+    launcher.communicate(timeout=60)
+
+
 def signalled(process, run: RunFolder, signum: int, after: int = 0) -> tuple[str, str]:
     """Waits until the run has another epoch behind it, sends the signal and waits for the end."""
+    wait_for_rows(process, run, after)
+    process.send_signal(signum)
+    return process.communicate(timeout=100)
+
+
+def wait_for_rows(process, run: RunFolder, after: int) -> None:
     deadline = time.monotonic() + 120
     while not run.history.exists() or len(run.history.read_text().splitlines()) <= after:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signum)
-    return process.communicate(timeout=600)
 
 
 def test_the_clock_counts_all_sittings():

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import resume, train
 from diabolo.training.autoencoder_module import AutoencoderModule
-from diabolo.training.recording import SignalStop
+from diabolo.training.recording import SignalStop, Stopped
 from stopping import BARE, assert_same, rows, stop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
@@ -117,6 +118,50 @@ def test_a_run_that_has_ended_is_done_whatever_comes_then(monkeypatch, unbroken,
     assert run.state()["state"] == "done"
     assert_same(run, unbroken)
     assert len(rows(run)) == 4
+
+
+HOOKS = ("on_train_start", "on_train_epoch_start", "on_train_batch_end", "on_train_end", "on_test_batch_end")
+
+
+def of_two_processes(stop: SignalStop, decision: bool, meanwhile: int | None = None):
+    """A Trainer of two processes that decide so, while a signal comes to this one."""
+
+    def decided(mine: bool, all: bool) -> bool:
+        stop.received = meanwhile or stop.received
+        return decision
+
+    strategy, state = SimpleNamespace(reduce_boolean_decision=decided), SimpleNamespace(fn="test")
+    return SimpleNamespace(world_size=2, strategy=strategy, state=state, is_last_batch=False)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_of_several_processes_none_stops_alone(tmp_path, hook):
+    stop = SignalStop(tmp_path / "last.ckpt")
+    saved: list = []
+    trainer = of_two_processes(stop, decision=False, meanwhile=signal.SIGTERM)
+    trainer.save_checkpoint = saved.append
+    getattr(stop, hook)(trainer, None)  # the signal came after this process had been asked: it is the next one's
+    assert saved == []
+    trainer = of_two_processes(stop, decision=True)
+    trainer.save_checkpoint = saved.append
+    with pytest.raises(Stopped):
+        getattr(stop, hook)(trainer, None)
+    assert saved == ([tmp_path / "last.ckpt"] if hook == "on_train_batch_end" else [])
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_process_stops_when_another_one_got_the_signal(tmp_path, hook):
+    stop = SignalStop(tmp_path / "last.ckpt", helps=True)
+    trainer = of_two_processes(stop, decision=True)
+    trainer.save_checkpoint = lambda path: None
+    with pytest.raises(Stopped):
+        getattr(stop, hook)(trainer, None)
+
+
+def test_a_process_that_helps_decides_nothing_by_itself(tmp_path):
+    stop = SignalStop(tmp_path / "last.ckpt", helps=True)
+    stop.received = signal.SIGTERM
+    stop.check()
 
 
 def test_the_handlers_of_before_are_there_afterwards(monkeypatch, tmp_path):

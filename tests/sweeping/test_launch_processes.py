@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from diabolo.runs.folder import RunFolder
+from processes import children, gone
 from support import TINY, stamps
 
 BARE = (*(o for o in TINY if not o.startswith("bottleneck")), "callbacks=none", "logger=none")
@@ -119,17 +120,6 @@ def workers(process, until) -> list[int]:
     (server,) = (pid for pid in children(process.pid) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes())
     assert children(server)
     return children(server)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def outcomes(folder: Path) -> dict[str, dict]:

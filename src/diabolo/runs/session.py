@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from omegaconf import DictConfig
@@ -34,6 +36,8 @@ def session(
     does a new run that is to watch a metric which it does not measure.
     """
     launched = LAUNCHED in os.environ  # then `launch` has begun the run, and undoes it
+    if launched:
+        _end_with_parent()
     leave_nothing = False
     run.refuse_foreign()
     made = missing(run.path)
@@ -86,9 +90,27 @@ def session(
 
 @contextmanager
 def helping(run: RunFolder, rank: int) -> Iterator[SignalStop]:
-    """The sitting of a process that helps another one, which keeps the run folder (DistributedDataParallel)."""
-    with SignalStop(run.checkpoints / "last.ckpt") as stop, logging_to(run.path / f"run.{rank}.log", terminal=False):
+    """The sitting of a process that helps its parent, which keeps the run folder (DistributedDataParallel).
+
+    It ends when its parent does. One that stops because they are asked to ends with exit code 0: upon any other,
+    Lightning kills the parent, which still has the run's state to write.
+    """
+    _end_with_parent()
+    last, log_file = run.checkpoints / "last.ckpt", run.path / f"run.{rank}.log"
+    with SignalStop(last, helps=True) as stop, logging_to(log_file, terminal=False), suppress(Stopped):
         yield stop
+
+
+def _end_with_parent() -> None:
+    """Has this process end when its parent has died; not on Windows, where one is not told."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _restore(run: RunFolder, record: Mapping[str, str], reason: str) -> None:

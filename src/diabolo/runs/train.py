@@ -140,6 +140,7 @@ def train(
     if rank := int(os.environ.get("LOCAL_RANK", "0")):
         with helping(run, rank) as stop:
             return _train(config, run, stop, callbacks)
+        return {}  # they were asked to stop
     with session(config, run, overrides, choices) as stop:
         metrics = _train(config, run, stop, callbacks)
         run.write_metrics(metrics)

@@ -139,8 +139,9 @@ class SignalStop(Callback):
     SIGNALS = (*STOPPING, *([REQUEUE] if REQUEUE else ()))
     PATIENCE = 30.0  # seconds
 
-    def __init__(self, last: Path) -> None:
+    def __init__(self, last: Path, helps: bool = False) -> None:
         self.last = last
+        self.helps = helps  # another process: it stops only where they decide together
         self.received: int | None = None
         self.began = False  # whether training has ever begun
         self.at_once = False  # whether it was raised without waiting for a safe point
@@ -168,8 +169,20 @@ class SignalStop(Callback):
 
     def check(self) -> None:
         """A safe point: raises `Stopped` if a signal has come."""
-        if self.received is not None:
+        if self.received is not None and not self.helps:
             self._stop(self.received)
+
+    def _asked(self, trainer: Trainer) -> int | None:
+        """The signal that has come to any of the processes. They decide together: one that went its own way would
+        wait for the others, in a checkpoint that all write together, while they wait for it in the next step."""
+        received = self.received
+        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(received is not None, all=False):
+            received = self.received = received or signal.SIGTERM
+        return received
+
+    def _check_together(self, trainer: Trainer) -> None:
+        if signum := self._asked(trainer):
+            self._stop(signum)
 
     def _receive(self, signum: int, _: FrameType | None) -> None:
         if self.received == signum and not self.at_once:
@@ -198,24 +211,21 @@ class SignalStop(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._take_signals()
-        self.check()
+        self._check_together(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         self.began = True  # the module itself may refuse to start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.check()  # one that came after the last batch; the epoch's own checkpoint is written by now
+        self._check_together(trainer)  # it came after the last batch; the epoch's own checkpoint is written by now
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if trainer.world_size > 1:  # all processes write a checkpoint together, so all must know
-            asked = trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
-            self.received = self.received or (signal.SIGTERM if asked else None)
-        if self.received is not None and not trainer.is_last_batch:
+        if (signum := self._asked(trainer)) and not trainer.is_last_batch:
             trainer.save_checkpoint(self.last)
-            self.check()
+            self._stop(signum)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.check()
+        self._check_together(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._between_batches(trainer)
@@ -232,4 +242,4 @@ class SignalStop(Callback):
     def _between_batches(self, trainer: Trainer) -> None:
         if trainer.state.fn != TrainerFn.FITTING:  # there the epoch's checkpoint, which is to come, is worth the wait
             self._take_signals()
-            self.check()
+            self._check_together(trainer)
