@@ -28,7 +28,8 @@ ROOMS = {  # what each room may import, in whole or for type checking only; the 
     "sweeping": {"errors", "measures", "runs", "training"},
     "lessons": {"errors", "network", "runs"},
     "report": {"data", "errors", "measures", "plotting", "runs", "training"},
-    "cli": {"errors", "lessons", "report", "runs", "sweeping"},
+    "use": {"callbacks", "data", "errors", "measures", "network", "plotting", "runs", "training"},
+    "cli": {"errors", "lessons", "report", "runs", "sweeping", "use"},
     "__init__": {"runs"},
     "__main__": {"cli"},
 }

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -178,6 +179,11 @@ def runs(arguments: Arguments) -> None:
     manage(arguments)
 
 
+def use(name: str, file: str | None = None) -> Callable[[Arguments], None]:
+    """A command of the room `use`: the function of this name, in the file of this name where no other is given."""
+    return lambda arguments: getattr(import_module(f"diabolo.use.{file or name}"), name)(arguments)
+
+
 COMMANDS = {
     "train": Command(
         train,
@@ -210,6 +216,12 @@ COMMANDS = {
         probe,
         (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),
         takes_folders=True,
+    ),
+    "export": Command(
+        use("export"),
+        (("RUN --format onnx --out FILE", "write the network for other programs"),),
+        takes_folders=True,
+        only_prints=False,
     ),
     "compare": Command(
         compare,

@@ -109,7 +109,8 @@ class Unpool(BedOfNails):
                 " encoder.pool=max and the decoder's channels, or another model.upsample."
             )
         places = switches.pop().places.flatten(2)
-        places = places.repeat(len(maps) // len(places), 1, 1)  # where a bottleneck makes several codes of an image
+        times = maps.shape[0] // places.shape[0]  # several where a bottleneck makes several codes of an image
+        places = places.repeat(times, 1, 1)
         empty = maps.new_zeros(*maps.shape[:2], self.size[0] * self.size[1])
         return empty.scatter(2, places, maps.flatten(2)).unflatten(2, self.size)
 
@@ -153,7 +154,7 @@ class Switched(nn.Sequential):
     The stack belongs to one pass and is handed in by who makes that pass, so that no switch of another batch is left.
     Where nobody watches either layer, an upsampling and the convolution after it are computed at once if that is
     faster, and a ReLU comes after the max-pooling that it stood before: the values and gradients are the same to the
-    bit, of a quarter of the numbers.
+    bit, of a quarter of the numbers. What is exported for another program are the layers themselves.
     """
 
     def forward(self, values: Tensor, switches: Switches | None = None) -> Tensor:
@@ -178,11 +179,15 @@ class Switched(nn.Sequential):
 
 
 def _at_once(after: nn.Module, upsample: Upsample, maps: Tensor) -> TypeGuard[nn.Conv2d | nn.ConvTranspose2d]:
-    return upsample.repeats(maps) and can_double(after, maps) and not watched(upsample, after)
+    return not _taken_singly(upsample, after) and upsample.repeats(maps) and can_double(after, maps)
 
 
 def _pools_first(relu: nn.ReLU, after: nn.Module) -> bool:
-    return isinstance(after, MaxPool) and not watched(relu, after)
+    return isinstance(after, MaxPool) and not _taken_singly(relu, after)
+
+
+def _taken_singly(*layers: nn.Module) -> bool:
+    return torch.compiler.is_exporting() or watched(*layers)
 
 
 def _times(sides: Tensor | Size) -> str:
