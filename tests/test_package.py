@@ -102,7 +102,9 @@ def test_the_wheel_holds_every_yaml_and_composes_in_any_folder(tmp_path):
     assert {f"hydra_plugins/{path.relative_to(plugins).as_posix()}" for path in plugins.rglob("*.py")} <= inside
     assert "hydra_plugins/__init__.py" not in inside  # it belongs to all plugins
     assert {f"diabolo/{path.relative_to(SOURCE).as_posix()}" for path in SOURCE.rglob("*.py")} <= inside
-    assert {"diabolo/report/page.html", "diabolo/py.typed"} <= inside
+    assert "diabolo/py.typed" in inside
+    pages = {path for ending in ("html", "js") for path in SOURCE.rglob(f"*.{ending}")}
+    assert {f"diabolo/{path.relative_to(SOURCE).as_posix()}" for path in pages} <= inside
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "import diabolo.conf; from diabolo.runs.config import compose_config\n"

@@ -134,7 +134,7 @@ def test_the_map_has_a_line_for_each_file_and_none_for_another():
     named = []
     for folder, rows in re.findall(r"^### `([\w/]+/)`\n(.*?)(?=^##|\Z)", MAP, re.MULTILINE | re.DOTALL):
         named += [folder + name for name in re.findall(r"^\| `([\w/]+\.\w+)` \| \S", rows, re.MULTILINE)]
-    there = [path for ending in ("py", "html") for path in SOURCE.rglob(f"*.{ending}")]
+    there = [path for ending in ("py", "html", "js") for path in SOURCE.rglob(f"*.{ending}")]
     inits = {path for path in there if path.name == "__init__.py"} - {SOURCE / "diabolo" / "__init__.py"}
     assert len(named) == len(set(named))
     files = {path.relative_to(SOURCE).as_posix() for path in {*there} - inits}

@@ -22,6 +22,7 @@ READING = (  # in BAD a file is damaged, ALL is what it lies in, which holds ano
     ("compare", "ALL", "--html", "page.html", "--plots", "plots", "--tensorboard", "board"),
     *(("evaluate", "BAD"), ("probe", "BAD", "runs/whole"), ("load", "BAD"), ("train", "BAD", "trainer.max_epochs=3")),
     ("export", "BAD", "--format", "safetensors", "--out", "network.safetensors"),
+    ("explore", "BAD", "runs/whole", "--out", "page.html"),
     ("train", *BARE, "trainer.max_epochs=1", "encoder.init_from=BAD", "hydra.run.dir=runs/new"),
     *((*RUN, "hydra.run.dir=BAD"), (*RUN, "hydra.run.dir=BAD", "rerun=true"), SWEEP, SEARCH),
 )

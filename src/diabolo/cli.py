@@ -223,6 +223,12 @@ COMMANDS = {
         takes_folders=True,
         only_prints=False,
     ),
+    "explore": Command(
+        use("explore", "explore.command"),
+        (("RUN ... --out PAGE.html", "a page in which models are explored, their networks in it"),),
+        takes_folders=True,
+        only_prints=False,
+    ),
     "compare": Command(
         compare,
         (("[FOLDER ...]", "compare runs: words, table, losses on every metric, plots, page"),),

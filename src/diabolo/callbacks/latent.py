@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from diabolo.callbacks.layout import figure_image, labelled, rows, shrink, titled
-from diabolo.callbacks.pictures import Drawing, decode, encoded, images_at, reconstructing
+from diabolo.callbacks.pictures import Drawing, decode, encoded, images_at, reconstructing, traversals
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int
 
@@ -61,12 +61,7 @@ class Traversals(Drawing):
         pixels = images_at(data, self.split, [self.image], "image").to(module.device)
         code = module.encode(pixels).float()  # 1 x size
         low, high = encoded(module, data, self.split, self.codes).quantile(torch.tensor(INNER), 0).to(code)
-        lines = []
-        for unit in range(code.shape[1]):
-            varied = code.repeat(self.steps, 1)
-            varied[:, unit] = torch.linspace(0, 1, self.steps, device=code.device) * (high - low)[unit] + low[unit]
-            lines.append(decode(module, varied))
-        response = torch.stack([line.var(0, unbiased=False).mean().sqrt() for line in lines])
+        lines, response = traversals(module, code, low, high, self.steps)
         shown = response.argsort(descending=True, stable=True)[: self.units].tolist()
         head = torch.ones(self.steps, *data.image_shape)
         head[0], head[1] = unit_interval(pixels[0].cpu()), module.decode(code)[0].cpu()

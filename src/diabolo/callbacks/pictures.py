@@ -150,6 +150,23 @@ def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
     return module.decode(codes)
 
 
+def traversals(
+    module: AutoencoderModule, code: Tensor, low: Tensor, high: Tensor, steps: int
+) -> tuple[list[Tensor], Tensor]:
+    """One code, 1 x size, with each unit varied by itself from `low` to `high`, size each.
+
+    Returns:
+        For each unit its `steps` decoded images, N x C x H x W, and how much it changes the output, size: the root of
+        the variance over the row, averaged over the pixels, in the units of [0, 1].
+    """
+    lines = []
+    for unit in range(code.shape[1]):
+        varied = code.repeat(steps, 1)
+        varied[:, unit] = torch.linspace(0, 1, steps, device=code.device) * (high - low)[unit] + low[unit]
+        lines.append(decode(module, varied))
+    return lines, torch.stack([line.var(0, unbiased=False).mean().sqrt() for line in lines])
+
+
 def images_at(data: ImageData, split: str, indices: Sequence[int], argument: str) -> Tensor:
     """The images at `indices` of a split, N x C x H x W, as stored.
 

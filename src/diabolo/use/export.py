@@ -97,7 +97,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--format", required=True, choices=("onnx", "safetensors", "torch"),
                         help="onnx; safetensors: the weights alone; torch: a program of torch.export")  # fmt: skip
     parser.add_argument("--part", default="both", choices=("encoder", "decoder", "both"),
-                        help="images to codes, codes to images, or both: images to codes and reconstructions")  # fmt: skip
+                        help="images to codes; codes to images; images to codes and their images (both)")  # fmt: skip
     parser.add_argument("--scale", choices=("inside", "outside"),
                         help="inside (the default): images are floats in [0, 1]; outside: in the network's own"
                         " scale, whose mean and std stand in the file. Weights alone have it outside")  # fmt: skip

@@ -1,0 +1,92 @@
+// What is being looked at: an image, and a code of it in each model. Panels change it, and show it again when it changed.
+
+import { combined } from "./models.js";
+
+export class Explorer {
+  // models: Model[]; images: Float32Array[] in [0, 1], the test images; labels: number[]; image: shape and channels.
+  constructor(models, images, labels, classes, image) {
+    Object.assign(this, { models, images, labels, classes, image, panels: [], active: 0, target: null, base: null });
+    this.codes = models.map(model => model.mean.slice());
+  }
+
+  // A panel has `update()`, called once a frame after something has changed.
+  add(...panels) {
+    this.panels.push(...panels);
+  }
+
+  changed() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      for (const panel of this.panels) panel.update();
+    });
+  }
+
+  className(label) {
+    return label < 0 ? "no label" : this.classes[label] ?? String(label);
+  }
+
+  activate(place) {
+    this.active = place;
+    this.changed();
+  }
+
+  takeMean() {
+    this.target = null;
+    this._take(this.models.map(model => model.mean.slice()));
+  }
+
+  takeTestImage(place) {
+    const name = `test image ${place + 1}, ${this.className(this.labels[place])}`;
+    this.target = { values: this.images[place], name, place };
+    this._take(this.models.map(model => model.codes[place].slice()));
+  }
+
+  // An image of the user's: models without an encoder in the page stay where they are.
+  takeImage(values, name) {
+    this.target = { values, name, place: null };
+    this._take(this.encoded(values));
+  }
+
+  encoded(values) {
+    return this.models.map((model, i) => (model.encoder ? model.encode(values) : this.codes[i]));
+  }
+
+  // The unit of rank `rank` of the active model goes to `value`, and those of the same rank in the other models to the
+  // same place between their ends.
+  moveUnit(rank, value) {
+    const { order, low, high } = this.models[this.active], unit = order[rank];
+    const share = (value - low[unit]) / (high[unit] - low[unit] || 1);
+    this._take(this.codes.map((code, i) => {
+      const model = this.models[i], moved = code.slice(), own = model.order[rank];
+      if (i === this.active) moved[unit] = value;
+      else if (own !== undefined) moved[own] = model.low[own] + share * (model.high[own] - model.low[own]);
+      return moved;
+    }));
+  }
+
+  // The code of the active model goes to `code`; the other models take what is decoded there for their image.
+  moveTo(code) {
+    const decoded = this.models[this.active].decode(code);
+    const codes = this.encoded(decoded.map(value => Math.min(Math.max(value, 0), 1)));
+    codes[this.active] = code;
+    this._take(codes);
+  }
+
+  // Latent arithmetic: mean code of one class minus that of another, times `strength`, added to the codes that were there.
+  shift(plus, minus, strength) {
+    this.base ??= this.codes;
+    this.codes = this.base.map((code, i) => {
+      const { means } = this.models[i];
+      return combined([code, means.get(plus), means.get(minus)], [1, strength, -strength]);
+    });
+    this.changed();
+  }
+
+  _take(codes) {
+    this.codes = codes;
+    this.base = null;
+    this.changed();
+  }
+}

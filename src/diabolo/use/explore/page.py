@@ -1,0 +1,67 @@
+"""One HTML page in which the models of runs are explored; it needs no other file and no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from diabolo.plotting import COLOURS, ON_BLACK
+from diabolo.runs.terminal import visible
+from diabolo.use.explore.content import content
+from diabolo.use.explore.script import joined
+
+if TYPE_CHECKING:
+    from diabolo.use.trained import Trained
+
+START = '\nstart(JSON.parse(document.getElementById("data").textContent));\n'
+
+
+def page_of(runs: Sequence[Trained], most_images: int = 1000, half: bool = False) -> str:
+    """The page, as text; see `diabolo.use.explore.content.content`.
+
+    What comes from run folders is data in it: text is escaped, and the page's policy lets the browser run this script
+    alone and fetch nothing.
+    """
+    held = content(runs, most_images, half)
+    script = Markup(joined() + START)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((files("diabolo.use.explore") / "page.html").read_text("utf-8"))
+    shape = held["image"]["shape"]
+    return template.render(
+        title=" and ".join(visible(run.run.path.name) for run in runs),
+        policy=policy(script),
+        colours=(COLOURS, ON_BLACK),
+        images=f"{len(held['labels']):,}",
+        shape="x".join(map(str, shape)),
+        made=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
+        command=visible(shlex.join(["diabolo", *sys.argv[1:]])),
+        version=f"diabolo {version('diabolo')}, torch {version('torch')}",
+        precision=16 if half else 32,
+        data=in_script(held),
+        script=script,
+    )
+
+
+def policy(script: str) -> str:
+    """What the browser may do: run this script, and nothing that is not in the page."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    own = f"script-src 'sha256-{digest}'; style-src 'unsafe-inline'"
+    return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
+
+
+def in_script(value: Any) -> Markup:
+    """A value as JSON within a <script>, which none of its texts can end."""
+    return Markup(
+        json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", "")
+    )
