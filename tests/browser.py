@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +101,22 @@ class Browser:
         """Waits until an expression in the page is true."""
         end = time.monotonic() + PATIENCE
         while not self.run(f"Boolean({condition})"):
-            assert not self.failures()
+            assert not self.failures(), self.failures()
             assert time.monotonic() < end, f"never: {condition}"
             time.sleep(0.05)
+
+    @contextmanager
+    def within_frame(self) -> Iterator[None]:
+        """Within it `run` and `wait` are about the page of the first frame, which has a process of its own."""
+        outer = self._session
+        self._session = None
+        frames = [one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "iframe"]
+        self._session = self.ask("Target.attachToTarget", targetId=frames[0]["targetId"], flatten=True)["sessionId"]
+        try:
+            self.ask("Runtime.enable")
+            yield
+        finally:
+            self._session = outer
 
     def failures(self) -> list[str]:
         """Errors of the page, and what its policy has kept it from."""
@@ -110,7 +125,8 @@ class Browser:
             for one in self.said
             if "exceptionDetails" in one
         ]
-        logged = [one["entry"]["text"] for one in self.said if one.get("entry", {}).get("level") == "error"]
+        entries = [one["entry"] for one in self.said if one.get("entry", {}).get("level") == "error"]
+        logged = [one["text"] for one in entries if not one.get("url", "").endswith("/favicon.ico")]
         return thrown + logged
 
     def settle(self) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from browser import Browser, needs_browser
 from diabolo.data.pixels import unit_interval
 from diabolo.use.explore.page import page_of
 from diabolo.use.trained import open_trained
+from networks import overrides, trained_on_noise
 
 NAMES = ("mse_4", "mae_4", "mse_2")
 
@@ -33,7 +35,7 @@ def browser(page):
     with Browser() as opened:
         opened.open(page[0])
         yield opened
-        assert not opened.failures()
+        assert not opened.failures(), opened.failures()
         assert len(opened.requests) == 1, "the page itself, and nothing else"
 
 
@@ -236,6 +238,36 @@ def test_it_fits_a_phone_and_takes_a_finger(page, dark):
         assert not phone.failures()
 
 
+ODD = {
+    "a code of one number": overrides("conv_transpose", "vector", "", "bottleneck.size=1"),
+    "a codebook": overrides("conv_upsample", "vq", "unpool"),
+    "levels": overrides("fc", "fsq", ""),
+    "few units, in colour": overrides(
+        "residual", "top_k", "nearest", "data.image_shape=[3,12,20]", "bottleneck.size=20"
+    ),
+    "deep": overrides("fc", "variational", "", "data.depth=uint16", "data.mean=0.2", "data.std=0.3"),
+}
+
+
+@needs_browser
+def test_networks_of_all_kinds_run_in_the_page(tmp_path):
+    few = ("data.limit=40", "data.test_limit=9")
+    with Browser() as opened:
+        for name, given in ODD.items():
+            (tmp_path / "page.html").write_text(page_of([trained_on_noise(*given, *few)], 9))
+            opened.open(tmp_path / "page.html")
+            said = opened.run("document.getElementById('check').innerText")
+            differences = [
+                float(word) for word in re.findall(r"PyTorch (\S+) of decoded pixels, (\S+) of codes", said)[0]
+            ]
+            assert max(differences) < 1e-4, (name, said)
+            x, y, width, height = opened.box(".map")
+            opened.press(x + 0.4 * width, y + 0.6 * height)
+            slide(opened, "#sliders input", 0.5)
+            choose(opened, "#active", 1)
+            assert not opened.failures(), (name, opened.failures())
+
+
 HOSTILE = "</script><img src=x onerror=alert(1)>{{7*7}}\u202e"
 
 
@@ -254,7 +286,7 @@ def test_nothing_of_a_run_is_obeyed(compared, tmp_path):
     (tmp_path / "page.html").write_text(text)
     with Browser() as opened:
         opened.open(tmp_path / "page.html")
-        assert not opened.failures()
+        assert not opened.failures(), opened.failures()
         assert opened.run("document.querySelectorAll('img').length") == 0
         assert "onerror=alert(1)>{{7*7}}" in opened.run("document.querySelector('h1').textContent")
         assert "onerror=alert(1)" in opened.run("document.querySelector('.legend').textContent")
