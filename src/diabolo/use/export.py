@@ -38,8 +38,9 @@ def export(arguments: Sequence[str]) -> None:
     from diabolo.runs.terminal import console, visible
     from diabolo.use.trained import open_trained
 
-    trained = open_trained(given.run, given.trust, given.data_root)
-    checked = write_exported(trained, given.out, given.format, given.part, given.scale)
+    with console.status("writing the file, and asking it what the run is asked"):
+        trained = open_trained(given.run, given.trust, given.data_root)
+        checked = write_exported(trained, given.out, given.format, given.part, given.scale)
     console.print(
         f"{visible(printable(given.out))}: {given.out.stat().st_size:,} bytes\n"
         f"largest difference from the run's own output, on {checked.images} test images: {checked.difference:.1e}",

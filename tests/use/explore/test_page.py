@@ -143,6 +143,22 @@ def test_the_map_takes_keys_and_shows_the_image_under_the_pointer(page, browser)
 
 
 @needs_browser
+def test_a_map_of_two_units_moves_these_alone_and_the_image_comes_back(page, browser):
+    before, model = code(browser), page[1][0]
+    choose(browser, '[aria-label="Axes of the map"]', 1)
+    for select, unit in (("across", 2), ("upwards", 0)):
+        choose(browser, f'[aria-label="Unit {select}"]', unit)
+    units = browser.run("[...document.querySelectorAll('#map select')].slice(1).map(s => +s.value)")
+    x, y, width, height = browser.box(".map")
+    browser.press(x + 0.2 * width, y + 0.3 * height)
+    changed = (code(browser) - before).abs()[0] > 1e-5
+    assert sorted(changed.nonzero().flatten().tolist()) == sorted(units)
+    check_decoded(browser, model)
+    click(browser, '[aria-label="Back to the image"]')
+    torch.testing.assert_close(code(browser), before)
+
+
+@needs_browser
 def test_a_slider_moves_its_unit_and_that_of_the_same_rank_elsewhere(page, browser):
     before, other = code(browser), pixels(browser, "decoded", 2)
     x, y, width, height = browser.box("#sliders input")

@@ -24,8 +24,9 @@ def explore(arguments: Sequence[str]) -> None:
     from diabolo.use.explore.page import page_of
     from diabolo.use.trained import open_trained
 
-    runs = [open_trained(run, given.trust, given.data_root) for run in given.runs]
-    page = page_of(runs, given.images, given.half)
+    with console.status("encoding images, fitting PCA"):
+        runs = [open_trained(run, given.trust, given.data_root) for run in given.runs]
+        page = page_of(runs, given.images, given.half)
     try:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(given.out, page)

@@ -49,6 +49,13 @@ export class Explorer {
     this._take(this.encoded(values));
   }
 
+  // The codes of the image again, after they have been moved.
+  retake() {
+    if (!this.target) this.takeMean();
+    else if (this.target.place !== null) this.takeTestImage(this.target.place);
+    else this.takeImage(this.target.values, this.target.name);
+  }
+
   encoded(values) {
     return this.models.map((model, i) => (model.encoder ? model.encode(values) : this.codes[i]));
   }

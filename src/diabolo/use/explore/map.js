@@ -8,16 +8,18 @@ const SHADING_WORK = 3e8;  // multiplications above which cells are fewer
 
 export class CodeMap {
   constructor(place, explorer) {
-    Object.assign(this, { explorer, hidden: new Set(), hovered: null, axes: ["axis", 0, 1] });
+    Object.assign(this, { explorer, hidden: new Set(), hovered: null });
     this.canvas = element("canvas", { className: "map", tabIndex: 0, role: "img",
       ariaLabel: "Map of codes. Arrow keys move the point, Enter takes the nearest test image, Home the mean code." });
     this.thumb = element("canvas", { className: "pixels" });
     this.tip = element("div", { className: "tip", hidden: true }, this.thumb, element("span"));
-    this.chooser = element("select", { ariaLabel: "Axes of the map", onchange: () => this._choose() });
+    const choose = ariaLabel => element("select", { ariaLabel, onchange: () => this._choose() });
+    this.kind = choose("Axes of the map");
+    this.units = [choose("Unit across"), choose("Unit upwards")];
     this.nearestButton = element("button", { type: "button", textContent: "Take the nearest image",
       onclick: () => explorer.takeTestImage(this._nearest(this._point())) });
     this.legend = element("div", { className: "legend" });
-    place.append(element("p", { className: "row" }, element("label", {}, "Axes ", this.chooser), this.nearestButton),
+    place.append(element("p", { className: "row" }, element("label", {}, "Axes ", this.kind), ...this.units, this.nearestButton),
       element("div", { className: "plane" }, this.canvas, this.tip), this.legend);
     this._legend();
     this._listen();
@@ -31,25 +33,28 @@ export class CodeMap {
     return this.explorer.models[this.explorer.active];
   }
 
-  _choices() {
-    const { size, order } = this.model, choices = [["axis", 0, Math.min(1, size - 1)]];
-    const few = order.slice(0, 6);
-    for (const [i, a] of few.entries()) for (const b of few.slice(i + 1)) choices.push(["unit", a, b]);
-    return choices;
+  // The axes that the active model can have: units in the order of the sliders.
+  _offer() {
+    const { size, order } = this.model;
+    this.kind.replaceChildren(...["principal axes", "two units"].slice(0, size).map(textContent => element("option", { textContent })));
+    for (const [rank, select] of this.units.entries()) {
+      select.replaceChildren(...order.map(unit => element("option", { textContent: `unit ${unit + 1}`, value: unit })));
+      select.selectedIndex = Math.min(rank, size - 1);
+    }
   }
 
   _choose() {
-    this.axes = this._choices()[this.chooser.selectedIndex];
     this._fit();
     this.update();
   }
 
   // Two directions of length 1, the origin, and where the test codes lie in them.
   _fit() {
-    const { model, axes: [kind, a, b] } = this;
-    const unit = place => Float32Array.from({ length: model.size }, (_, i) => Number(i === place));
-    this.directions = kind === "axis" ? [model.axes[a], model.axes[b]] : [unit(a), unit(b)];
-    if (model.size === 1) this.directions[1] = new Float32Array(1);
+    const { model, kind, units } = this, byUnits = kind.selectedIndex === 1;
+    const unit = ({ value }) => Float32Array.from({ length: model.size }, (_, i) => Number(i === Number(value)));
+    for (const select of units) select.hidden = !byUnits;
+    this.directions = byUnits ? units.map(unit) : [model.axes[0], model.axes[1] ?? new Float32Array(model.size)];
+    if (byUnits && units[0].value === units[1].value) this.directions[1].fill(0);  // a line
     this.points = model.codes.map(code => this._flat(code));
     this.ends = [0, 1].map(axis => {
       const values = this.points.map(point => point[axis]), low = Math.min(...values), high = Math.max(...values);
@@ -147,8 +152,7 @@ export class CodeMap {
   update() {
     if (this.drawn !== this.explorer.active) {
       this.drawn = this.explorer.active;
-      this.chooser.replaceChildren(...this._choices().map(([kind, a, b]) => element("option", {
-        textContent: kind === "axis" ? "the principal axes" : `units ${a + 1} and ${b + 1}` })));
+      this._offer();
       this._choose();
       return;
     }
