@@ -1,5 +1,6 @@
 """Networks of every kind that conf/ names, small, with weights and statistics as after a training."""
 
+from collections.abc import Iterator
 from itertools import product
 
 import torch
@@ -29,7 +30,18 @@ TABLE = [
     if (model, bottleneck) != ("fc_tied", "variational")  # which asks for more than the decoder's weights can give back
 ]
 PAIRS = [(e, d) for e, d in product(FILES["encoder"], FILES["decoder"]) if e == "fc" or d != "fc_tied"]
-FEW = [TABLE[place] for place in range(0, len(TABLE), len(TABLE) // 6)]  # some of each
+
+
+def few() -> Iterator[tuple[str, str, str]]:
+    """As few rows of `TABLE` as show each model, each bottleneck and each way of upsampling."""
+    left = {(place, name) for row in TABLE for place, name in enumerate(row)}
+    while left:
+        row = max(TABLE, key=lambda row: len(left.intersection(enumerate(row))))
+        left.difference_update(enumerate(row))
+        yield row
+
+
+FEW = list(few())
 
 
 def overrides(model: str, bottleneck: str, upsample: str, *more: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ LAYERS = {
     "transposed convolution of a wide kernel": nn.ConvTranspose2d(6, 4, 5, padding=2),
     "uneven transposed convolution": nn.ConvTranspose2d(6, 4, (2, 5), (3, 2), (0, 2), bias=False),
     "linear": nn.Sequential(nn.Flatten(), nn.Linear(210, 9), nn.Linear(9, 12), nn.Unflatten(1, (3, 2, 2))),
-    "batch norm": nn.BatchNorm2d(6),
+    "batch norm": nn.BatchNorm2d(6, eps=0.1),
     "batch norm of vectors": nn.Sequential(nn.Flatten(), nn.BatchNorm1d(210, affine=False)),
     "group norm": nn.GroupNorm(3, 6),
     "max-pooling": pooling("max"),
