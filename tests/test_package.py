@@ -27,6 +27,7 @@ ROOMS = {  # what each room may import, in whole or for type checking only; the 
     "runs": {"callbacks", "data", "errors", "measures", "network", "training"},
     "sweeping": {"errors", "measures", "runs", "training"},
     "lessons": {"errors", "network", "runs"},
+    "use": {"callbacks", "data", "errors", "measures", "network", "runs", "training"},
     "report": {"data", "errors", "measures", "plotting", "runs", "training"},
     "cli": {"errors", "lessons", "report", "runs", "sweeping"},
     "__init__": {"runs"},

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -178,6 +179,11 @@ def runs(arguments: Arguments) -> None:
     manage(arguments)
 
 
+def use(name: str) -> Callable[[Arguments], None]:
+    """A command of the room `use`: the function of this name in the file of this name."""
+    return lambda arguments: getattr(import_module(f"diabolo.use.{name}"), name)(arguments)
+
+
 COMMANDS = {
     "train": Command(
         train,
@@ -210,6 +216,9 @@ COMMANDS = {
         probe,
         (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),
         takes_folders=True,
+    ),
+    "encode": Command(
+        use("encode"), (("RUN IMAGES ... --out FILE", "codes of images, and their errors"),), True, only_prints=False
     ),
     "compare": Command(
         compare,
