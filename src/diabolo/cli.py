@@ -220,6 +220,13 @@ COMMANDS = {
     "encode": Command(
         use("encode"), (("RUN IMAGES ... --out FILE", "codes of images, and their errors"),), True, only_prints=False
     ),
+    "decode": Command(use("decode"), (("RUN FILE --out FOLDER", "images of codes"),), True, only_prints=False),
+    "reconstruct": Command(
+        use("reconstruct"),
+        (("RUN IMAGES ... --out FOLDER", "images through the model; restores corrupted ones"),),
+        True,
+        only_prints=False,
+    ),
     "compare": Command(
         compare,
         (("[FOLDER ...]", "compare runs: words, table, losses on every metric, plots, page"),),

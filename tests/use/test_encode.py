@@ -47,7 +47,7 @@ def test_a_table_has_a_row_an_image_and_a_column_a_number(diabolo, run, images, 
             rows = list(csv.DictReader(file))
     else:
         rows = pyarrow.parquet.read_table("codes.parquet").to_pylist()
-    assert list(rows[0]) == ["name", "label", "mse", "code_0", "code_1", "code_2", "code_3"]
+    assert list(rows[0]) == ["name", "label", "mse", "unit_1", "unit_2", "unit_3", "unit_4"]
     assert [row["name"] for row in rows] == expected[0]
-    found = np.array([[float(row[f"code_{unit}"]) for unit in range(4)] for row in rows])
+    found = np.array([[float(row[f"unit_{unit}"]) for unit in range(1, 5)] for row in rows])
     np.testing.assert_allclose(found, expected[2], atol=1e-6)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from diabolo.callbacks.layout import as_bytes, diverging, rows
+from diabolo.callbacks.layout import ERROR_LIMIT, as_bytes, diverging, rows
 from diabolo.callbacks.pictures import Drawing, images_at
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int
@@ -15,8 +15,6 @@ from diabolo.errors import UserError, check_int
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
     from diabolo.training.autoencoder_module import AutoencoderModule
-
-ERROR_LIMIT = 0.5  # the error at which the map is fully red or blue
 
 
 class Reconstructions(Drawing):

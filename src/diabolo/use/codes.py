@@ -14,7 +14,7 @@ from diabolo.data.extras import extra
 from diabolo.errors import UserError, printable
 from diabolo.training.whole_files import whole
 
-CODE = "code_"  # how the columns of a table begin that hold the numbers of a code: code_0, code_1, ...
+UNIT = "unit_"  # how the columns of a table begin that hold the numbers of a code: unit_1, unit_2, ... as in pictures
 ROWS = 4096  # of a table that are turned into text at once
 
 
@@ -48,7 +48,7 @@ def check_codes_file(path: Path) -> None:
 
 def write_codes(path: Path, codes: Codes) -> None:
     """Writes codes in the form that the ending says: `.npz` with the arrays codes, name, label, mse, ...; `.csv` and
-    `.parquet` with a row an image, the numbers of its code in the columns code_0, code_1, ...
+    `.parquet` with a row an image, the numbers of its code in the columns unit_1, unit_2, ...
 
     Raises:
         UserError: an ending that is none, the extra `parquet` is missing, or the file cannot be written.
@@ -62,15 +62,16 @@ def write_codes(path: Path, codes: Codes) -> None:
 
 
 def _write_npz(path: Path, codes: Codes) -> None:
+    arrays: dict[str, Any] = {"codes": codes.codes} | {name: np.asarray(of) for name, of in codes.columns().items()}
     with path.open("wb") as file:
-        np.savez(file, codes=codes.codes, **{name: np.asarray(values) for name, values in codes.columns().items()})
+        np.savez(file, **arrays)
 
 
 def _write_csv(path: Path, codes: Codes) -> None:
     columns = codes.columns()
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*columns, *(f"{CODE}{unit}" for unit in range(codes.codes.shape[1]))])
+        writer.writerow([*columns, *(f"{UNIT}{unit + 1}" for unit in range(codes.codes.shape[1]))])
         for first in range(0, len(codes.codes), ROWS):
             part = slice(first, first + ROWS)
             beside = [np.asarray(values[part]).astype(str).tolist() for values in columns.values()]
@@ -80,7 +81,7 @@ def _write_csv(path: Path, codes: Codes) -> None:
 
 def _write_parquet(path: Path, codes: Codes) -> None:
     arrow, parquet = extra("pyarrow", "parquet"), extra("pyarrow.parquet", "parquet")
-    units = {f"{CODE}{unit}": codes.codes[:, unit] for unit in range(codes.codes.shape[1])}
+    units = {f"{UNIT}{unit + 1}": codes.codes[:, unit] for unit in range(codes.codes.shape[1])}
     parquet.write_table(arrow.table(codes.columns() | units), path)
 
 
@@ -89,7 +90,7 @@ WRITE: dict[str, Callable[[Path, Codes], None]] = {".npz": _write_npz, ".csv": _
 
 def read_codes(path: Path, size: int) -> Codes:
     """The codes of a file as `write_codes` leaves it, with the names and labels where it has them. Of an `.npz` no more
-    is asked than an array `codes`, of a table than the columns code_0, code_1, ...
+    is asked than an array `codes`, of a table than the columns unit_1, unit_2, ...
 
     Args:
         size: numbers that a code must have.
@@ -133,7 +134,7 @@ def _read_parquet(path: Path) -> Mapping[str, Any]:
 
 
 def _of_columns(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-    units = [columns[name] for name in (f"{CODE}{unit}" for unit in range(len(columns))) if name in columns]
+    units = [columns[name] for name in (f"{UNIT}{unit + 1}" for unit in range(len(columns))) if name in columns]
     return {**columns, "codes": np.array(units, dtype=np.float32).T}
 
 

@@ -28,6 +28,9 @@ from diabolo.use.trained import Trained
 OWN = re.compile(rf"({'|'.join(SPLITS)})(?::(\d+))?")  # a split of the run's own data, or one image of it
 
 
+FITTED = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}  # by `Reading.fit`
+
+
 class Batch(NamedTuple):
     """Some of the images of a set."""
 
@@ -117,14 +120,18 @@ class ImageFiles:
     def batches(self) -> Iterator[Batch]:
         parts = torch.arange(len(self.files)).split(self.batch_size)
         ahead: list[tuple[int, Future[_Decoded]]] = []
+        any_read = False
         with ThreadPoolExecutor() as pool:
             try:
                 for part in [*parts, torch.empty(0, dtype=torch.int64)]:
                     now, ahead = ahead, [(i, pool.submit(self._decode, i)) for i in part.tolist()]
                     if now and (batch := self._batch(now)).places:
+                        any_read = True
                         yield batch
             finally:
                 pool.shutdown(cancel_futures=True)
+        if not any_read:
+            raise UserError("none of these images can be read.")
         self._say_fitted()
 
     def _decode(self, place: int) -> _Decoded:
@@ -163,10 +170,10 @@ class ImageFiles:
             kinds = ", ".join(kind for kind, _ in self.fitted.most_common(3)) + (
                 ", ..." if len(self.fitted) > 3 else ""
             )
-            how = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}[self.reading.fit]
             print(
-                f"{number(self.fitted.total(), 'image')} of another size or kind ({', '.join(kinds)}), {how} to {width}x{height}"
-                f" with {number(channels, 'channel')}, as the run's own images are",
+                f"{number(self.fitted.total(), 'image')} of another size or kind ({', '.join(kinds)}),"
+                f" {FITTED[self.reading.fit]} to {width}x{height} with {number(channels, 'channel')}, as the run's own"
+                " images are",
                 file=sys.stderr,
             )
 
@@ -213,10 +220,13 @@ def _wanted(image_shape: Sequence[int]) -> tuple[str | None, tuple[int, int]]:
 
 def _names(found: Sequence[_Found], files: Sequence[ImageFile]) -> list[str]:
     """The path of each file below the folder that was named; where two would be the same, below what all the files
-    have in common. A page of a file has its number behind it."""
-    pages = [f"#{file.number + 1}" if isinstance(file, Page) else "" for file in files]
-    paths = [one.file.relative_to(one.base).as_posix() for one in found]
-    if len(set(zip(paths, pages, strict=True))) < len(paths):
+    have in common. A page of a file has its number before the ending: scan#2.tif."""
+    names = [_name(one.file.relative_to(one.base), file) for one, file in zip(found, files, strict=True)]
+    if len(set(names)) < len(names):
         top = os.path.commonpath([one.file.absolute().parent for one in found])
-        paths = [one.file.absolute().relative_to(top).as_posix() for one in found]
-    return [path + page for path, page in zip(paths, pages, strict=True)]
+        names = [_name(one.file.absolute().relative_to(top), file) for one, file in zip(found, files, strict=True)]
+    return names
+
+
+def _name(path: Path, file: ImageFile) -> str:
+    return (path.with_stem(f"{path.stem}#{file.number + 1}") if isinstance(file, Page) else path).as_posix()
