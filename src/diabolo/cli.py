@@ -227,6 +227,21 @@ COMMANDS = {
         True,
         only_prints=False,
     ),
+    "interpolate": Command(
+        use("interpolate"),
+        (("RUN A B ... --out FILE", "from image to image, as a strip or a GIF"),),
+        True,
+        only_prints=False,
+    ),
+    "sample": Command(
+        use("sample"),
+        (("RUN -n 64 --out FOLDER", "new images, beside the nearest training ones"),),
+        True,
+        only_prints=False,
+    ),
+    "neighbours": Command(
+        use("neighbours"), (("RUN IMAGE --of FOLDER", "the images with the nearest codes"),), True, only_prints=False
+    ),
     "compare": Command(
         compare,
         (("[FOLDER ...]", "compare runs: words, table, losses on every metric, plots, page"),),

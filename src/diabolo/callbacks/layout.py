@@ -138,7 +138,9 @@ def headed(picture: Tensor, heads: Sequence[str]) -> Tensor:
     it."""
     edges = [round(i * picture.shape[2] / len(heads)) for i in range(len(heads) + 1)]
     widths = [right - left for left, right in pairwise(edges)]
-    strips = [text_image(head, width, LETTERS + 4, (0, 8)) for head, width in zip(heads, widths, strict=True)]
+    strips = [
+        text_image(head, width, LETTERS + 4, (GAP, LETTERS // 2 + 2)) for head, width in zip(heads, widths, strict=True)
+    ]
     return torch.cat([torch.cat(strips, 2).expand(picture.shape[0], -1, -1).to(picture), picture], 1)
 
 

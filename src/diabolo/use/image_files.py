@@ -13,13 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diabolo.callbacks.layout import as_bytes
+from diabolo.callbacks.layout import as_bytes, rows
 from diabolo.data.decoding import MODES
 from diabolo.data.pixels import from_unit
 from diabolo.errors import UserError, printable
 from diabolo.training.whole_files import whole
 from diabolo.use.arguments import refuse_existing
 
+FRAME, HELD = 80, 400  # milliseconds of a film's frames, and of its ends
+LARGEST = 1024  # pixels of a film's longer side
 BYTE, SHORT = 255, 65535  # white in 8 and in 16 bits
 
 
@@ -105,6 +107,19 @@ def save_picture(path: Path, picture: Tensor) -> None:
         UserError: it cannot be written.
     """
     _save(path, as_image(picture))
+
+
+def save_film(path: Path, images: Tensor, smallest: int) -> None:
+    """Writes images, N x C x H x W in [0, 1], grey or colour, as an animated GIF that goes forth and back for ever.
+
+    Args:
+        smallest: pixels of the shorter side, up to which images are enlarged by a whole factor.
+    """
+    first, *others = [as_image(rows([image[None].clamp(0, 1)], smallest=smallest, largest=LARGEST)) for image in images]
+    back = others[-2::-1]
+    with _writing(path) as file:
+        times = [HELD, *[FRAME] * (len(others) - 1), HELD, *[FRAME] * len(back)]
+        first.save(file, "GIF", save_all=True, append_images=[*others, *back], duration=times, loop=0)
 
 
 def as_image(picture: Tensor) -> Image.Image:

@@ -25,7 +25,7 @@ from diabolo.errors import UserError, did_you_mean, printable
 from diabolo.runs.terminal import visible
 from diabolo.use.trained import Trained
 
-OWN = re.compile(rf"({'|'.join(SPLITS)})(?::(\d+))?")  # a split of the run's own data, or one image of it
+OWN = re.compile(rf"({'|'.join(SPLITS)}):(\d+)")  # an image of the run's own data
 
 
 FITTED = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}  # by `Reading.fit`
@@ -65,18 +65,29 @@ def given_images(trained: Trained, places: Sequence[str], split: str | None = No
     return OwnImages(trained, split) if split else ImageFiles(trained.reading, places, skip)
 
 
-def one_image(trained: Trained, place: str) -> Tensor:
-    """The image in a file, or by its place in the run's own data, as test:5: C x H x W, as stored.
+def chosen_images(trained: Trained, places: Sequence[str]) -> Tensor:
+    """Single images: files, or images of the run's own data by their place in a split, as test:5: N x C x H x W, as
+    stored.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: there is no such image, or it cannot be read.
     """
-    if (own := OWN.fullmatch(place)) and own[2]:
-        return images_at(trained.images(), own[1], [int(own[2])], place)[0]
-    if Path(place).is_dir():
-        raise UserError(f"{printable(place)!r} is a folder: name one image, or one of the run's own, as test:5.")
-    (batch,) = ImageFiles(trained.reading, [place], skip=False).batches()
-    return batch.images[0]
+    images: dict[str, Tensor] = {}
+    files: list[str] = []
+    for place in dict.fromkeys(places):
+        if (own := OWN.fullmatch(place)) and not Path(place).exists():
+            images[place] = images_at(trained.images(), own[1], [int(own[2])], place)
+        elif Path(place).is_dir():
+            raise UserError(f"{printable(place)!r} is a folder: name one image, or one of the run's own, as test:5.")
+        else:
+            files.append(place)
+    if files:
+        read = ImageFiles(trained.reading, files, skip=False)
+        if len(read.names) != len(files):
+            raise UserError("name single images: a file of several pages, or a file under two names, is not one.")
+        every = torch.cat([batch.images for batch in read.batches()])
+        images |= {place: image[None] for place, image in zip(files, every, strict=True)}
+    return torch.cat([images[place] for place in places])
 
 
 class OwnImages:
@@ -114,7 +125,6 @@ class ImageFiles:
         self.labels = [one.label for one in found]
         self.names = _names(found, self.files)
         self.fitted: Counter[str] = Counter()  # sizes and kinds that are not the run's own
-        self.skipped: list[str] = []
         self.batch_size = max(1, min(256, (1 << 21) // torch.Size(reading.image_shape).numel()))
 
     def batches(self) -> Iterator[Batch]:
@@ -167,9 +177,7 @@ class ImageFiles:
         """One line on images that were not as the run's own."""
         if self.fitted:
             channels, height, width = self.reading.image_shape
-            kinds = ", ".join(kind for kind, _ in self.fitted.most_common(3)) + (
-                ", ..." if len(self.fitted) > 3 else ""
-            )
+            kinds = [*(kind for kind, _ in self.fitted.most_common(3)), *(["..."] if len(self.fitted) > 3 else [])]
             print(
                 f"{number(self.fitted.total(), 'image')} of another size or kind ({', '.join(kinds)}),"
                 f" {FITTED[self.reading.fit]} to {width}x{height} with {number(channels, 'channel')}, as the run's own"
