@@ -88,6 +88,12 @@ def drawn(folder: Path, tag: str) -> dict[int, np.ndarray]:
     return {step: np.asarray(picture.convert("RGB")) for step, picture in pictures.items()}
 
 
+def pixels(path: Path) -> np.ndarray:
+    """A picture's numbers as they are stored: H x W, or H x W x channels."""
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def tiles(picture: np.ndarray, row: int, count: int) -> np.ndarray:
     """The first `count` images of a row of a picture of 8x8 images, which are drawn 7 times as large and 2 pixels
     apart: N x 3 x 8 x 8 bytes."""

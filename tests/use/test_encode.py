@@ -7,20 +7,16 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-from PIL import Image
 
 from diabolo.runs.loading import load
-
-
-def pixels(files) -> torch.Tensor:
-    return torch.stack([torch.from_numpy(np.array(Image.open(file)))[None] for file in files])
+from support import TINY, pixels
 
 
 @pytest.fixture
 def expected(run, images):
     """Names, labels, codes and errors of all images, by plain code."""
     files = sorted(images.rglob("*.png"))
-    stored = pixels(files)
+    stored = torch.stack([torch.tensor(pixels(file))[None] for file in files])
     model = load(run.path)
     with torch.no_grad():
         codes, made = model.encode(stored), model.reconstruct(stored)
@@ -51,3 +47,41 @@ def test_a_table_has_a_row_an_image_and_a_column_a_number(diabolo, run, images, 
     assert [row["name"] for row in rows] == expected[0]
     found = np.array([[float(row[f"unit_{unit}"]) for unit in range(1, 5)] for row in rows])
     np.testing.assert_allclose(found, expected[2], atol=1e-6)
+
+
+def test_a_run_of_anomaly_detection_scores_by_its_normal_test_images(diabolo, trained, tmp_path):
+    run = trained(
+        *TINY,
+        "data.train_classes=[1,2]",
+        "callbacks=anomaly",
+        "+callbacks.per_image._target_=diabolo.callbacks.PerImage",
+        "logger=none",
+    )
+    ended = diabolo("encode", str(run.path), "--split", "test", "--out", "codes.npz")
+    assert ended.code == 0, ended.err
+    with np.load(run.path / "per_image.npz") as own, np.load("codes.npz") as found:
+        normal = own["mse"][np.isin(own["labels"], [1, 2])]
+        expected = [(normal < error).mean() for error in found["mse"]]
+        np.testing.assert_allclose(found["anomaly"], expected, atol=1.01 / len(normal))
+        np.testing.assert_allclose(found["mse"], own["mse"], atol=1e-6)
+        beyond = int((found["anomaly"] >= 0.95).sum())
+    assert (
+        f"anomalies: {beyond} of 32 images have a larger error than 95% of the run's {len(normal)} normal" in ended.out
+    )
+
+
+def test_what_is_there_is_not_written_over_and_nothing_half_made_is_left(diabolo, run, images, tmp_path):
+    (tmp_path / "codes.csv").write_text("mine")
+    ended = diabolo("encode", str(run.path), str(images), "--out", "codes.csv")
+    assert ended.err == "diabolo: 'codes.csv' is there already: name another --out, or say --overwrite.\n"
+    (tmp_path / "broken.png").write_bytes(b"none")
+    ended = diabolo("encode", str(run.path), "broken.png", "--out", "other.npz")
+    assert ended.code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.png", "codes.csv"]
+
+
+def test_a_classifier_has_no_codes(diabolo, trained, images):
+    run = trained(*TINY, "task=classify", "bottleneck.size=10", "callbacks=none", "logger=none")
+    ended = diabolo("encode", str(run.path), str(images), "--out", "codes.npz")
+    assert ended.code == 2
+    assert "classifier" in ended.err

@@ -10,7 +10,7 @@ from diabolo.callbacks.pictures import SPLITS
 from diabolo.errors import UserError
 from diabolo.use.images import ImageFiles, chosen_images, given_images
 from diabolo.use.trained import open_trained
-from support import opened_data
+from support import opened_data, pixels
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_single_images_come_by_file_or_by_place_in_the_order_asked_for(opened, r
     file = images / "bar" / "00.png"
     found = chosen_images(opened, ["test:2", str(file), "test:2"])
     assert np.array_equal(found[0], own)
-    assert np.array_equal(found[1, 0], Image.open(file))
+    assert np.array_equal(found[1, 0], pixels(file))
     assert np.array_equal(found[2], own)
 
 

@@ -8,13 +8,9 @@ import torch
 from PIL import Image
 
 from diabolo.runs.loading import load
-from support import TINY
+from support import TINY, pixels
 
 QUIET = (*TINY, "callbacks=none", "logger=none")
-
-
-def read(path) -> np.ndarray:
-    return np.asarray(Image.open(path))
 
 
 def reconstructed(run, stored: np.ndarray) -> np.ndarray:
@@ -31,13 +27,13 @@ def test_each_reconstruction_has_the_name_and_the_place_of_its_image(diabolo, ru
     found = {str(path.relative_to("made")) for path in Path("made").rglob("*") if path.is_file()}
     assert found == {str(path.relative_to(images)) for path in images.rglob("*.png")}
     for name in ("bar/00.png", "dot/29.png"):
-        assert np.abs(read(Path("made") / name) - reconstructed(run, read(images / name))).max() <= 0.51
+        assert np.abs(pixels(Path("made") / name) - reconstructed(run, pixels(images / name))).max() <= 0.51
 
 
 def test_files_of_one_name_keep_their_folders_and_endings(diabolo, run, images, tmp_path):
     for folder, ending in (("a", "png"), ("b", "png"), ("b", "bmp")):
         (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(read(images / "bar/00.png")).save(tmp_path / "in" / folder / f"x.{ending}")
+        Image.fromarray(pixels(images / "bar/00.png")).save(tmp_path / "in" / folder / f"x.{ending}")
     ended = diabolo("reconstruct", str(run.path), "in/a/x.png", "in/b", "--out", "made")
     assert ended.code == 0, ended.err
     found = sorted(str(path.relative_to(tmp_path / "made")) for path in (tmp_path / "made").rglob("*.*"))
@@ -54,7 +50,7 @@ def test_a_file_that_is_there_is_not_written_over(diabolo, run, images, tmp_path
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["00.png"]
     assert (tmp_path / "made" / "00.png").read_text() == "mine"
     assert diabolo(*command, "--overwrite").code == 0
-    assert read(tmp_path / "made" / "00.png").shape == (8, 8)
+    assert pixels(tmp_path / "made" / "00.png").shape == (8, 8)
 
 
 def test_a_run_with_a_corruption_restores_what_it_is_given(diabolo, trained, images, tmp_path):
@@ -62,21 +58,23 @@ def test_a_run_with_a_corruption_restores_what_it_is_given(diabolo, trained, ima
     for out, more in (("given", ()), ("first", ("--corrupt",))):
         ended = diabolo("reconstruct", str(run.path), str(images / "bar"), "--out", out, *more)
         assert ended.code == 0, ended.err
-    stored, model = read(images / "bar" / "00.png"), load(run.path)
+    stored, model = pixels(images / "bar" / "00.png"), load(run.path)
     given = torch.from_numpy(stored.copy())[None, None]
     with torch.no_grad():
         for out, seen in (("given", given), ("first", model.corrupted(given))):
             made = (model.reconstruct(seen)[0, 0].clamp(0, 1) * 255).numpy()
-            assert np.abs(read(tmp_path / out / "00.png") - made).max() <= 0.51
+            assert np.abs(pixels(tmp_path / out / "00.png") - made).max() <= 0.51
 
 
 def test_side_by_side_shows_image_corrupted_restored_and_error(diabolo, trained, images, tmp_path):
     run = trained(*QUIET, "data=folder", f"data.root={images}", "data.image_shape=[1,8,8]", "corruption=gaussian")
     shown = ("--side-by-side", "--corrupt")
     assert diabolo("reconstruct", str(run.path), str(images / "bar" / "00.png"), "--out", "side", *shown).code == 0
-    picture = read(tmp_path / "side" / "00.png")  # four tiles of 8x8, 14 times as large, 2 apart, under a line of text
+    picture = pixels(
+        tmp_path / "side" / "00.png"
+    )  # four tiles of 8x8, 14 times as large, 2 apart, under a line of text
     assert picture.shape == (18 + 112, 4 * 112 + 3 * 2, 3)
-    stored = read(images / "bar" / "00.png")
+    stored = pixels(images / "bar" / "00.png")
     assert np.array_equal(picture[18::14, 0:112:14, 0], stored)
     with torch.no_grad():
         corrupted = load(run.path).corrupted(torch.from_numpy(stored.copy())[None, None])[0, 0]
@@ -101,11 +99,11 @@ def test_deep_images_are_written_in_their_own_units(diabolo, trained, tmp_path, 
     own = ("data=folder", f"data.root={tmp_path / 'in'}", "data.image_shape=[1,8,8]", f"data.depth={depth}")
     run = trained(*QUIET, *own, *([f"data.value_range={value_range}"] if value_range else []))
     assert diabolo("reconstruct", str(run.path), "in", "--out", "made").code == 0
-    written = Image.open(tmp_path / "made" / made)
-    assert written.mode == mode
+    with Image.open(tmp_path / "made" / made) as written:
+        assert written.mode == mode
     low, high = {None: (0, 65535), "[0,4095]": (0, 4095), "[-1,1]": (-1, 1)}[value_range]
-    stored = (np.asarray(Image.open(tmp_path / "in" / "01.tif")).astype(float) - low) / (high - low)
+    stored = (pixels(tmp_path / "in" / "01.tif").astype(float) - low) / (high - low)
     with torch.no_grad():
         expected = load(run.path).reconstruct(torch.from_numpy(stored)[None, None].float())[0, 0].clamp(0, 1)
-    found = (np.asarray(written).astype(float) - low) / (high - low)
+    found = (pixels(tmp_path / "made" / made).astype(float) - low) / (high - low)
     assert np.abs(found - expected.numpy()).max() <= 1e-3

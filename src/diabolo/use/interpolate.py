@@ -105,4 +105,5 @@ def blends(codes: Tensor, steps: int, path: str = "straight") -> Tensor:
     cosine = torch.cosine_similarity(start, end, dim=2)[..., None].clamp(-1, 1)
     angle = cosine.acos()
     turned = ((1 - share) * angle).sin() / angle.sin() * start + (share * angle).sin() / angle.sin() * end
-    return torch.where((angle.sin() > 1e-4) & (start.norm(dim=2, keepdim=True) > 0), turned, straight)
+    shortest = torch.minimum(start.norm(dim=2, keepdim=True), end.norm(dim=2, keepdim=True))
+    return torch.where((angle.sin() > 1e-4) & (shortest > 0), turned, straight)
