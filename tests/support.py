@@ -101,6 +101,14 @@ def tiles(picture: np.ndarray, row: int, count: int) -> np.ndarray:
     return np.stack([picture[place] for place in places]).transpose(0, 3, 1, 2)
 
 
+def unnamed(picture: np.ndarray, columns: int) -> np.ndarray:
+    """A picture of so many 8x8 images in a row without what stands on its left, the names of its rows."""
+    names, images = np.split(picture, [picture.shape[1] - 58 * columns + 2], 1)
+    for top in range(0, len(picture), 58):
+        assert names[top : top + 56].min() < 99, f"row {top // 58} has no name"
+    return images
+
+
 def stamps(folder: Path) -> dict[str, tuple[str, int]]:
     """For each finished run when it was finished."""
     return {

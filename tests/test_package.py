@@ -30,7 +30,7 @@ ROOMS = {  # what each room may import, in whole or for type checking only; the 
     "use": {"callbacks", "data", "errors", "measures", "network", "runs", "training"},
     "report": {"data", "errors", "measures", "plotting", "runs", "training"},
     "cli": {"errors", "lessons", "report", "runs", "sweeping"},
-    "__init__": {"runs"},
+    "__init__": {"report", "runs", "use"},
     "__main__": {"cli"},
 }
 BY_NAME_ONLY = {  # files with parts that only yaml names, and from which only their own room imports
