@@ -12,11 +12,12 @@ from rich.console import Console
 
 import diabolo
 from diabolo.errors import UserError
+from diabolo.runs.config import run_name
 from diabolo.runs.folder import RunFolder
 from diabolo.training.progress import ProgressBar
 from support import TINY, opened_data
 
-QUIET = (*TINY, "logger=none", "callbacks.codes=null", "callbacks.projector=null", "callbacks.hparams=null")
+QUIET = (*TINY, "logger=none")
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def here(tmp_path, monkeypatch) -> Path:
 def test_the_run_that_comes_back_is_that_of_the_folder(here):
     run = diabolo.train(*QUIET, "loss=mae")
     assert run.folder.parent == Path("runs")
-    assert run.folder.name.partition("_")[2].endswith("loss=mae_model.hidden=16_model=fc")
+    assert run.folder.name.partition("_")[2] == run_name([*QUIET, "loss=mae"])
     assert run.metrics == json.loads((run.folder / "metrics.json").read_text())
     assert RunFolder(run.folder).state()["choices"]["loss"] == "mae"
     assert [row["epoch"] for row in run.history][-1] == 2
