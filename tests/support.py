@@ -88,11 +88,25 @@ def drawn(folder: Path, tag: str) -> dict[int, np.ndarray]:
     return {step: np.asarray(picture.convert("RGB")) for step, picture in pictures.items()}
 
 
+def pixels(path: Path) -> np.ndarray:
+    """A picture's numbers as they are stored: H x W, or H x W x channels."""
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def tiles(picture: np.ndarray, row: int, count: int) -> np.ndarray:
     """The first `count` images of a row of a picture of 8x8 images, which are drawn 7 times as large and 2 pixels
     apart: N x 3 x 8 x 8 bytes."""
     places = [(slice(58 * row, 58 * row + 56, 7), slice(58 * column, 58 * column + 56, 7)) for column in range(count)]
     return np.stack([picture[place] for place in places]).transpose(0, 3, 1, 2)
+
+
+def unnamed(picture: np.ndarray, columns: int) -> np.ndarray:
+    """A picture of so many 8x8 images in a row without what stands on its left, the names of its rows."""
+    names, images = np.split(picture, [picture.shape[1] - 58 * columns + 2], 1)
+    for top in range(0, len(picture), 58):
+        assert names[top : top + 56].min() < 99, f"row {top // 58} has no name"
+    return images
 
 
 def stamps(folder: Path) -> dict[str, tuple[str, int]]:

@@ -27,10 +27,10 @@ ROOMS = {  # what each room may import, in whole or for type checking only; the 
     "runs": {"callbacks", "data", "errors", "measures", "network", "training"},
     "sweeping": {"errors", "measures", "runs", "training"},
     "lessons": {"errors", "network", "runs"},
-    "report": {"data", "errors", "measures", "plotting", "runs", "training"},
     "use": {"callbacks", "data", "errors", "measures", "network", "plotting", "runs", "training"},
+    "report": {"data", "errors", "measures", "plotting", "runs", "training"},
     "cli": {"errors", "lessons", "report", "runs", "sweeping", "use"},
-    "__init__": {"runs"},
+    "__init__": {"report", "runs", "use"},
     "__main__": {"cli"},
 }
 BY_NAME_ONLY = {  # files with parts that only yaml names, and from which only their own room imports

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from diabolo.runs.config import compose_config
 from diabolo.runs.identity import plain
-from support import CONF, ROOT
+from support import CONF, ROOT, TINY
 
 SWITCHES = (CONF / "README.md").read_text()
 PAGES = [
@@ -174,3 +175,15 @@ def test_commands_of_the_pages_compose(command):
     swept = [word for word in overrides if not word.startswith("hydra")]
     plain_values = [re.sub(r"^([\w./+~]+=)([^\[{(]*?),.*$", r"\1\2", word) for word in swept]
     compose_config(plain_values)
+
+
+def test_the_python_lines_of_the_readme_run(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text().split("\n## From Python\n")[1]
+    lines = re.split(r"^```", text, maxsplit=2, flags=re.MULTILINE)[1].removeprefix("python\n")
+    monkeypatch.chdir(tmp_path)
+    small = lines.replace('"bottleneck.size=8"', ", ".join(map(repr, [*TINY, "bottleneck.size=8"])))
+    assert small != lines
+    names: dict[str, Any] = {"images": torch.zeros(3, 1, 8, 8)}
+    exec(compile(small, "README.md", "exec"), names)
+    assert names["codes"].shape == (3, 8)
+    assert [row["bottleneck.size"] for row in names["rows"]] == [8]

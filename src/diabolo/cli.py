@@ -217,6 +217,31 @@ COMMANDS = {
         (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),
         takes_folders=True,
     ),
+    "encode": Command(
+        use("encode"), (("RUN IMAGES ... --out FILE", "codes of images, and their errors"),), True, only_prints=False
+    ),
+    "decode": Command(use("decode"), (("RUN FILE --out FOLDER", "images of codes"),), True, only_prints=False),
+    "reconstruct": Command(
+        use("reconstruct"),
+        (("RUN IMAGES ... --out FOLDER", "images through the model; restores corrupted ones"),),
+        True,
+        only_prints=False,
+    ),
+    "interpolate": Command(
+        use("interpolate"),
+        (("RUN A B ... --out FILE", "from image to image, as a strip or a GIF"),),
+        True,
+        only_prints=False,
+    ),
+    "sample": Command(
+        use("sample"),
+        (("RUN -n 64 --out FOLDER", "new images, beside the nearest training ones"),),
+        True,
+        only_prints=False,
+    ),
+    "neighbours": Command(
+        use("neighbours"), (("RUN IMAGE --of FOLDER", "the images with the nearest codes"),), True, only_prints=False
+    ),
     "export": Command(
         use("export"),
         (("RUN --format onnx --out FILE", "write the network for other programs"),),

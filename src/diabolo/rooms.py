@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 DEFINITION = re.compile(r"^(?:class|def) ([A-Za-z]\w*)", re.MULTILINE)
@@ -54,3 +55,17 @@ def lazy(room: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
         return sorted({*vars(sys.modules[room]), *public_names(room)})
 
     return find, names
+
+
+def called(room: str, module: str) -> None:
+    """Has a room be called as the function of its own name that a module above it defines: so `diabolo.runs(FOLDER)` is
+    a function, and `diabolo.runs.folder` a file of the room. For the `__init__` of the room."""
+
+    class CalledRoom(ModuleType):
+        def __call__(self, *arguments: Any, **named: Any) -> Any:
+            return getattr(import_module(module), room.rpartition(".")[2])(*arguments, **named)
+
+        def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:  # as other modules are pickled
+            return import_module, (room,)
+
+    sys.modules[room].__class__ = CalledRoom

@@ -9,7 +9,7 @@ from diabolo.data.datamodule import ImageData
 from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
 from diabolo.runs.loading import load
-from support import TINY, drawn, opened_data, tiles
+from support import TINY, drawn, opened_data, tiles, unnamed
 
 CHOSEN = ("callbacks.interpolation.pairs=[[4,9]]", "callbacks.interpolation.labels=[[3,8],[2,2]]")
 CHOSEN += ("callbacks.interpolation.random=2",)
@@ -21,7 +21,7 @@ def opened(run):
 
 def ends(run, pairs):
     """The first and the last tile of each pair's row of pixels."""
-    picture = drawn(run.path, "interpolation/final")[2]
+    picture = unnamed(drawn(run.path, "interpolation/final")[2], 12)
     return [tiles(picture, 2 * pair, 12)[[0, -1], :1] for pair in range(pairs)]
 
 
@@ -34,7 +34,7 @@ def run(trained):
 def test_the_rows_are_the_plain_blends(run, trained, channels):
     if channels == 3:
         run = trained(*TINY, *CHOSEN, "data.image_shape=[3,8,8]", "data.mean=.3", "data.std=.4")
-    picture = drawn(run.path, "interpolation/final")[2]
+    picture = unnamed(drawn(run.path, "interpolation/final")[2], 12)
     start, end = opened(run).images("test", [4, 9]).numpy() / 255
     model = load(run.path)
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_pairs_that_are_not_there_are_named(trained, overrides, sentence):
 
 def test_a_single_image_goes_to_itself(trained):
     run = trained(*TINY, "data.test_limit=1")
-    picture = drawn(run.path, "interpolation/final")[2]
+    picture = unnamed(drawn(run.path, "interpolation/final")[2], 12)
     originals, decoded = tiles(picture, 0, 12), tiles(picture, 1, 12)
     assert originals.shape == (12, 3, 8, 8)
     assert all(np.array_equal(tile, originals[0]) for tile in originals), "blended with itself in pixels"

@@ -14,7 +14,7 @@ from diabolo.data.images import MemoryImages, Splits
 from diabolo.errors import UserError
 from diabolo.runs.loading import load
 from diabolo.runs.train import resume
-from support import TINY, drawn, opened_data, tiles
+from support import TINY, drawn, opened_data, tiles, unnamed
 
 EVERY_EPOCH = ("callbacks.reconstructions.every_n_epochs=1", "callbacks.progression.every_n_epochs=1")
 
@@ -38,7 +38,7 @@ def runs(trained):
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_rows_are_images_reconstructions_and_errors(runs, which):
     run = runs[which]
-    picture = drawn(run.path, "reconstructions/final")[2]
+    picture = unnamed(drawn(run.path, "reconstructions/final")[2], 10)
     images = images_of(run, list(range(10)))
     with torch.no_grad():
         ours = load(run.path).reconstruct(images)
@@ -53,6 +53,7 @@ def test_the_rows_are_images_reconstructions_and_errors(runs, which):
 
 def test_the_images_are_the_same_in_every_epoch_and_for_every_seed(runs, trained):
     pictures = drawn(runs[0].path, "reconstructions") | {9: drawn(trained(*TINY, "seed=5").path, "reconstructions")[2]}
+    pictures = {epoch: unnamed(picture, 10) for epoch, picture in pictures.items()}
     assert sorted(pictures) == [0, 1, 2, 9]
     for picture in pictures.values():
         assert np.array_equal(tiles(picture, 0, 10), tiles(pictures[0], 0, 10))
@@ -72,16 +73,16 @@ def test_averaged_weights_are_drawn_while_they_are_averaged(trained):
 def test_images_are_chosen_by_index_and_the_error_map_can_be_left_out(trained):
     chosen = ("callbacks.reconstructions.images=[7,3,31]", "callbacks.reconstructions.error_map=false")
     run = trained(*TINY, *chosen)
-    picture = drawn(run.path, "reconstructions/final")[2]
+    picture = unnamed(drawn(run.path, "reconstructions/final")[2], 3)
     assert picture.shape == (2 * 58 - 2, 3 * 58 - 2, 3)
     assert np.array_equal(tiles(picture, 0, 3), images_of(run, [7, 3, 31]).expand(-1, 3, -1, -1))
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_the_progression_has_a_row_for_each_drawn_epoch(runs, which):
-    epochs = drawn(runs[which].path, "reconstructions")
+    epochs = {epoch: unnamed(one, 10) for epoch, one in drawn(runs[which].path, "reconstructions").items()}
     rows = [tiles(epochs[0], 0, 10)] + [tiles(epochs[epoch], 1, 10) for epoch in (0, 1, 2)]
-    progression = drawn(runs[which].path, "progression")
+    progression = {epoch: unnamed(one, 10) for epoch, one in drawn(runs[which].path, "progression").items()}
     for epoch in (0, 1, 2):
         assert progression[epoch].shape[0] == (epoch + 2) * 58 - 2
         for row in range(epoch + 2):
@@ -114,8 +115,10 @@ def test_a_long_progression_is_thinned_between_its_first_and_its_last_row(most):
         module = SimpleNamespace(
             device="cpu", corruption=None, corrupted=lambda images: images, reconstruct=lambda _, shade=shade: shade
         )
+        progression.epoch = epoch
         picture = (progression.draw(module, data) * 255).round().byte().numpy()
-        shades = picture[0, 58::58, 0].tolist()
+        shades = picture[0, 58::58, -56].tolist()
+        assert progression.names == [f"epoch {shade}" for shade in shades]
         assert shades[0] == 0
         assert shades[-1] == epoch
         assert shades == sorted(set(shades))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from diabolo.callbacks.layout import MARGIN, text_width
 from diabolo.data.corruptions import Block
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
@@ -70,13 +71,15 @@ def test_a_whole_run_ends_well(diabolo, shape, tile):
     channels, height, width = shape
     run = whole_run(diabolo, f"data.image_shape=[{channels},{height},{width}]")
     check_pictures(run)
-    rows = picture(run / "pictures" / "reconstructions" / "final.png").shape
-    assert rows == (3 * (tile[0] + 2) - 2, 10 * (tile[1] + 2) - 2, 3), "ten images in three rows"
+    height_drawn, width_drawn, _ = picture(run / "pictures" / "reconstructions" / "final.png").shape
+    assert height_drawn == 3 * (tile[0] + 2) - 2, "three rows"
+    assert width_drawn - NAMES == 10 * (tile[1] + 2) - 2, "ten images in each"
     (sprite,) = run.glob("*/code/sprite.png")
     side = 7 * min(48, max(width, height if height > width else 0))
     assert picture(sprite).shape == (side, side, 3), "40 thumbnails, 7 in a row, on a square sheet"
 
 
+NAMES = int(text_width("reconstruction")) + 2 * MARGIN  # pixels on the left of a picture of reconstructions
 DEEP = {"uint8": 255, "uint16": 65535, "float32": 1}  # depth -> how white is stored
 
 
@@ -137,7 +140,8 @@ def test_a_whole_run_on_any_channels_and_depth_is_measured_by_the_same_yardstick
     drawn_rows = picture(run / "pictures" / "reconstructions" / "final.png")
     original = np.rint(np.clip(unit(images[:1]), 0, 1) * 255)[0, shown]  # of the first image, 1 or 3 x H x W
     factor = 4  # 16 pixels wide, drawn at least 56 wide
-    first = drawn_rows[: 20 * factor : factor, : 16 * factor : factor].transpose(2, 0, 1)
+    left = drawn_rows.shape[1] - 10 * (16 * factor + 2) + 2  # what the names take
+    first = drawn_rows[: 20 * factor : factor, left : left + 16 * factor : factor].transpose(2, 0, 1)
     assert np.abs(first - np.broadcast_to(original, (3, 20, 16))).max() <= 1
     assert picture(next(run.glob("*/code/sprite.png"))).shape == (7 * 20, 7 * 20, 3)
 

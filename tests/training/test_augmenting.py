@@ -23,7 +23,7 @@ from diabolo.training.autoencoder_module import AutoencoderModule
 from diabolo.training.classifier_module import ClassifierModule
 from diabolo.training.learner import Learner
 from stopping import BARE, assert_same, stop
-from support import CONF, TINY, drawn, opened_data, tiles
+from support import CONF, TINY, drawn, opened_data, tiles, unnamed
 
 AUGMENTED = (*BARE, "augmentation=[flip,shift,crop,rotate,photometric]")
 SHORT = (*AUGMENTED, "trainer.max_epochs=2")
@@ -220,7 +220,7 @@ def test_the_picture_shows_training_images_as_the_first_epochs_see_them(trained)
     run = trained(*TINY, "augmentation=[flip,shift]", "callbacks.augmented.epochs=3", "seed=5")
     config = run.config()
     data, augmentation = opened_data(config), build_module(config).augmentation
-    picture = drawn(run.path, "augmented")[0]
+    picture = unnamed(drawn(run.path, "augmented")[0], 10)
     images = data.images("train", range(10))
     assert np.array_equal(tiles(picture, 0, 10)[:, :1], images.numpy())
     for epoch in range(3):

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from diabolo.callbacks.layout import rows
+from diabolo.callbacks.layout import labelled, rows
 from diabolo.callbacks.pictures import data_of, log_image
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_int
@@ -38,4 +38,5 @@ class Augmented(Callback):
         pixels = data.images("train", indices).to(module.device)
         originals = unit_interval(pixels)
         drawn = [module.augmented(pixels, indices, epoch) for epoch in range(self.epochs)]
-        log_image(trainer, "augmented", rows(map(data.shown, (originals, *drawn))), 0)
+        names = ["image", *(f"epoch {epoch}" for epoch in range(1, self.epochs + 1))]
+        log_image(trainer, "augmented", labelled(rows(map(data.shown, (originals, *drawn))), names), 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from diabolo.callbacks.layout import rows
+from diabolo.callbacks.layout import labelled, rows
 from diabolo.callbacks.pictures import Drawing, decode, images_at
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import ConfigError, UserError, check_int
@@ -72,7 +72,7 @@ class Interpolation(Drawing):
                 "callbacks.interpolation: `pairs`, `labels` and `random` name no pair; to draw none, set"
                 " callbacks.interpolation=null."
             )
-        return rows(map(data.shown, lines))
+        return labelled(rows(map(data.shown, lines)), ["in pixels", "in codes"] * (len(lines) // 2))
 
     def all_pairs(self, data: ImageData) -> list[list[int]]:
         """All pairs as indices into the split."""

@@ -20,17 +20,22 @@ if TYPE_CHECKING:
 SMALLEST_TILE = 56  # pixels; smaller images are enlarged by a whole factor so that one can see them
 LARGEST_TILE = 128  # pixels; larger images are averaged down, so that twelve of them fit on a screen
 GAP = 2  # pixels between tiles
+ERROR_LIMIT = 0.5  # the error at which its map is fully red or blue
 LETTERS = 14  # pixels, the size of the text
 MARGIN = 6  # pixels around a text
 
 
-def rows(images: Iterable[Tensor], gap_shade: float = 1.0) -> Tensor:
+def rows(
+    images: Iterable[Tensor], gap_shade: float = 1.0, smallest: int = SMALLEST_TILE, largest: int = LARGEST_TILE
+) -> Tensor:
     """One row for each entry, all tiles of a row side by side.
 
     Args:
         images: of each row, N x C x H x W in [0, 1], clipped; small ones are enlarged and large ones reduced. Grey rows
             and others may be mixed.
         gap_shade: of the lines between the tiles, from 0 (black) to 1 (white).
+        smallest, largest: pixels of a tile's shorter and longer side, up to which it is enlarged by a whole factor and
+            beyond which it is averaged down.
 
     Returns:
         C x H' x W' in [0, 1].
@@ -39,9 +44,9 @@ def rows(images: Iterable[Tensor], gap_shade: float = 1.0) -> Tensor:
     channels = max(strip.shape[1] for strip in strips)
     lines = []
     for strip in strips:
-        strip = shrink(strip, LARGEST_TILE)
+        strip = shrink(strip, largest)
         height, width = strip.shape[-2:]
-        factor = max(1, -(-SMALLEST_TILE // min(height, width)))
+        factor = max(1, -(-smallest // min(height, width)))
         tiles = strip.expand(-1, channels, -1, -1).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
         padded = F.pad(tiles, (0, GAP, 0, GAP), value=gap_shade)  # N x C x (H + gap) x (W + gap)
         lines.append(padded.permute(1, 2, 0, 3).reshape(channels, padded.shape[2], -1))  # C x (H + gap) x N(W + gap)
@@ -126,6 +131,17 @@ def labelled(picture: Tensor, labels: Sequence[str]) -> Tensor:
         text_image(label, width, height, (MARGIN, height // 2)) for label, height in zip(labels, heights, strict=True)
     ]  # 1 x H / rows x width
     return torch.cat([torch.cat(strips, 1).expand(picture.shape[0], -1, -1).to(picture), picture], 2)
+
+
+def headed(picture: Tensor, heads: Sequence[str]) -> Tensor:
+    """A C x H x W picture in [0, 1], of as many equally wide columns as there are heads, with each column's head above
+    it."""
+    edges = [round(i * picture.shape[2] / len(heads)) for i in range(len(heads) + 1)]
+    widths = [right - left for left, right in pairwise(edges)]
+    strips = [
+        text_image(head, width, LETTERS + 4, (GAP, LETTERS // 2 + 2)) for head, width in zip(heads, widths, strict=True)
+    ]
+    return torch.cat([torch.cat(strips, 2).expand(picture.shape[0], -1, -1).to(picture), picture], 1)
 
 
 def figure_image(figure: Figure) -> Tensor:

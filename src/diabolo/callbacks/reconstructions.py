@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from diabolo.callbacks.layout import as_bytes, diverging, rows
+from diabolo.callbacks.layout import ERROR_LIMIT, as_bytes, diverging, labelled, rows
 from diabolo.callbacks.pictures import Drawing, images_at
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int
@@ -16,13 +17,11 @@ if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
     from diabolo.training.autoencoder_module import AutoencoderModule
 
-ERROR_LIMIT = 0.5  # the error at which the map is fully red or blue
-
 
 class Reconstructions(Drawing):
     """Draws the images in the first row, their reconstructions in the second and the error in the third: red where the
     reconstruction is too bright, blue where it is too dark. If there is a corruption, the corrupted images stand
-    between the images and their reconstructions.
+    between the images and their restorations.
 
     Args:
         images: how many from the start of the split, or a list of indices.
@@ -49,10 +48,13 @@ class Reconstructions(Drawing):
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe_images(data, self.split, self.images).to(module.device)
         originals, corrupted = unit_interval(pixels), module.corrupted(pixels)
-        reconstructions = module.reconstruct(corrupted)
-        error = [diverging(reconstructions - originals, ERROR_LIMIT)] if self.error_map else []
-        seen = [corrupted] if module.corruption is not None else []
-        return rows([*map(data.shown, (originals, *seen, reconstructions)), *error])
+        made = module.reconstruct(corrupted)
+        lines = seen_by(module, originals, corrupted)
+        lines["reconstruction" if module.corruption is None else "restored"] = made
+        lines = {name: data.shown(images) for name, images in lines.items()}
+        if self.error_map:
+            lines["error"] = diverging(made - originals, ERROR_LIMIT)
+        return labelled(rows(lines.values()), list(lines))
 
 
 class Progression(Drawing):
@@ -81,22 +83,40 @@ class Progression(Drawing):
         self.images = images
         self.most_rows = check_int("most_rows", most_rows, 2)
         self.past: list[Tensor] = []  # what is shown of the reconstructions, as bytes, oldest first
+        self.names: list[str] = []  # of these rows
+        self.epoch: int | None = None  # that is being drawn; None: the best weights
+
+    def show(self, trainer: Trainer, module: LightningModule, epoch: int | None) -> None:
+        self.epoch = epoch
+        super().show(trainer, module, epoch)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = probe_images(data, self.split, self.images).to(module.device)
         corrupted = module.corrupted(pixels)
         reconstructions = data.shown(module.reconstruct(corrupted).clamp(0, 1))
         self.past.append(as_bytes(reconstructions).cpu())
+        self.names.append("best" if self.epoch is None else f"epoch {self.epoch}")
         if len(self.past) > self.most_rows:
-            self.past = self.past[::2] + ([self.past[-1]] if len(self.past) % 2 == 0 else [])
-        seen = [corrupted] if module.corruption is not None else []
-        return rows([*map(data.shown, (unit_interval(pixels), *seen)), *map(unit_interval, self.past)])
+            self.past, self.names = _thinned(self.past), _thinned(self.names)
+        lines = {name: data.shown(images) for name, images in seen_by(module, unit_interval(pixels), corrupted).items()}
+        return labelled(rows([*lines.values(), *map(unit_interval, self.past)]), [*lines, *self.names])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"past": self.past}
+        return {"past": self.past, "names": self.names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.past = list(state_dict["past"])
+        self.names = list(state_dict.get("names", [""] * len(self.past)))  # older checkpoints have none
+
+
+def _thinned(rows: list[Any]) -> list[Any]:
+    """Every second row, and the last."""
+    return rows[::2] + ([rows[-1]] if len(rows) % 2 == 0 else [])
+
+
+def seen_by(module: AutoencoderModule, originals: Tensor, corrupted: Tensor) -> dict[str, Tensor]:
+    """The images with their name and, where there is a corruption, what the network sees of them."""
+    return {"image": originals} | ({"corrupted": corrupted} if module.corruption is not None else {})
 
 
 def probe_images(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:

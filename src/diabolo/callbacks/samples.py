@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from diabolo.callbacks.layout import rows, titled
 from diabolo.callbacks.pictures import Drawing, decode, encoded
 from diabolo.errors import check_int
+from diabolo.measures.mixture import CodeMixture
 from diabolo.network.protocols import CanSample
 
 if TYPE_CHECKING:
@@ -58,21 +56,8 @@ class Samples(Drawing):
             torch.manual_seed(self.seed)  # `Drawing` restores the state
             codes, source = bottleneck.sample(count), "samples of the prior"
         else:
-            codes, components = self._fitted(encoded(module, data, "train", self.codes), count)
-            kind = "a Gaussian" if components == 1 else f"a mixture of {components} Gaussians"
-            source = f"no prior: samples of {kind} fitted to {min(self.codes, data.count('train')):,} training codes"
+            mixture = CodeMixture(encoded(module, data, "train", self.codes), self.components, self.seed)
+            codes = mixture.sample(count)
+            source = f"no prior: samples of {mixture} fitted to {min(self.codes, data.count('train')):,} training codes"
         images = data.shown(decode(module, codes.to(module.device)))
         return titled(rows(images.split(self.columns)), source)
-
-    def _fitted(self, codes: Tensor, count: int) -> tuple[Tensor, int]:
-        """`count` random codes, count x size, and how many Gaussians they come from: there is no more than one for
-        every 2 x size different codes."""
-        components = max(1, min(self.components, len(codes.unique(dim=0)) // (2 * codes.shape[1])))
-        scale = codes.double().std(0).mean().clamp(min=1e-12)  # since `reg_covar` is an absolute number
-        mixture = GaussianMixture(components, random_state=self.seed, reg_covar=1e-4)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a picture does not need the last digits
-            mixture.fit((codes.double() / scale).numpy())
-        drawn = torch.from_numpy(mixture.sample(count)[0])
-        shuffle = torch.Generator().manual_seed(self.seed)  # they come sorted by component
-        return (drawn * scale)[torch.randperm(count, generator=shuffle)].float(), components

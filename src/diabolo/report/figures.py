@@ -31,6 +31,10 @@ class Plot:
     note: str
     figure: Figure
 
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        return png(self, 100)
+
 
 def png(plot: Plot, dpi: int = 150) -> bytes:
     """The plot with its title, on white."""

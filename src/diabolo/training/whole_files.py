@@ -9,16 +9,20 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, sync: bool = True) -> Iterator[Path]:
     """A draft beside `path` to write to, which takes its place at the end; after an error the draft goes.
 
     What was there before stays until the new file is on the disk.
+
+    Args:
+        sync: whether to wait for the disk; without, a file of many may be lost when the power fails.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield draft
-        with draft.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with draft.open("rb+") as file:
+                os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

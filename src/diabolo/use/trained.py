@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from diabolo.callbacks.pictures import reconstructing
+from diabolo.callbacks.pictures import decode, reconstructing
 from diabolo.data.files import Reading
 from diabolo.data.pixels import unit_interval
 from diabolo.network.upsampling import Switches
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Passed(NamedTuple):
     """What images become on their way through the model, all on the CPU."""
 
-    seen: Tensor  # N x C x H x W float32 in [0, 1]: what the network was given
+    images: Tensor  # N x C x H x W float32 in [0, 1]
+    seen: Tensor  # the same, or corrupted: what the network was given
     codes: Tensor  # N x size float32
     reconstructions: Tensor  # N x C x H x W float32 in the scale of [0, 1], not clipped
     errors: Tensor  # N: mean squared error of each reconstruction against its image, per pixel in [0, 1]
@@ -81,14 +82,20 @@ class Trained:
         Args:
             corrupt: whether the run's corruption, if it has one, is done to them first, to each always the same.
         """
-        images = images.to(self.module.device)
+        images = unit_interval(images.to(self.module.device))
         seen = self.module.corrupted(images) if corrupt else images
         network, pixels = self.module.autoencoder, self.module.pixels
         switches: Switches | None = [] if network.unpools else None
         codes = network.encode(pixels.to_network(seen), switches)
         reconstructions = pixels.to_unit(network.decode(codes, switches))
-        errors = (reconstructions - unit_interval(images)).square().flatten(1).mean(1)
-        return Passed(unit_interval(seen).cpu(), codes.float().cpu(), reconstructions.cpu(), errors.cpu())
+        errors = (reconstructions - images).square().flatten(1).mean(1)
+        return Passed(images.cpu(), seen.cpu(), codes.float().cpu(), reconstructions.cpu(), errors.cpu())
+
+    @torch.no_grad()
+    def decoded(self, codes: Tensor) -> Tensor:
+        """Images of codes, N x size to N x C x H x W float32 in the scale of [0, 1], on the CPU; of a bottleneck that
+        cannot give every code those of the nearest ones."""
+        return decode(self.module, codes.to(self.module.device)).cpu()
 
 
 def open_trained(folder: str | Path, trust: bool = False, data_root: str | None = None) -> Trained:

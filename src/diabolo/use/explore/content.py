@@ -67,7 +67,7 @@ def content(runs: Sequence[Trained], most_images: int, half: bool = False) -> di
             "shape": list(shapes[0]),
             "shown": list(data.shown_channels),
             "bytes": _width(data),
-            "fit": _fit(runs[0]),
+            "fit": runs[0].reading.fit,
         },
         "images": _packed(images),
         "labels": labels.tolist(),
@@ -218,10 +218,6 @@ def _packed(images: Tensor) -> str:
 
 def _width(data: ImageData) -> int:
     return 1 if data.depth == "uint8" else 2
-
-
-def _fit(run: Trained) -> str:
-    return run.config.data.source.get("fit") or "stretch"
 
 
 def _named(data: ImageData, label: int) -> str:
