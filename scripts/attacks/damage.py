@@ -21,6 +21,12 @@ READING = (  # in BAD a file is damaged, ALL is what it lies in, which holds ano
     ("compare", ".", "--csv", "table.csv", "--markdown", "table.md"),
     ("compare", "ALL", "--html", "page.html", "--plots", "plots", "--tensorboard", "board"),
     *(("evaluate", "BAD"), ("probe", "BAD", "runs/whole"), ("load", "BAD"), ("train", "BAD", "trainer.max_epochs=3")),
+    *(("encode", "BAD", "--split", "test", "--out", "codes.npz"), ("decode", "BAD", "codes.npz", "--out", "decoded")),
+    *(("reconstruct", "BAD", "--split", "test", "--out", "restored"), ("sample", "BAD", "-n", "4", "--out", "drawn")),
+    *(
+        ("interpolate", "BAD", "test:0", "test:1", "--out", "strip.png"),
+        ("neighbours", "BAD", "test:0", "--of", "test"),
+    ),
     ("export", "BAD", "--format", "safetensors", "--out", "network.safetensors"),
     ("explore", "BAD", "runs/whole", "--out", "page.html"),
     ("train", *BARE, "trainer.max_epochs=1", "encoder.init_from=BAD", "hydra.run.dir=runs/new"),
