@@ -90,6 +90,7 @@ class Browser:
         self.requests = []
         self.ask("Page.navigate", url=address if isinstance(address, str) else address.resolve().as_uri())
         self.wait("document.body && 'ready' in document.body.dataset")
+        self.settle()
 
     def run(self, code: str) -> Any:
         """The value of an expression in the page, awaited."""

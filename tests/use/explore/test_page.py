@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from browser import Browser, needs_browser
+from diabolo.callbacks.pictures import decode
 from diabolo.data.pixels import unit_interval
 from diabolo.use.explore.page import page_of
 from diabolo.use.trained import open_trained
@@ -40,10 +41,12 @@ def browser(page):
 
 
 def pixels(browser, what, model) -> np.ndarray:
-    """The grey levels of a canvas, H x W."""
+    """The grey or red levels of a canvas, H x W."""
     canvas = f"document.querySelector('[data-what={what}][data-model=\"{model}\"]')"
-    data = browser.run(f"(c => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data))({canvas})")
-    return np.array(data, np.uint8).reshape(8, 8, 4)[..., 0]
+    height, width, *data = browser.run(
+        f"(c => [c.height, c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data])({canvas})"
+    )
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
 
 
 def code(browser) -> torch.Tensor:
@@ -59,7 +62,13 @@ def grey(images: torch.Tensor) -> np.ndarray:
 
 
 def check_decoded(browser, run, model=0):
-    np.testing.assert_allclose(pixels(browser, "decoded", model), grey(run.module.decode(code(browser))), atol=1)
+    np.testing.assert_allclose(pixels(browser, "decoded", model), grey(decode(run.module, code(browser))), atol=1)
+
+
+def check_text(browser, models: int) -> str:
+    """What the page says of its networks, once it has checked all of them."""
+    browser.wait(f"document.querySelectorAll('#check li').length === {models}")
+    return browser.run("document.getElementById('check').innerText")
 
 
 def click(browser, selector):
@@ -98,8 +107,7 @@ def test_a_test_image_is_reconstructed_as_torch_does_in_every_model(page, browse
         error = (made - images).numpy()[0, 0]
         shown = pixels(browser, "error", place).astype(int)  # red: full where too bright, less where too dark
         np.testing.assert_allclose(shown, np.where(error > 0, 255, 255 * (1 - np.minimum(1, 2 * abs(error)))), atol=1)
-    checked = browser.run("document.getElementById('check').innerText")
-    assert checked.count("largest difference from PyTorch") == len(NAMES) + 2, "and PCA of each size"
+    assert check_text(browser, len(NAMES) + 2).count("largest difference from PyTorch") == len(NAMES) + 2, "and PCAs"
 
 
 @needs_browser
@@ -270,16 +278,19 @@ def test_networks_of_all_kinds_run_in_the_page(tmp_path):
     few = ("data.limit=40", "data.test_limit=9")
     with Browser() as opened:
         for name, given in ODD.items():
-            (tmp_path / "page.html").write_text(page_of([trained_on_noise(*given, *few)], 9))
+            run = trained_on_noise(*given, *few)
+            (tmp_path / "page.html").write_text(page_of([run], 9))
             opened.open(tmp_path / "page.html")
-            said = opened.run("document.getElementById('check').innerText")
+            said = check_text(opened, 2)
             differences = [
                 float(word) for word in re.findall(r"PyTorch (\S+) of decoded pixels, (\S+) of codes", said)[0]
             ]
             assert max(differences) < 1e-4, (name, said)
             x, y, width, height = opened.box(".map")
             opened.press(x + 0.4 * width, y + 0.6 * height)
+            check_decoded(opened, run)
             slide(opened, "#sliders input", 0.5)
+            check_decoded(opened, run)
             choose(opened, "#active", 1)
             assert not opened.failures(), (name, opened.failures())
 

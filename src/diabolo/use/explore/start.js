@@ -23,8 +23,11 @@ export async function start(data) {
     new Arithmetic(place("arithmetic"), explorer));
   chooseModel(place("active"), place("about"), explorer);
   explorer.takeTestImage(0);
-  place("check").append(...models.map(model => element("li", { textContent: checked(model, images) })));
   document.body.dataset.ready = "";
+  for (const model of models) {  // one after the other, so that the page answers meanwhile
+    await new Promise(done => setTimeout(done, 50));
+    place("check").append(element("li", { textContent: checked(model, images) }));
+  }
 }
 
 function chooseModel(select, about, explorer) {
