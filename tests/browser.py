@@ -111,7 +111,11 @@ class Browser:
         """Within it `run` and `wait` are about the page of the first frame, which has a process of its own."""
         outer = self._session
         self._session = None
-        frames = [one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "iframe"]
+        end, frames = time.monotonic() + PATIENCE, []
+        while not frames:
+            assert time.monotonic() < end, "no frame has a process of its own"
+            time.sleep(0.1)
+            frames = [one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "iframe"]
         self._session = self.ask("Target.attachToTarget", targetId=frames[0]["targetId"], flatten=True)["sessionId"]
         try:
             self.ask("Runtime.enable")

@@ -158,7 +158,12 @@ def test_a_map_of_two_units_moves_these_alone_and_the_image_comes_back(page, bro
         choose(browser, f'[aria-label="Unit {select}"]', unit)
     units = browser.run("[...document.querySelectorAll('#map select')].slice(1).map(s => +s.value)")
     x, y, width, height = browser.box(".map")
+    browser.press(x + 0.7 * width, y + 0.8 * height)
+    low = code(browser)[0]
     browser.press(x + 0.2 * width, y + 0.3 * height)
+    high = code(browser)[0]
+    assert high[units[0]] < low[units[0]], "further left"
+    assert high[units[1]] > low[units[1]], "further up"
     changed = (code(browser) - before).abs()[0] > 1e-5
     assert sorted(changed.nonzero().flatten().tolist()) == sorted(units)
     check_decoded(browser, model)
@@ -266,9 +271,7 @@ ODD = {
     "a code of one number": overrides("conv_transpose", "vector", "", "bottleneck.size=1"),
     "a codebook": overrides("conv_upsample", "vq", "unpool"),
     "levels": overrides("fc", "fsq", ""),
-    "few units, in colour": overrides(
-        "residual", "top_k", "nearest", "data.image_shape=[3,12,20]", "bottleneck.size=20"
-    ),
+    "few units, in colour": overrides("residual", "top_k", "bilinear", "data.image_shape=[3,12,20]"),
     "deep": overrides("fc", "variational", "", "data.depth=uint16", "data.mean=0.2", "data.std=0.3"),
 }
 
