@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import NamedTuple, NoReturn
 from diabolo.runs.output import printing
 
 Arguments = list[str]
+WHILE_IMPORTING = 50_000  # new objects to a search for cycles: imports make half a million, and next to no cycles
 TRUST = "--trust"  # of commands that make objects of what a run folder's config names
 
 
@@ -63,6 +65,7 @@ def dispatch(arguments: Arguments) -> None:
     from diabolo.errors import UserError
 
     defer()
+    gc.set_threshold(WHILE_IMPORTING)
     try:
         COMMANDS[name].run(rest)
     except UserError as error:

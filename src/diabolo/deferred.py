@@ -21,10 +21,12 @@ from typing import Any, Union
 
 DEFERRED = {  # while this module is imported, whose first name is the importer's: what its package is not given yet
     "torchmetrics": ("matplotlib", "scipy.signal", "torchvision"),
-    "lightning": ("torch._dynamo",),
+    "lightning": ("torch._dynamo", "torch.utils.flop_counter"),
     "sklearn.utils.fixes": ("pandas",),
     "tensorboard.compat.tensorflow_stub.io.gfile": ("boto3", "botocore"),
 }
+PACKAGES = {package for packages in DEFERRED.values() for package in packages}
+FIRST_NAMES = {package.partition(".")[0] for package in PACKAGES}
 WITHOUT_COMPILER = "torch._dynamo"  # its stand-in stays until it is used: every optimiser imports it
 
 
@@ -91,8 +93,9 @@ class Deferral(MetaPathFinder):
                     delattr(sys.modules[parent], last)
 
     def _package(self, name: str) -> str | None:
-        packages = (package for packages in DEFERRED.values() for package in packages)
-        return next((package for package in packages if name == package or name.startswith(f"{package}.")), None)
+        if name.partition(".")[0] not in FIRST_NAMES:
+            return None
+        return next((package for package in PACKAGES if name == package or name.startswith(f"{package}.")), None)
 
     def _stand_in(self, spec: ModuleSpec | None, package: str) -> ModuleSpec | None:
         """Of a stand-in for the module that has been found, if it has."""
@@ -257,13 +260,16 @@ UNCOMPILED: Mapping[str, Callable[[Deferral], Callable[..., Any]]] = {
 }
 
 
+HAND_ON = (__name__, "importlib", "typing", "typing_extensions")
+
+
 def _asking() -> str:
     """The name of the module whose code asks: the innermost that is neither the import
     system's, nor that of annotations, nor this file's."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         name = str(frame.f_globals.get("__name__"))
-        if name != __name__ and name.partition(".")[0] not in ("importlib", "typing", "typing_extensions"):
+        if name not in HAND_ON and not name.startswith("importlib."):
             return name
         frame = frame.f_back
     return ""
