@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import os
 import sys
@@ -66,6 +67,7 @@ def dispatch(arguments: Arguments) -> None:
 
     defer()
     gc.set_threshold(WHILE_IMPORTING)
+    atexit.register(gc.freeze)  # the search at the end would only free what the end of the process frees
     try:
         COMMANDS[name].run(rest)
     except UserError as error:

@@ -24,8 +24,10 @@ def keep_freed_memory() -> bool:
 
 def collect_as_usual() -> None:
     """Has Python search for cycles as often as ever, after a start that does so seldom, and no more in what the start
-    has made: modules, classes and functions stay, and to look through them all takes longer than many a step."""
-    gc.freeze()
+    has made: modules, classes and functions stay, and to look through them all takes longer than many a step. A later
+    run in the same process leaves it at that: what the first has left in cycles is to be freed."""
+    if not gc.get_freeze_count():
+        gc.freeze()
     gc.set_threshold(*COLLECTING)
 
 
