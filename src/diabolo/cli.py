@@ -67,7 +67,7 @@ def dispatch(arguments: Arguments) -> None:
 
     defer()
     gc.set_threshold(WHILE_IMPORTING)
-    atexit.register(gc.freeze)  # the search at the end would only free what the end of the process frees
+    atexit.register(_end_without_search)
     try:
         COMMANDS[name].run(rest)
     except UserError as error:
@@ -75,6 +75,15 @@ def dispatch(arguments: Arguments) -> None:
     except KeyboardInterrupt:  # while torch was loading; training itself stops with a checkpoint
         print("diabolo: stopped by SIGINT", file=sys.stderr)
         sys.exit(130)
+
+
+def _end_without_search() -> None:
+    """Spares the search for cycles at the end, which would only free what the end of the process frees. The compiler's
+    Triton wants it: it takes what lives on for leaks, and says so on the terminal."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
+    else:
+        gc.freeze()
 
 
 def train(arguments: Arguments) -> None:

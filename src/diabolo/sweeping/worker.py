@@ -129,7 +129,7 @@ def start_server(environment: Mapping[str, str], preload: Sequence[str]) -> None
         return
     from multiprocessing import forkserver, resource_tracker
 
-    CONTEXT.set_forkserver_preload(["diabolo.sweeping.orphan", "diabolo.sweeping.early", *preload])
+    CONTEXT.set_forkserver_preload(["diabolo.sweeping.orphan", *preload])
     resource_tracker.ensure_running()  # the server needs it, and its start unblocks the signals
     with _environment({**environment, PARENT: str(os.getpid())}), _stop_signals_blocked():
         forkserver.ensure_running()
