@@ -14,7 +14,7 @@ UNUSED = (
 )
 AS_THE_PROGRAM = """
 import sys
-from diabolo.deferred import StandIn, defer
+from diabolo.runs.deferred import StandIn, defer
 def real(name):
     return name in sys.modules and not isinstance(sys.modules[name], StandIn)
 defer()
@@ -108,4 +108,4 @@ def test_who_uses_what_is_deferred_gets_it(script, tmp_path):
 
 
 def test_a_process_that_does_not_defer_imports_as_ever(tmp_path):
-    said_by("import sys, diabolo.deferred, lightning\nassert 'torchvision.models' in sys.modules", tmp_path)
+    said_by("import sys, diabolo.runs.deferred, lightning\nassert 'torchvision.models' in sys.modules", tmp_path)

@@ -16,7 +16,6 @@ MODULES = {
     for path in SOURCE.rglob("*.py")
 }
 ROOMS = {  # what each room may import, in whole or for type checking only; the loose files count as rooms
-    "deferred": set(),
     "errors": set(),
     "plotting": set(),
     "rooms": set(),
@@ -26,10 +25,10 @@ ROOMS = {  # what each room may import, in whole or for type checking only; the 
     "training": {"data", "errors", "measures", "network"},
     "callbacks": {"data", "errors", "measures", "network", "plotting", "training"},
     "runs": {"callbacks", "data", "errors", "measures", "network", "training"},
-    "sweeping": {"deferred", "errors", "measures", "runs", "training"},
+    "sweeping": {"errors", "measures", "runs", "training"},
     "lessons": {"errors", "network", "runs"},
     "report": {"data", "errors", "measures", "plotting", "runs", "training"},
-    "cli": {"deferred", "errors", "lessons", "report", "runs", "sweeping"},
+    "cli": {"errors", "lessons", "report", "runs", "sweeping"},
     "__init__": {"runs"},
     "__main__": {"cli"},
 }

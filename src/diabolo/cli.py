@@ -62,8 +62,8 @@ def dispatch(arguments: Arguments) -> None:
         refuse(f"there is no command {name!r}; there are {', '.join(COMMANDS)} (see diabolo --help).")
     if COMMANDS[name].runs_own_parts:  # a module beside the user's own yaml can be named in it; libraries come first
         sys.path.append(os.getcwd())
-    from diabolo.deferred import defer
     from diabolo.errors import UserError
+    from diabolo.runs.deferred import defer
 
     defer()
     gc.set_threshold(WHILE_IMPORTING)
