@@ -28,7 +28,7 @@ from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revi
 from diabolo.runs.safe_reading import read_rows
 from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import note_own_parts
-from diabolo.training.machine import keep_freed_memory
+from diabolo.training.machine import collect_as_usual, keep_freed_memory
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
@@ -185,6 +185,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
         for line in data.said:
             log.info("%s", line)
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
+    collect_as_usual()
     try:
         with first_nan_named():
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)

@@ -1,0 +1,5 @@
+"""Imported first by the process that all jobs of a sweep are forked from: it imports as the program itself does."""
+
+from diabolo.runs.deferred import defer
+
+defer()
