@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import atexit
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +12,6 @@ from typing import NamedTuple, NoReturn
 from diabolo.runs.output import printing
 
 Arguments = list[str]
-WHILE_IMPORTING = 50_000  # new objects to a search for cycles: imports make half a million, and next to no cycles
 TRUST = "--trust"  # of commands that make objects of what a run folder's config names
 
 
@@ -63,11 +60,11 @@ def dispatch(arguments: Arguments) -> None:
     if COMMANDS[name].runs_own_parts:  # a module beside the user's own yaml can be named in it; libraries come first
         sys.path.append(os.getcwd())
     from diabolo.errors import UserError
+    from diabolo.runs.collecting import collect_seldom
     from diabolo.runs.deferred import defer
 
     defer()
-    gc.set_threshold(WHILE_IMPORTING)
-    atexit.register(_end_without_search)
+    collect_seldom()
     try:
         COMMANDS[name].run(rest)
     except UserError as error:
@@ -75,15 +72,6 @@ def dispatch(arguments: Arguments) -> None:
     except KeyboardInterrupt:  # while torch was loading; training itself stops with a checkpoint
         print("diabolo: stopped by SIGINT", file=sys.stderr)
         sys.exit(130)
-
-
-def _end_without_search() -> None:
-    """Spares the search for cycles at the end, which would only free what the end of the process frees. The compiler's
-    Triton wants it: it takes what lives on for leaks, and says so on the terminal."""
-    if "triton" in sys.modules:
-        gc.unfreeze()
-    else:
-        gc.freeze()
 
 
 def train(arguments: Arguments) -> None:

@@ -260,13 +260,12 @@ UNCOMPILED: Mapping[str, Callable[[Deferral], Callable[..., Any]]] = {
     "graph_break": _graph_break,
 }
 
-
 HAND_ON = (__name__, "importlib", "typing", "typing_extensions")
 
 
 def _asking() -> str:
-    """The name of the module whose code asks: the innermost that is neither the import
-    system's, nor that of annotations, nor this file's."""
+    """The name of the module whose code asks: the innermost that is neither the import system's, nor that of
+    annotations, nor this file's."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         name = str(frame.f_globals.get("__name__"))

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import UserError, check_bool
+from diabolo.runs.collecting import collect_as_usual
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.find_folder import done, place, wait_for
@@ -28,7 +29,7 @@ from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revi
 from diabolo.runs.safe_reading import read_rows
 from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import note_own_parts
-from diabolo.training.machine import collect_as_usual, keep_freed_memory
+from diabolo.training.machine import keep_freed_memory
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer

@@ -1,10 +1,8 @@
 """What a process that trains asks of the machine."""
 
 import ctypes
-import gc
 import os
 
-COLLECTING = (700, 10, 10)  # Python's own: new objects to a search, searches to one among older ones
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
@@ -20,15 +18,6 @@ def keep_freed_memory() -> bool:
         return False
     settings = {M_TRIM_THRESHOLD: 1 << 30, M_TOP_PAD: 1 << 24, M_MMAP_THRESHOLD: 1 << 30}
     return all(bool(mallopt(name, value)) for name, value in settings.items())
-
-
-def collect_as_usual() -> None:
-    """Has Python search for cycles as often as ever, after a start that does so seldom, and no more in what the start
-    has made: modules, classes and functions stay, and to look through them all takes longer than many a step. A later
-    run in the same process leaves it at that: what the first has left in cycles is to be freed."""
-    if not gc.get_freeze_count():
-        gc.freeze()
-    gc.set_threshold(*COLLECTING)
 
 
 def ask_torch_for_gpus() -> None:

@@ -109,3 +109,18 @@ def test_who_uses_what_is_deferred_gets_it(script, tmp_path):
 
 def test_a_process_that_does_not_defer_imports_as_ever(tmp_path):
     said_by("import sys, diabolo.runs.deferred, lightning\nassert 'torchvision.models' in sys.modules", tmp_path)
+
+
+def test_the_search_for_cycles_is_rare_at_the_start_and_as_ever_in_training(tmp_path):
+    said_by(
+        """if True:
+        import gc
+        before = gc.get_threshold()
+        from diabolo.runs.collecting import collect_as_usual, collect_seldom
+        collect_seldom()
+        assert gc.get_threshold()[0] > 10 * before[0]
+        collect_as_usual()
+        assert gc.get_threshold() == before and gc.get_freeze_count()
+        """,
+        tmp_path,
+    )
