@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from diabolo.errors import UserError
-from diabolo.runs.config import compose_config
+from diabolo.runs import config
+from diabolo.runs.config import compose_config, run_name
 from support import TINY
 
 
@@ -61,3 +62,30 @@ def test_a_source_that_gives_no_images_is_refused(diabolo):
     ended = diabolo("train", *TINY, "++data.source={_target_:collections.OrderedDict}")
     assert ended.code == 2
     assert "data.source: str is given where images are asked for" in ended.err
+
+
+RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{digit}" for name in ("com", "lpt") for digit in range(10))}
+SAYINGS = (
+    ["bottleneck.size=5", "loss=mse,mae"], ["logger=c:\\d|e?", "seed=1"], ["optimizer.lr=1."], ["+note='a<b>: \"c*\"'"],
+    ["+note=con"], ["+note='ends with a space '"], ["+note='tab\tand\nline'"], ["+note=Größe/名前"], ["+note=..."], [],
+    ["+note=" + "long" * 90], ["model.hidden=[" + ",".join(map(str, range(200))) + "]"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("longest", [50, 120])
+@pytest.mark.parametrize("overrides", SAYINGS, ids=lambda overrides: "_".join(overrides)[:30])
+def test_the_name_of_a_folder_is_legal_on_every_system(monkeypatch, overrides, longest):
+    monkeypatch.setattr(config, "LONGEST_NAME", longest)
+    name = run_name(overrides)
+    assert not set(name) & set('<>:"/\\|?*')
+    assert name.isprintable()
+    assert name == name.rstrip(" .") != ""
+    assert name.lower().partition(".")[0] not in RESERVED
+    assert len(name) <= longest + 9
+
+
+def test_the_longest_path_of_a_sweep_fits_into_what_windows_allows():
+    home, name, host = r"C:\Users\firstname.lastname\Documents\diabolo", "n" * 59, "h" * 15
+    files = [f"tensorboard\\events.out.tfevents.1764300000.{host}.12345.0", r"checkpoints\.last.ckpt.12345",
+             r"pictures\latent_interpolation\epoch_10000.png"]  # fmt: skip
+    assert max(len("\\".join([home, "sweeps", name, name, file])) for file in files) < 260

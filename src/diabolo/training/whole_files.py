@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from diabolo.data.replacing import replace
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -19,7 +21,7 @@ def whole(path: Path) -> Iterator[Path]:
         yield draft
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
-        draft.replace(path)
+        replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
