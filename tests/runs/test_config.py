@@ -33,6 +33,25 @@ def test_a_key_that_nothing_reads_is_refused_and_leaves_nothing(diabolo, tmp_pat
     assert not list(tmp_path.rglob("*.yaml"))
 
 
+LIGHTNINGS = "+callbacks.mine={_target_:lightning.pytorch.callbacks.%s}"
+
+
+@pytest.mark.parametrize(("override", "sentence"), [
+    ("+trainer.folder=3", "nothing reads the key `trainer.folder` (= 3): leave it out."),
+    ("+trainer.callbacks=3", "nothing reads the key `trainer.callbacks` (= 3)"),
+    ("+trainer.foo=3", "foo"),
+    ("+data.seed=7", "nothing reads the key `data.seed` (= 7)"),
+    (LIGHTNINGS % "ModelCheckpoint", "two callbacks note, each a ModelCheckpoint"),
+    (LIGHTNINGS % "BatchSizeFinder", "`callbacks.mine` (= 'BatchSizeFinder') must not change what the config says"),
+    (LIGHTNINGS % "LearningRateFinder", "sweep data.batch_size or optimizer.lr instead"),
+])  # fmt: skip
+def test_what_the_program_itself_decides_is_refused_and_leaves_nothing(diabolo, tmp_path, override, sentence):
+    ended = diabolo("train", *TINY, override)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert sentence in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_key_that_another_refers_to_is_read():
     config = compose_config(["+mine.size=3", "bottleneck.size=${mine.size}", "+model.depth=2", "seed=${model.depth}"])
     assert (config.bottleneck.size, config.seed) == (3, 2)
