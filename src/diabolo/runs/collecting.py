@@ -16,12 +16,11 @@ def collect_seldom() -> None:
 
 
 def collect_as_usual() -> None:
-    """Has Python search for cycles as often as ever, and no more in what the start has made: modules, classes and
-    functions stay, and to look through them all takes longer than many a step. A later run in the same process leaves
-    it at that: what the first has left in cycles is to be freed."""
-    if not gc.get_freeze_count():
+    """After `collect_seldom`: has Python search for cycles as often as ever, and no more in what the start has made.
+    Modules, classes and functions stay, and to look through them all takes longer than many a step."""
+    if gc.get_threshold()[0] == WHILE_IMPORTING:
         gc.freeze()
-    gc.set_threshold(*COLLECTING)
+        gc.set_threshold(*COLLECTING)
 
 
 def _end_without_search() -> None:

@@ -192,6 +192,11 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     except MisconfigurationException as failure:  # e.g. a callback that needs a logger
         raise UserError(f"trainer: {' '.join(str(failure).split()).rstrip('.')}.") from failure
+    if not trainer.global_step:
+        raise UserError(
+            f"no step was taken: with `trainer.precision` (= {config.trainer.precision!r}) every gradient was infinite or"
+            " NaN. Take a smaller optimizer.lr, or trainer.precision=bf16-mixed or 32."
+        )
     seconds = clock.seconds
     best = load_weights(module, run.best())
     stop.check()
