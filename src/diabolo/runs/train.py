@@ -194,8 +194,8 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
         raise UserError(f"trainer: {' '.join(str(failure).split()).rstrip('.')}.") from failure
     if not trainer.global_step:
         raise UserError(
-            f"no step was taken: with `trainer.precision` (= {config.trainer.precision!r}) every gradient was infinite or"
-            " NaN. Take a smaller optimizer.lr, or trainer.precision=bf16-mixed or 32."
+            f"no step was taken: with `trainer.precision` (= {config.trainer.precision!r}) every gradient was infinite"
+            " or NaN. Take a smaller optimizer.lr, or trainer.precision=bf16-mixed or 32."
         )
     seconds = clock.seconds
     best = load_weights(module, run.best())
