@@ -61,7 +61,11 @@ def dispatch(arguments: Arguments) -> None:
     if COMMANDS[name].runs_own_parts:  # a module beside the user's own yaml can be named in it; libraries come first
         sys.path.append(os.getcwd())
     from diabolo.errors import UserError
+    from diabolo.runs.collecting import collect_seldom
+    from diabolo.runs.deferred import defer
 
+    defer()
+    collect_seldom()
     try:
         COMMANDS[name].run(rest)
     except UserError as error:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from diabolo.data import MappedImages, MemoryImages, array_images, folder_images
+from diabolo.data.arrays.names import numbered
 from diabolo.data.arrays.sets import ArrayImages, axes_of
 from diabolo.errors import UserError
 from support import TINY
@@ -345,3 +346,13 @@ def test_a_run_on_mapped_arrays_is_that_on_arrays_in_memory(trained, tmp_path):
     ]
     for key in ("train/loss", "val/mse", "test/mse"):
         assert len({run[key] for run in runs}) == 1
+
+
+def test_classes_that_are_texts_are_numbered_in_their_order_and_numbers_among_them_by_size():
+    (train, none), classes = numbered([np.array(["10", "9", "2", "10"]), None], ["y", ""])
+    assert classes == ("2", "9", "10")
+    assert train.tolist() == [2, 1, 0, 2]
+    assert none is None
+    (train, test), classes = numbered([np.array([b"oak", b"ash"]), np.array(["elm"])], ["y", "z"])
+    assert classes == ("ash", "elm", "oak")
+    assert (train.tolist(), test.tolist()) == ([2, 0], [1])

@@ -118,7 +118,12 @@ def test_a_signal_reaches_the_handler_that_waits_for_a_safe_point_twice():
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")
 @pytest.mark.parametrize("goes_on", ["from the cache", "decoding batch by batch", "in memory"])
 def test_a_run_stopped_within_an_epoch_goes_on_bit_for_bit(photos, trained, monkeypatch, tmp_path, goes_on):
-    overrides = (*RUN, f"data.root={photos}", "corruption=gaussian")  # 13 training images, of which 8 make a step
+    overrides = (
+        *RUN,
+        f"data.root={photos}",
+        "corruption=gaussian",
+        "augmentation=[flip,crop]",
+    )  # 13 training images, of which 8 make a step
     unbroken = trained(*overrides, "data.source.cache_limit=0")
     run = RunFolder(tmp_path / "run")
     assert stop(monkeypatch, run, (*overrides, "data.block=1"), 2) == 143

@@ -125,10 +125,14 @@ def run_on(shards, workers: int = 0) -> tuple[str, ...]:
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
-def test_a_run_that_is_stopped_within_an_epoch_goes_on_as_if_it_had_not_been(trained, monkeypatch, tmp_path, shards):
-    unbroken, run = trained(*run_on(shards)), RunFolder(tmp_path / "run")
+@pytest.mark.parametrize("augmentation", ["none", "[flip,shift,photometric]"])
+def test_a_run_that_is_stopped_within_an_epoch_goes_on_as_if_it_had_not_been(
+    trained, monkeypatch, tmp_path, shards, augmentation
+):
+    overrides = (*run_on(shards), f"augmentation={augmentation}")
+    unbroken, run = trained(*overrides), RunFolder(tmp_path / "run")
     assert unbroken.metrics()["steps"] == 12
-    assert stop(monkeypatch, run, run_on(shards), 4) == 143
+    assert stop(monkeypatch, run, overrides, 4) == 143
     resume(run.path, ["data.num_workers=1"])
     assert_same(run, unbroken)
 

@@ -1,13 +1,17 @@
 """What is printed goes into pipes that are closed and disks that are full: no traceback, and no run is given up."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
+from diabolo.runs import terminal
 from diabolo.runs.output import Output
+from diabolo.runs.terminal import logging_to
 from support import TINY
 
 PYTHON = (sys.executable, "-m", "diabolo")
@@ -64,3 +68,12 @@ def test_a_run_whose_output_nobody_reads_is_trained_to_its_end(tmp_path, where):
     os.close(out)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert json.loads((tmp_path / "run" / "state.json").read_text())["state"] == "done"
+
+
+def test_a_line_of_the_log_is_not_broken_and_shows_what_a_terminal_would_obey(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(terminal, "console", Console(width=40, highlight=False))
+    command = f"go on with: diabolo train {'runs/long-name' * 12}"
+    with logging_to(tmp_path / "run.log"):
+        logging.getLogger("diabolo.x").warning("%s [bold]\x1b[2J", command)
+        logging.getLogger("lightning").warning("not ours")
+    assert capsys.readouterr().out == f"{command} [bold]\\x1b[2J\n"

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from multiprocessing import forkserver
+from types import SimpleNamespace
 
 import pytest
 from hydra.core.plugins import Plugins
@@ -12,7 +14,7 @@ from omegaconf import OmegaConf
 from packaging.version import Version
 
 from diabolo.runs.config import compose_config, quoted
-from diabolo.sweeping import launch
+from diabolo.sweeping import launch, worker
 from diabolo.sweeping.launch import longest_first
 from diabolo.sweeping.pool import Ended, Pool
 from diabolo.sweeping.worker import NO_THREADS, Died
@@ -123,3 +125,15 @@ class TestLauncher(LauncherTestSuite):
 )
 class TestIntegration(IntegrationTestSuite):
     """Hydra's own tests of a launcher in a script."""
+
+
+def test_the_fork_server_starts_in_an_environment_of_its_own(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: seen.update(os.environ))
+    monkeypatch.setattr(worker, "FORKS", True)
+    monkeypatch.setattr(worker, "CONTEXT", SimpleNamespace(set_forkserver_preload=lambda modules: None))
+    monkeypatch.delenv(next(iter(NO_THREADS)), raising=False)
+    before = dict(os.environ)
+    worker.start_server({"OMP_NUM_THREADS": "3"}, ["json"])
+    assert (seen | NO_THREADS | {"OMP_NUM_THREADS": "3", worker.PARENT: str(os.getpid())}) == seen
+    assert dict(os.environ) == before

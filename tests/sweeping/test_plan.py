@@ -115,7 +115,9 @@ def test_a_plan_skips_continues_and_runs(tmp_path):
         )
 
     begun(tmp_path / "5", config("seed=5"), "done")
-    planned = plan(jobs, ["loss=mse"], compose)
+    prepared: list[str] = []
+    planned = plan(jobs, ["loss=mse"], compose, prepare=lambda: prepared.append("now"))
+    assert prepared == ["now"]
     assert [(job.label, job.todo, job.run.path.name) for job in planned] == [
         ("seed=0", "skip", "0"),
         ("seed=1", "continue", "1"),
@@ -125,6 +127,14 @@ def test_a_plan_skips_continues_and_runs(tmp_path):
     ]
     assert planned[3].note == "in 3~2: 3 holds a run with another config"
     assert planned[3].overrides_with_folder()[2:] == [f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir='3~2'"]
+
+
+def test_nothing_is_prepared_where_nothing_is_left_to_do(tmp_path):
+    begun(tmp_path / "0", config("seed=0"), "done")
+    prepared: list[str] = []
+    compose = lambda overrides: (tmp_path / "0", config(*overrides), None)  # noqa: E731
+    assert [job.todo for job in plan([["seed=0"]], [], compose, lambda: prepared.append("now"))] == ["skip"]
+    assert prepared == []
 
 
 def test_jobs_that_differ_only_in_where_they_run_do_not_share_a_folder(tmp_path):

@@ -3,6 +3,7 @@
 import ast
 import ctypes
 import json
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -51,6 +52,15 @@ def test_a_process_that_is_not_fit_for_another_job_is_replaced_in_its_place():
     _, seen = run(lambda job: ((os.getpid(), os.environ["PLACE"]), job != "unfit"), ["unfit"] * 4, places)
     assert len({pid for pid, _ in seen}) == 4
     assert {place for _, place in seen} == {"0", "1"}
+
+
+def test_an_idle_process_cleans_up_when_all_is_done(tmp_path):
+    def work(job):
+        atexit = multiprocessing.util.Finalize(None, (tmp_path / str(os.getpid())).touch, exitpriority=0)
+        return (os.getpid(), str(atexit)), True
+
+    _, results = run(work, ["a", "b", "c", "d"])
+    assert {path.name for path in tmp_path.iterdir()} == {str(pid) for pid, _ in results}
 
 
 def test_a_process_that_dies_between_two_jobs_costs_none(tmp_path):

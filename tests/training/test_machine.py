@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from diabolo.training.machine import usable_cores
+
 FAULTS = """
 import resource, sys
 from diabolo.training import machine
@@ -53,3 +55,13 @@ def test_threads_are_those_of_every_library():
     free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     ran = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True, env=free)
     assert json.loads(ran.stdout.splitlines()[-1]) == [3, [3]]
+
+
+def test_the_cores_are_those_of_this_process_or_where_the_system_does_not_say_all(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert usable_cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1

@@ -6,6 +6,7 @@ import torch
 from lightning import Callback
 from lightning.pytorch.plugins.precision import MixedPrecision
 
+from diabolo.errors import UserError
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.train import train
@@ -62,3 +63,9 @@ def test_gradients_are_unscaled_before_they_are_clipped(tmp_path, fused):
     assert seen.norms == pytest.approx([1e-3] * STEPS, rel=1e-2)
     free = scaled(tmp_path / "free", 2.0**10, f"optimizer.fused={fused}")
     assert min(free.norms) > 2e-3
+
+
+def test_a_run_of_which_every_step_was_left_out_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"no step was taken: .* every gradient was infinite or NaN"):
+        scaled(tmp_path / "run", 2.0**127)
+    assert RunFolder(tmp_path / "run").state()["state"] == "failed"

@@ -36,6 +36,9 @@ def make(config: DictConfig, group: str, **arguments: Any) -> Any:
         raise UserError(f"{group}: the config has none; choose one by {group}=NAME.")
     if "_target_" not in node:
         raise UserError(f"{group}: the config names no class (_target_); choose one by {group}=NAME.")
+    for key, value in arguments.items():
+        if key in node and node[key] != value:  # it would go unread
+            raise UserError(f"nothing reads the key `{group}.{key}` (= {node[key]}): leave it out.")
     try:
         made = instantiate(node, _convert_="all", **arguments)
     except OmegaConfBaseException as failure:
@@ -166,15 +169,36 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
 def build_callbacks(config: DictConfig) -> list[Callback]:
     """The callbacks of the config, without those that are switched off: experiments may set something of a callback
     that the command line has left out. What one of them cannot draw costs no training."""
+    from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+
     from diabolo.callbacks.sparing import spared
 
     nodes = (config.get("callbacks") or {}).items()
-    return [spared(make(config, f"callbacks.{name}"), name) for name, node in nodes if node and "_target_" in node]
+    made = {name: make(config, f"callbacks.{name}") for name, node in nodes if node and "_target_" in node}
+    for name, callback in made.items():
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
+            rule = "must not change what the config says of a run: sweep data.batch_size or optimizer.lr instead"
+            raise ConfigError(f"callbacks.{name}", type(callback).__name__, rule)
+    return [spared(callback, name) for name, callback in made.items()]
 
 
 def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
-    """The Trainer; `arguments` are those of `diabolo.training.trainer.make_trainer` that are not config."""
-    return make(config, "trainer", **arguments)
+    """The Trainer; `arguments` are those of `diabolo.training.trainer.make_trainer` that are not config.
+
+    Raises:
+        UserError: as `make`; or callbacks that Lightning cannot have together.
+    """
+    try:
+        return make(config, "trainer", **arguments)
+    except RuntimeError as failure:
+        if "`callback.state_key` must be unique" not in str(failure):
+            raise
+        names = {type(callback).__name__ for callback in arguments["callbacks"]}
+        name = next((name for name in names if f"`{name}`" in str(failure)), "such a callback")
+        raise UserError(
+            f"callbacks: a checkpoint would keep what two callbacks note, each a {name}, under one name: leave one out,"
+            " or give them different settings."
+        ) from failure
 
 
 def _optional(config: DictConfig, group: str) -> Any:

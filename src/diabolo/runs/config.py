@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
@@ -31,7 +32,7 @@ FOLDERS = ("data.root", "encoder.init_from")
 PATHS = (*FOLDERS, "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 AS_IT_IS = re.compile(r"|null|\?\?\?|'.*'|\".*\"|(choice|glob|shuffle|sort)\(.*\)", re.DOTALL)
 """Values of a key that names a folder which are no bare path: empty, null, missing, quoted, or several for a sweep."""
-LONGEST_NAME = 120
+LONGEST_NAME = 50 if sys.platform == "win32" else 120  # a path of Windows has 260 characters, and a sweep two names
 
 
 def run_name(overrides: Sequence[str]) -> str:
@@ -42,6 +43,8 @@ def run_name(overrides: Sequence[str]) -> str:
     named = sorted(o for o in overrides if kind(o.lstrip("+~").partition("=")[0]) not in (Kind.COMPUTING, Kind.WHERE))
     plain = re.sub(r"[\[\]{}'\"\s]", "", "_".join(named))
     name = re.sub(r"[^\w.=+-]+", "-", plain).strip("-") or "default"
+    if name.endswith("."):  # which Windows leaves out
+        name += "-"
     if len(name) > LONGEST_NAME:
         name = f"{name[:LONGEST_NAME]}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
     return name

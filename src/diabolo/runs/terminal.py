@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
@@ -40,8 +39,7 @@ def logging_to(path: Path, terminal: bool = True) -> Iterator[None]:
     root = logging.getLogger()
     to_file = LogFile(path)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_terminal = RichHandler(console=console, show_time=False, show_path=False, show_level=False)
-    to_terminal.setFormatter(VisibleFormatter())
+    to_terminal = TerminalHandler()
     to_terminal.addFilter(lambda record: record.name.startswith("diabolo") and not hasattr(record, "file_only"))
     before = root.handlers[:], root.level
     root.handlers[:] = [to_file, to_terminal] if terminal else [to_file]
@@ -82,11 +80,11 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
-class VisibleFormatter(logging.Formatter):
-    """The message alone, without what a terminal would obey."""
+class TerminalHandler(logging.Handler):
+    """Prints the message alone, without what a terminal would obey. It breaks no line: a command within is copied."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
+    def emit(self, record: logging.LogRecord) -> None:
+        console.print(Text(visible(self.format(record))), soft_wrap=True)
 
 
 def visible(text: str) -> str:

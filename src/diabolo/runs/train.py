@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import UserError, check_bool
+from diabolo.runs.collecting import collect_as_usual
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.find_folder import done, place, wait_for
@@ -185,11 +186,17 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
         for line in data.said:
             log.info("%s", line)
         console.print(_headline(module, data, run), soft_wrap=True, markup=False)
+    collect_as_usual()
     try:
         with first_nan_named():
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     except MisconfigurationException as failure:  # e.g. a callback that needs a logger
         raise UserError(f"trainer: {' '.join(str(failure).split()).rstrip('.')}.") from failure
+    if not trainer.global_step:
+        raise UserError(
+            f"no step was taken: with `trainer.precision` (= {config.trainer.precision!r}) every gradient was infinite"
+            " or NaN. Take a smaller optimizer.lr, or trainer.precision=bf16-mixed or 32."
+        )
     seconds = clock.seconds
     best = load_weights(module, run.best())
     stop.check()

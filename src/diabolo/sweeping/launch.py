@@ -27,6 +27,7 @@ LONGER = (  # the larger, the longer a run takes
     "trainer.max_epochs",
 )
 
+IMPORTED_FIRST = "diabolo.sweeping.early"  # has the imports after it defer what no run needs
 IMPORTED_LATE = ("diabolo.sweeping.warm", "diabolo.sweeping.job", "torch.utils.tensorboard")  # every run does
 
 
@@ -114,7 +115,7 @@ def preloaded(config: DictConfig, task_function: TaskFunction) -> list[str]:
     if str(OmegaConf.select(config, "trainer.strategy")).startswith("ddp"):
         return []  # the run starts processes of its own
     of_hydra = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]  # a job names plugins
-    return [*of_hydra, *named_modules(config), task_function.__module__, *IMPORTED_LATE]
+    return [IMPORTED_FIRST, *of_hydra, *named_modules(config), task_function.__module__, *IMPORTED_LATE]
 
 
 def named_modules(config: Any) -> list[str]:

@@ -94,7 +94,10 @@ class Pool:
                         yield Ended(number, result)
             finally:
                 for worker in self.workers:
-                    worker.ask()
+                    if worker.busy:
+                        worker.ask()
+                    else:
+                        worker.dismiss()  # all of them before one is waited for
                 for worker in self.workers[:]:
                     self._end(worker)
         if self.signals:

@@ -108,6 +108,10 @@ class Worker:
         with suppress(OSError):  # it has ended
             self.asking.send_bytes(b"stop")
 
+    def dismiss(self) -> None:
+        """Has an idle process end by itself, which cleans up what it shares with its own children."""
+        self.pipe.close()
+
     def end(self) -> None:
         """Waits for the process, which ends when its pipe is closed, and ends what it has left running."""
         self.pipe.close()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from diabolo.data.replacing import replace
+
 
 @contextmanager
 def whole(path: Path, sync: bool = True) -> Iterator[Path]:
@@ -23,7 +25,7 @@ def whole(path: Path, sync: bool = True) -> Iterator[Path]:
         if sync:
             with draft.open("rb+") as file:
                 os.fsync(file.fileno())
-        draft.replace(path)
+        replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 

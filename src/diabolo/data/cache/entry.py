@@ -20,6 +20,8 @@ import PIL
 import torch
 from torch import Tensor
 
+from diabolo.data.replacing import replace
+
 if sys.platform != "win32":  # Windows itself removes no file that is mapped
     import fcntl
 
@@ -144,7 +146,7 @@ def write_manifest(entry: Path, about: Mapping[str, Any]) -> None:
     with beside.open("w", encoding="utf-8") as file:
         json.dump({"about": about, "sha256": _digest(about)}, file, indent=1)
         to_disk(file.fileno(), file.flush)
-    os.replace(beside, entry / MANIFEST)
+    replace(beside, entry / MANIFEST)
 
 
 def _digest(about: Any) -> str:

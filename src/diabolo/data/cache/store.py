@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from diabolo.data.cache.entry import (
 )
 from diabolo.data.cache.interrupts import Interrupts
 from diabolo.data.cache.writer import Known, write
+from diabolo.data.replacing import IN_USE, replace
 from diabolo.errors import UserError, printable
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def cached(given: Undecoded, limit: int) -> Decoded | None:
                 _make_room(root, given, limit)
                 with _like(root, given) as known:
                     write(draft, given, known, interrupts.check)
-                os.replace(draft, root / given.name)
+                replace(draft, root / given.name)
                 (root / given.name / PROGRESS).unlink(missing_ok=True)
                 entry = opened(root, given)
             return entry
@@ -198,17 +199,29 @@ def _removed(path: Path) -> bool:
         with FileLock(_lock_of(path), blocking=False):
             gone = path.with_name(f".{path.name}.removed")
             shutil.rmtree(gone, ignore_errors=True)
-            try:
-                with (path / PIXELS).open("rb+") as file:
-                    if not locked(file, exclusive=True):
-                        return False
-                    os.replace(path, gone)  # so that nobody opens one that is half removed
-            except FileNotFoundError:  # damaged
-                os.replace(path, gone)
+            with _held(path / PIXELS) as unused:
+                if not unused:
+                    return False
+                os.replace(path, gone)  # so that nobody opens one that is half removed
             shutil.rmtree(gone)
             return True
     except Timeout:
         return False
+    except PermissionError:
+        if not IN_USE:
+            raise
+        return False
+
+
+@contextmanager
+def _held(pixels: Path) -> Iterator[bool]:
+    """Whether nobody reads the pixels; nobody begins to within. Windows itself says so when their folder is renamed."""
+    try:
+        file = None if IN_USE else pixels.open("rb+")
+    except FileNotFoundError:  # damaged
+        file = None
+    with file or nullcontext():
+        yield file is None or locked(file, exclusive=True)
 
 
 def _entry(path: Path) -> Entry:
