@@ -6,6 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError
 from diabolo.runs.loading import load
 from diabolo.use.trained import open_trained
@@ -21,7 +22,7 @@ def test_images_pass_as_through_the_model(trained, more):
     images = opened_data(run.config()).images("test", range(6))
     for corrupt in (False, True):
         with torch.no_grad():
-            seen = model.corrupted(images) if corrupt else images / 255
+            seen = unit_interval(model.corrupted(images) if corrupt else images)
             codes, made = model.encode(seen), model.reconstruct(seen)
         passed = opened.through(images, corrupt)
         torch.testing.assert_close(passed.images, images / 255)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from diabolo.data.decoding import BROKEN, MODES, try_decode
+from diabolo.data.decoding import BROKEN, DEEP, MODES, try_decode
 from diabolo.data.files import Reading
 from diabolo.data.folders.layout_rules import understand
 from diabolo.data.folders.tree import is_image, number, scan
@@ -71,15 +72,19 @@ class ImageReader:
 
     def _decode(self, place: int) -> _Decoded:
         """The pixels of a file or why there are none, and what is to be fitted of it."""
-        file, shape = self.files[place], self.reading.image_shape
+        file = self.files[place]
         try:
             with opened(file) as image:
-                kind = (
-                    "" if (image.mode, image.size) == _wanted(shape) else f"{image.width}x{image.height} {image.mode}"
-                )
+                kind = "" if self._fits(image) else f"{image.width}x{image.height} {image.mode}"
         except BROKEN:
             kind = ""  # decoding says why
         return try_decode(file, *self.reading.how), kind
+
+    def _fits(self, image: Image.Image) -> bool:
+        """Whether an image is of the run's size, channels and bits."""
+        channels, height, width = self.reading.image_shape
+        modes = DEEP if channels == 1 and self.reading.depth != "uint8" else (MODES.get(channels),)
+        return image.size == (width, height) and image.mode in modes
 
     def _batch(self, decoding: list[tuple[int, Future[_Decoded]]]) -> Batch:
         places, images = [], []
@@ -144,11 +149,6 @@ def _found(place: Path) -> list[_Found]:
         for part in layout.parts.values()
         for path, name in zip(part.paths, part.names, strict=True)
     ]
-
-
-def _wanted(image_shape: Sequence[int]) -> tuple[str | None, tuple[int, int]]:
-    channels, height, width = image_shape
-    return MODES.get(channels), (width, height)
 
 
 def _names(found: Sequence[_Found], files: Sequence[ImageFile]) -> list[str]:
