@@ -222,29 +222,29 @@ COMMANDS = {
         takes_folders=True,
     ),
     "encode": Command(
-        use("encode"), (("RUN IMAGES ... --out FILE", "codes of images, and their errors"),), True, only_prints=False
+        use("encode"), (("RUN IMAGES", "the codes of images, as .npz, .csv or .parquet"),), True, only_prints=False
     ),
-    "decode": Command(use("decode"), (("RUN FILE --out FOLDER", "images of codes"),), True, only_prints=False),
+    "decode": Command(use("decode"), (("RUN CODES", "the images of codes"),), True, only_prints=False),
     "reconstruct": Command(
         use("reconstruct"),
-        (("RUN IMAGES ... --out FOLDER", "images through the model; restores corrupted ones"),),
+        (("RUN IMAGES", "images through the model, which restores corrupted ones"),),
         True,
         only_prints=False,
     ),
     "interpolate": Command(
         use("interpolate"),
-        (("RUN A B ... --out FILE", "from image to image, as a strip or a GIF"),),
+        (("RUN A B", "from image to image, as a strip or a GIF"),),
         True,
         only_prints=False,
     ),
     "sample": Command(
         use("sample"),
-        (("RUN -n 64 --out FOLDER", "new images, beside the nearest training ones"),),
+        (("RUN", "new images, beside the nearest training ones"),),
         True,
         only_prints=False,
     ),
     "neighbours": Command(
-        use("neighbours"), (("RUN IMAGE --of FOLDER", "the images with the nearest codes"),), True, only_prints=False
+        use("neighbours"), (("RUN IMAGE", "the images with the nearest codes"),), True, only_prints=False
     ),
     "export": Command(
         use("export"),

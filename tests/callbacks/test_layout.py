@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diabolo.callbacks.layout import diverging, labelled, rows, shrink, titled
+from diabolo.callbacks.layout import diverging, headed, labelled, rows, shrink, titled
 
 TITLE = 30  # pixels of a title of one line: 18 and a margin of 6 on both sides
 
@@ -84,3 +84,19 @@ def test_titles_and_labels_stand_beside_the_picture_and_change_nothing_of_it():
     assert torch.equal(beside[:, :, -base.shape[2] :], base)
     for half in beside[0, :, : -base.shape[2]].tensor_split(2):
         assert half.min() < 0.3
+
+
+def test_tiles_are_as_large_as_one_asks_for():
+    images = torch.rand(2, 1, 8, 8)
+    assert rows([images], smallest=100).shape == (1, 104, 2 * 104 + 2)
+    assert rows([torch.rand(1, 1, 300, 200)], largest=300).shape == (1, 300, 200)
+    assert rows([torch.rand(1, 1, 300, 200)]).shape == (1, 128, 85)
+
+
+def test_each_column_has_its_head_above_it():
+    picture = torch.rand(3, 20, 220)
+    found = headed(picture, ["a", "mmmm"])
+    assert torch.equal(found[:, 18:], picture)
+    inked = [(found[:, :18, place : place + 110] < 0.5).sum() for place in (0, 110)]
+    assert 0 < inked[0] < inked[1]
+    assert bool((found[:, :18, 60:110] == 1).all()), "nothing beside a short head"

@@ -73,6 +73,13 @@ def test_codes_that_do_not_fit_are_one_sentence(diabolo, run, tmp_path, arrays, 
     assert not Path("made").exists()
 
 
+def test_a_place_where_nothing_can_be_written_is_told_before_anything_is_done(diabolo, run, tmp_path):
+    np.savez(tmp_path / "codes.npz", codes=CODES)
+    ended = diabolo("decode", str(run.path), "codes.npz", "--out", "codes.npz/made")
+    assert ended.code == 2
+    assert f"nothing can be written in '{tmp_path / 'codes.npz'}': name another --out." in ended.err
+
+
 def test_files_of_another_kind_or_none_are_one_sentence(diabolo, run, tmp_path):
     (tmp_path / "codes.csv").write_bytes(b"\xff\xfe\x00")
     for file, words in (

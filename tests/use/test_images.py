@@ -2,13 +2,16 @@
 
 import re
 
+import h5py
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from diabolo.callbacks.pictures import SPLITS
 from diabolo.errors import UserError
-from diabolo.use.images import ImageFiles, chosen_images, given_images
+from diabolo.use.images import chosen_images, given_images
+from diabolo.use.reading import ImageReader
 from diabolo.use.trained import open_trained
 from support import opened_data, pixels
 
@@ -50,7 +53,7 @@ def test_single_images_come_by_file_or_by_place_in_the_order_asked_for(opened, r
 def test_each_page_of_a_file_is_an_image_with_a_name_of_its_own(opened, tmp_path):
     pages = [Image.new("L", (8, 8), shade) for shade in (10, 20, 30)]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
-    found = ImageFiles(opened.reading, [str(tmp_path / "scan.tif")], skip=False)
+    found = ImageReader(opened.reading, [str(tmp_path / "scan.tif")], skip=False)
     assert found.names == ["scan#1.tif", "scan#2.tif", "scan#3.tif"]
     (batch,) = found.batches()
     assert batch.images[:, 0, 0, 0].tolist() == [10, 20, 30]
@@ -92,3 +95,25 @@ def test_what_is_no_image_is_named(opened, tmp_path, monkeypatch, places, split,
 def test_a_place_beyond_the_split_is_named(opened):
     with pytest.raises(UserError, match=r"`test:999` names image 999, but the test split has 6 images\."):
         chosen_images(opened, ["test:999"])
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "h5"])
+def test_a_file_of_arrays_holds_images_and_labels(opened, tmp_path, ending):
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    file = tmp_path / f"mine.{ending}"
+    if ending == "npy":
+        np.save(file, images)
+    elif ending == "npz":
+        np.savez(file, images=images, labels=np.arange(12) % 3)
+    else:
+        with h5py.File(file, "w") as content:
+            content["images"], content["labels"] = images, np.arange(12) % 3
+    found = given_images(opened, [str(file)])
+    found.batch_size = 5
+    batches = list(found.batches())
+    assert [place for batch in batches for place in batch.places] == list(range(12))
+    assert np.array_equal(torch.cat([batch.images for batch in batches])[:, 0], images)
+    assert found.names[:2] == ["mine_00", "mine_01"]
+    assert found.labels[:4] == (["0", "1", "2", "0"] if ending != "npy" else [""] * 4)
+    with pytest.raises(UserError, match=re.escape(f"'{file}' holds arrays: name it alone.")):
+        given_images(opened, [str(file), str(tmp_path)])

@@ -98,7 +98,8 @@ def test_deep_images_are_written_in_their_own_units(diabolo, trained, tmp_path, 
         picture.save(tmp_path / "in" / f"{i:02}.tif")
     own = ("data=folder", f"data.root={tmp_path / 'in'}", "data.image_shape=[1,8,8]", f"data.depth={depth}")
     run = trained(*QUIET, *own, *([f"data.value_range={value_range}"] if value_range else []))
-    assert diabolo("reconstruct", str(run.path), "in", "--out", "made").code == 0
+    ended = diabolo("reconstruct", str(run.path), "in", "--out", "made")
+    assert (ended.code, ended.err) == (0, ""), "they are of the run's own size and kind"
     with Image.open(tmp_path / "made" / made) as written:
         assert written.mode == mode
     low, high = {None: (0, 65535), "[0,4095]": (0, 4095), "[-1,1]": (-1, 1)}[value_range]

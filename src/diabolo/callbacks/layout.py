@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -87,9 +88,14 @@ def diverging(values: Tensor, limit: float) -> Tensor:
     return torch.cat([red, green, blue], 1)
 
 
+@cache
+def _font(letters: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(letters)
+
+
 def text_width(text: str, letters: int = LETTERS) -> float:
     """How many pixels a line of text is wide in letters of so many pixels."""
-    return ImageFont.load_default(letters).getlength(text)
+    return _font(letters).getlength(text)
 
 
 def text_image(
@@ -103,7 +109,7 @@ def text_image(
         letters: their size in pixels.
     """
     image = Image.new("L", (width, height), 255)
-    ImageDraw.Draw(image).text(at, text, fill=0, font=ImageFont.load_default(letters), anchor=anchor)
+    ImageDraw.Draw(image).text(at, text, fill=0, font=_font(letters), anchor=anchor)
     return unit_interval(torch.from_numpy(np.array(image))[None])
 
 

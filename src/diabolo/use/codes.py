@@ -55,6 +55,7 @@ def write_codes(path: Path, codes: Codes) -> None:
     """
     check_codes_file(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as draft:
             WRITE[path.suffix.lower()](draft, codes)
     except OSError as failure:

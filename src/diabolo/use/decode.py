@@ -10,9 +10,9 @@ import torch
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_out, parser_of
 from diabolo.use.codes import read_codes
-from diabolo.use.image_files import ImageFiles
 from diabolo.use.progress import progress
 from diabolo.use.trained import open_trained
+from diabolo.use.writing import ImageWriter
 
 
 def decode(arguments: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def decode(arguments: Sequence[str]) -> None:
     trained = open_trained(given.run, given.trust, given.data_root)
     codes = read_codes(given.codes, trained.module.autoencoder.code_size)
     count = len(codes.codes)
-    files = ImageFiles(trained.data.image_shape, trained.data.depth, trained.data.value_range)
+    files = ImageWriter(trained.data.image_shape, trained.data.depth, trained.data.value_range)
     names = codes.names or [f"code_{place:0{len(str(count))}}" for place in range(1, count + 1)]
     places = files.places(names, given.out, given.overwrite)
     with progress("decoding", count) as advance:

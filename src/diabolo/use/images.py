@@ -1,41 +1,26 @@
-"""The images that a command is given: files, folders, or a split of the run's own data, batch by batch."""
+"""The images that a command is given: files, folders, arrays, or a split of the run's own data, batch by batch."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from diabolo.callbacks.pictures import SPLITS, images_at
-from diabolo.data.decoding import BROKEN, MODES, try_decode
-from diabolo.data.files import Reading
-from diabolo.data.folders.layout_rules import understand
-from diabolo.data.folders.tree import is_image, number, scan
-from diabolo.data.pages import ImageFile, Page, opened, with_pages
+from diabolo.data.arrays.arrays import array_images
+from diabolo.data.arrays.files import ARRAYS
+from diabolo.data.arrays.hdf5 import ENDINGS as HDF5
+from diabolo.data.arrays.hdf5 import hdf5_images
+from diabolo.data.images import ImageSet
 from diabolo.errors import UserError, did_you_mean, printable
-from diabolo.runs.terminal import visible
+from diabolo.use.reading import Batch, ImageReader
 from diabolo.use.trained import Trained
 
 OWN = re.compile(rf"({'|'.join(SPLITS)}):(\d+)")  # an image of the run's own data
-
-
-FITTED = {"crop": "cropped", "pad": "padded", "stretch": "stretched"}  # by `Reading.fit`
-
-
-class Batch(NamedTuple):
-    """Some of the images of a set."""
-
-    places: list[int]  # of each in the set
-    images: Tensor  # N x C x H x W, as stored
 
 
 class Images(Protocol):
@@ -53,7 +38,7 @@ def given_images(trained: Trained, places: Sequence[str], split: str | None = No
     """What a command line names: files and folders, or else a split.
 
     Args:
-        places: files and folders; a folder stands for all images below it.
+        places: files and folders, of which a folder stands for all images below it; or one file of arrays.
         split: "train", "val" or "test" of the run's own data.
         skip: whether files that cannot be read are named and left out, instead of refused.
 
@@ -62,7 +47,14 @@ def given_images(trained: Trained, places: Sequence[str], split: str | None = No
     """
     if bool(places) == bool(split):
         raise UserError("name images or folders of images, or a split of the run's own data by --split test.")
-    return OwnImages(trained, split) if split else ImageFiles(trained.reading, places, skip)
+    if split:
+        return own_images(trained, split)
+    arrays = [Path(place).expanduser() for place in places if Path(place).suffix.lower() in (*ARRAYS, *HDF5)]
+    if not arrays:
+        return ImageReader(trained.reading, places, skip)
+    if len(places) > 1:
+        raise UserError(f"{printable(arrays[0])!r} holds arrays: name it alone.")
+    return arrays_in(trained, arrays[0])
 
 
 def chosen_images(trained: Trained, places: Sequence[str]) -> Tensor:
@@ -82,7 +74,7 @@ def chosen_images(trained: Trained, places: Sequence[str]) -> Tensor:
         else:
             files.append(place)
     if files:
-        read = ImageFiles(trained.reading, files, skip=False)
+        read = ImageReader(trained.reading, files, skip=False)
         if len(read.names) != len(files):
             raise UserError("name single images: a file of several pages, or a file under two names, is not one.")
         every = torch.cat([batch.images for batch in read.batches()])
@@ -90,151 +82,51 @@ def chosen_images(trained: Trained, places: Sequence[str]) -> Tensor:
     return torch.cat([images[place] for place in places])
 
 
-class OwnImages:
-    """A split of the run's own data."""
+class StoredImages:
+    """Images of a data source, of one part or of several one after the other."""
 
-    def __init__(self, trained: Trained, split: str) -> None:
-        if split not in SPLITS:
-            raise UserError(f"--split (= {split!r}) must be one of {', '.join(SPLITS)}{did_you_mean(split, SPLITS)}.")
-        self.data, self.split = trained.images(), split
-        labels = self.data.labels(split).tolist()
-        known = dict(enumerate(self.data.classes))
-        self.names = [f"{split}_{place:0{len(str(len(labels)))}}" for place in range(len(labels))]
-        self.labels = ["" if label < 0 else known.get(label, str(label)) for label in labels]
+    def __init__(self, parts: Mapping[str, ImageSet], classes: Sequence[str], batch_size: int) -> None:
+        self.parts, self.batch_size = parts, batch_size
+        known = dict(enumerate(classes))
+        labels = [(name, label) for name, images in parts.items() for label in enumerate(images.labels.tolist())]
+        digits = len(str(max(map(len, parts.values()))))
+        self.names = [f"{name}_{place:0{digits}}" for name, (place, _) in labels]
+        self.labels = ["" if label < 0 else known.get(label, str(label)) for _, (_, label) in labels]
 
     def batches(self) -> Iterator[Batch]:
-        for places in torch.arange(len(self.names)).split(self.data.eval_batch_size):
-            yield Batch(places.tolist(), self.data.images(self.split, places))
+        first = 0
+        for images in self.parts.values():
+            for places in torch.arange(len(images)).split(self.batch_size):
+                yield Batch((places + first).tolist(), images.take(places))
+            first += len(images)
 
 
-class ImageFiles:
-    """Images in files, decoded a batch ahead of what is asked for.
-
-    An image of another size or kind than the run's own is fitted as those were, which is said once.
+def own_images(trained: Trained, split: str) -> StoredImages:
+    """A split of the run's own data.
 
     Raises:
-        UserError: a place that is not there or holds no image; in `batches`, a file that cannot be read.
+        UserError: there is no such split, or the data are gone.
     """
-
-    def __init__(self, reading: Reading, places: Sequence[str], skip: bool) -> None:
-        self.reading, self.skip = reading, skip
-        every = [one for place in places for one in _found(Path(place).expanduser())]
-        found = list({one.file.absolute(): one for one in every}.values())  # a file that is named twice is one
-        self.files, order = with_pages([one.file for one in found], torch.arange(len(found)))
-        found = [found[i] for i in order.tolist()]
-        self.labels = [one.label for one in found]
-        self.names = _names(found, self.files)
-        self.fitted: Counter[str] = Counter()  # sizes and kinds that are not the run's own
-        self.batch_size = max(1, min(256, (1 << 21) // torch.Size(reading.image_shape).numel()))
-
-    def batches(self) -> Iterator[Batch]:
-        parts = torch.arange(len(self.files)).split(self.batch_size)
-        ahead: list[tuple[int, Future[_Decoded]]] = []
-        any_read = False
-        with ThreadPoolExecutor() as pool:
-            try:
-                for part in [*parts, torch.empty(0, dtype=torch.int64)]:
-                    now, ahead = ahead, [(i, pool.submit(self._decode, i)) for i in part.tolist()]
-                    if now and (batch := self._batch(now)).places:
-                        any_read = True
-                        yield batch
-            finally:
-                pool.shutdown(cancel_futures=True)
-        if not any_read:
-            raise UserError("none of these images can be read.")
-        self._say_fitted()
-
-    def _decode(self, place: int) -> _Decoded:
-        """The pixels of a file or why there are none, and what is to be fitted of it."""
-        file, shape = self.files[place], self.reading.image_shape
-        try:
-            with opened(file) as image:
-                kind = (
-                    "" if (image.mode, image.size) == _wanted(shape) else f"{image.width}x{image.height} {image.mode}"
-                )
-        except BROKEN:
-            kind = ""  # decoding says why
-        return try_decode(file, *self.reading.how), kind
-
-    def _batch(self, decoding: list[tuple[int, Future[_Decoded]]]) -> Batch:
-        places, images = [], []
-        for place, future in decoding:
-            pixels, kind = future.result()
-            if isinstance(pixels, str):
-                self._refuse(self.files[place], pixels)
-            else:
-                places.append(place)
-                images.append(pixels)
-                self.fitted.update([kind] if kind else [])
-        return Batch(places, torch.stack(images) if images else torch.empty(0))
-
-    def _refuse(self, file: ImageFile, why: str) -> None:
-        if not self.skip:
-            raise UserError(f"{printable(file)!r} cannot be read ({why}): leave it out, or say --skip.")
-        print(visible(f"skipped {printable(file)} ({why})"), file=sys.stderr)
-
-    def _say_fitted(self) -> None:
-        """One line on images that were not as the run's own."""
-        if self.fitted:
-            channels, height, width = self.reading.image_shape
-            kinds = [*(kind for kind, _ in self.fitted.most_common(3)), *(["..."] if len(self.fitted) > 3 else [])]
-            print(
-                f"{number(self.fitted.total(), 'image')} of another size or kind ({', '.join(kinds)}),"
-                f" {FITTED[self.reading.fit]} to {width}x{height} with {number(channels, 'channel')}, as the run's own"
-                " images are",
-                file=sys.stderr,
-            )
+    if split not in SPLITS:
+        raise UserError(f"--split (= {split!r}) must be one of {', '.join(SPLITS)}{did_you_mean(split, SPLITS)}.")
+    data = trained.images()
+    return StoredImages({split: data.splits[split]}, data.classes, data.eval_batch_size)
 
 
-_Decoded = tuple[Tensor | str, str]
+def arrays_in(trained: Trained, file: Path) -> StoredImages:
+    """The images in a file of arrays, found as `data=arrays` and `data=hdf5` find them and fitted as the run's own.
 
-
-@dataclass(frozen=True)
-class _Found:
-    """A file, the folder that was named for it, and its class."""
-
-    file: Path
-    base: Path
-    label: str = ""
-
-
-def _found(place: Path) -> list[_Found]:
-    """The images at a place, with the classes that a folder is understood to have (`diabolo.data.folders`)."""
-    if place.is_file():
-        if not is_image(place.name):
-            raise UserError(f"{printable(place)!r} has no ending of an image file that Pillow reads.")
-        return [_Found(place, place.parent)]
-    if not place.is_dir():
-        raise UserError(f"{printable(place)!r} is neither a file nor a folder.")
-    tree, passed = scan(place)
-    if not tree.count:
-        raise UserError(f"there is no image in {printable(place)!r}: no file there has an ending that Pillow reads.")
-    try:
-        layout = understand(tree, passed)
-    except UserError:  # parts without training images, which nobody asks for here
-        return [_Found(path, place) for path in tree.paths()]
-    known = set(layout.classes)
-    return [
-        _Found(path, place, name if name in known else "")
-        for part in layout.parts.values()
-        for path, name in zip(part.paths, part.names, strict=True)
-    ]
-
-
-def _wanted(image_shape: Sequence[int]) -> tuple[str | None, tuple[int, int]]:
-    channels, height, width = image_shape
-    return MODES.get(channels), (width, height)
-
-
-def _names(found: Sequence[_Found], files: Sequence[ImageFile]) -> list[str]:
-    """The path of each file below the folder that was named; where two would be the same, below what all the files
-    have in common. A page of a file has its number before the ending: scan#2.tif."""
-    names = [_name(one.file.relative_to(one.base), file) for one, file in zip(found, files, strict=True)]
-    if len(set(names)) < len(names):
-        top = os.path.commonpath([one.file.absolute().parent for one in found])
-        names = [_name(one.file.absolute().relative_to(top), file) for one, file in zip(found, files, strict=True)]
-    return names
-
-
-def _name(path: Path, file: ImageFile) -> str:
-    return (path.with_stem(f"{path.stem}#{file.number + 1}") if isinstance(file, Page) else path).as_posix()
+    Raises:
+        UserError: it cannot be read, or it is not clear which array holds the images.
+    """
+    source = array_images if file.suffix.lower() in ARRAYS else hdf5_images
+    how = trained.reading
+    own = {name: trained.config.data.source.get(name) for name in ("images", "labels", "axes")}
+    named = own if trained.config.data.source._target_.endswith("." + source.__name__) else {}
+    found = source(str(file), how.image_shape, fit=how.fit, memory_limit=0, depth=how.depth,
+                   value_range=how.value_range, **named)  # fmt: skip
+    parts = {"train": found.train, "val": found.val, "test": found.test}
+    there = {name: images for name, images in parts.items() if images is not None}
+    if len(there) == 1:
+        there = {file.stem: found.train}
+    return StoredImages(there, found.classes, trained.data.eval_batch_size)

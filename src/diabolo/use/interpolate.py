@@ -15,9 +15,9 @@ from diabolo.errors import UserError, check_choice, check_int, printable
 from diabolo.network.protocols import CanSample
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_out, parser_of, refuse_existing
-from diabolo.use.image_files import save_film, save_picture
 from diabolo.use.images import chosen_images
 from diabolo.use.trained import Trained, open_trained
+from diabolo.use.writing import save_film, save_picture
 
 PATHS = ("straight", "sphere")
 FILM = 256  # pixels, the least side of a film

@@ -15,10 +15,10 @@ from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_int, printable
 from diabolo.runs.terminal import console, say, text_table
 from diabolo.use.arguments import add_out, parser_of, refuse_existing
-from diabolo.use.image_files import save_picture
 from diabolo.use.images import Images, chosen_images, given_images
 from diabolo.use.progress import progress
 from diabolo.use.trained import Trained, open_trained
+from diabolo.use.writing import save_picture
 
 COLUMN = 112  # pixels, the least width of an image, which its head needs
 

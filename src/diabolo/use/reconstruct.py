@@ -11,10 +11,10 @@ from torch import Tensor
 from diabolo.callbacks.layout import ERROR_LIMIT, diverging, headed, rows
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_images, add_out, parser_of
-from diabolo.use.image_files import ImageFiles, save_picture
 from diabolo.use.images import given_images
 from diabolo.use.progress import progress
 from diabolo.use.trained import Passed, Trained, open_trained
+from diabolo.use.writing import ImageWriter, save_picture
 
 COLUMN = 112  # pixels, the least width of an image beside others, which its head needs
 
@@ -37,7 +37,7 @@ def reconstruct(arguments: Sequence[str]) -> None:
     out: Path = given.out
     trained = open_trained(given.run, given.trust, given.data_root)
     images = given_images(trained, given.images, given.split, given.skip)
-    files = ImageFiles(trained.data.image_shape, trained.data.depth, trained.data.value_range)
+    files = ImageWriter(trained.data.image_shape, trained.data.depth, trained.data.value_range)
     places = files.places(images.names, out, given.overwrite, ".png" if given.side_by_side else None)
     total, count = 0.0, 0
     with progress("reconstructing", len(images.names)) as advance:

@@ -20,9 +20,9 @@ from diabolo.network.protocols import CanSample
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_out, parser_of, refuse_existing
 from diabolo.use.codes import Codes, write_codes
-from diabolo.use.image_files import ImageFiles, save_picture
 from diabolo.use.nearest import Nearest, nearest_images
 from diabolo.use.trained import Trained, open_trained
+from diabolo.use.writing import ImageWriter, save_picture
 
 SOURCES = ("prior", "gaussian", "mixture")
 COLUMNS = 12  # of the sheet
@@ -121,7 +121,7 @@ def _sheet(images: Tensor, data: ImageData, nearest: Nearest) -> Tensor:
 
 def _write_each(trained: Trained, out: Path, codes: Tensor, images: Tensor, nearest: Nearest, overwrite: bool) -> None:
     names = [f"{place:0{len(str(len(images)))}}" for place in range(1, len(images) + 1)]
-    files = ImageFiles(trained.data.image_shape, trained.data.depth, trained.data.value_range)
+    files = ImageWriter(trained.data.image_shape, trained.data.depth, trained.data.value_range)
     for place, image in zip(files.places(names, out, overwrite), images, strict=True):
         files.write(place, image)
     figures: dict[str, np.ndarray] = {"nearest": nearest.places.numpy(), "nearest_mse": nearest.errors.numpy()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ LARGEST = 1024  # pixels of a film's longer side
 BYTE, SHORT = 255, 65535  # white in 8 and in 16 bits
 
 
-class ImageFiles:
+class ImageWriter:
     """Writes images, C x H x W in [0, 1], as the run would read them again.
 
     Grey images have the bits of the run's own (`data.depth`, floats 16) or, where it declares a `data.value_range`,
@@ -79,7 +80,8 @@ class ImageFiles:
         Raises:
             UserError: a name that leads out of the folder, or a file that is there already.
         """
-        names = [_inside(name) for name in names]
+        for name in names:
+            _refuse_outside(folder, name)
         stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
         often = Counter(stem.casefold() for stem in stems)
         places = [  # a.jpg and a.png stay apart, as a.jpg.png and a.png.png
@@ -92,12 +94,15 @@ class ImageFiles:
         return places
 
 
-def _inside(name: str) -> str:
-    """A name that stays below the folder that it is put in; names may come from anyone's file of codes."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or not path.name or ":" in path.parts[0] or "\0" in name:
+def _refuse_outside(folder: Path, name: str) -> None:
+    """Refuses a name that leads out of a folder: names may come from anyone's file of codes."""
+    inside, place = os.path.abspath(folder), os.path.abspath(os.path.join(folder, name))
+    try:
+        is_inside = os.path.commonpath([inside, place]) == inside != place and "\0" not in name
+    except ValueError:  # on two drives
+        is_inside = False
+    if not is_inside:
         raise UserError(f"the name {printable(name)[:80]!r} is none of a file below a folder.")
-    return name
 
 
 def save_picture(path: Path, picture: Tensor) -> None:
