@@ -26,7 +26,7 @@ def explore(arguments: Sequence[str]) -> None:
 
     with console.status("encoding images, fitting PCA"):
         runs = [open_trained(run, given.trust, given.data_root) for run in given.runs]
-        page = page_of(runs, given.images, given.half)
+        page = page_of(runs, given.images, given.half, given.in_tab)
     try:
         given.out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(given.out, page)
@@ -51,6 +51,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--images", type=int, default=1000, metavar="N", help="test images on the map, at most (1000)")
     parser.add_argument("--half", action="store_true", help="weights of 16 bits: half the size, errors of about .001")
+    parser.add_argument("--in-tab", action="store_true", help=argparse.SUPPRESS)  # of TensorBoard, which makes it so
     parser.add_argument("--data-root", metavar="FOLDER", help="where the images have moved")
     parser.add_argument("--trust", action="store_true", help="trust the configs: run whatever code they name")
     add_out(parser, "PAGE.html", "the page to write")

@@ -35,12 +35,13 @@ REACH = 0.99  # share of training codes within whose distance to their nearest a
 CHECKED = 4  # test images for which torch's own output stands in the page
 
 
-def content(runs: Sequence[Trained], most_images: int, half: bool = False) -> dict[str, Any]:
+def content(runs: Sequence[Trained], most_images: int, half: bool = False, in_tab: bool = False) -> dict[str, Any]:
     """All that the page holds, as plain values. Images are those of the first run's data.
 
     Args:
         most_images: test images, spread evenly over the split; large ones are fewer.
         half: whether weights stand in the page as float16.
+        in_tab: whether TensorBoard stands around the page, which can ask it for networks that are not in the page.
 
     Raises:
         UserError: runs on images of different shapes, data that are gone, or a decoder that the page cannot compute.
@@ -59,7 +60,7 @@ def content(runs: Sequence[Trained], most_images: int, half: bool = False) -> di
     seen = evenly_spaced(data.count("train"), TRAINING_CODES)
     weights, numbers = Numbers(), Numbers()
     page = _Page(data, images, seen, labels, weights, numbers)
-    models = [page.run(run) for run in runs]
+    models = [page.run(run, place if in_tab else None) for place, run in enumerate(runs)]
     if data.count("train") > 1:
         models += [page.pca(size) for size in dict.fromkeys(run.module.autoencoder.code_size for run in runs)]
     return {
@@ -89,22 +90,27 @@ class _Page:
         self.train_labels = data.labels("train")[seen]
         self.classes = sorted(set(labels.tolist()) - {-1})
 
-    def run(self, trained: Trained) -> dict[str, Any]:
-        """A run's model."""
+    def run(self, trained: Trained, place: int | None) -> dict[str, Any]:
+        """A run's model; at `place` among the runs where one can ask for a network that is not in the page."""
         module, network = trained.module.cpu(), trained.module.autoencoder
+        decoder: Sequence[Layer] | None
+        unknown = ""
         try:
-            decoder: Sequence[Layer] = decoder_of(module, self.weights)
-            nearest = nearest_of(network.bottleneck, self.weights)
+            decoder, nearest = decoder_of(module, self.weights), nearest_of(network.bottleneck, self.weights)
         except Unknown as failure:
-            raise UserError(f"{printable(trained.run.path)!r} cannot be explored: {failure}") from None
+            if place is None:
+                raise UserError(f"{printable(trained.run.path)!r} cannot be explored: {failure}") from None
+            decoder, nearest, unknown = None, None, f"TensorBoard decodes for it, as {failure}"
         encoder, missing = self._encoder(trained)
+        if place is not None:
+            missing = "TensorBoard encodes for it" if encoder is None else ""
         with torch.no_grad():
             codes = self._encoded("test", None, module.encode)
             train = self._encoded("train", self.seen, module.encode)
             low, high = codes.quantile(torch.tensor(INNER), 0)
             _, response = traversals(module, codes[:1], low, high, STEPS)
             decoded = module.decode(codes[:CHECKED])
-        said = [_error(trained), missing]
+        said = [_error(trained), unknown, missing]
         if network.unpools:
             said.append("its decoder unpools; here it decodes the code alone, without the places of an image's maxima")
         if module.corruption is not None:
@@ -117,6 +123,7 @@ class _Page:
             "encoder": encoder,
             "decoder": decoder,
             "nearest": nearest,
+            "asked": place if encoder is None or decoder is None else None,
             **self._codes(codes, train, low, high, response, decoded),
         }
 
@@ -149,6 +156,7 @@ class _Page:
             "encoder": described(encoder, self.weights),
             "decoder": [back, *described(nn.Unflatten(1, linear.shape), self.weights)],
             "nearest": None,
+            "asked": None,
             **self._codes(codes, train, low, high, response, decoded),
         }
 

@@ -1,5 +1,6 @@
 // What is being looked at: an image, and a code of it in each model. Panels change it, and show it again when it changed.
 
+import { after } from "./asking.js";
 import { combined } from "./models.js";
 
 export class Explorer {
@@ -43,7 +44,7 @@ export class Explorer {
     this._take(this.models.map(model => model.codes[place].slice()));
   }
 
-  // An image of the user's: models without an encoder in the page stay where they are.
+  // An image of the user's: models without an encoder stay where they are.
   takeImage(values, name) {
     this.target = { values, name, place: null };
     this._take(this.encoded(values));
@@ -56,8 +57,10 @@ export class Explorer {
     else this.takeImage(this.target.values, this.target.name);
   }
 
-  encoded(values) {
-    return this.models.map((model, i) => (model.encoder ? model.encode(values) : this.codes[i]));
+  // The codes that models give an image, or the promise of one: of some models promises. Null where none has come.
+  encoded(image, asker = this) {
+    return this.models.map((model, i) =>
+      model.encoder ? after(image, values => values && model.encode(values, asker)) : this.codes[i]);
   }
 
   // The unit of rank `rank` of the active model goes to `value`, and those of the same rank in the other models to the
@@ -75,8 +78,8 @@ export class Explorer {
 
   // The code of the active model goes to `code`; the other models take what is decoded there for their image.
   moveTo(code) {
-    const decoded = this.models[this.active].decode(code);
-    const codes = this.encoded(decoded.map(value => Math.min(Math.max(value, 0), 1)));
+    const decoded = this.models[this.active].decode(code, this);
+    const codes = this.encoded(after(decoded, made => made && made.map(value => Math.min(Math.max(value, 0), 1))));
     codes[this.active] = code;
     this._take(codes);
   }
@@ -91,9 +94,16 @@ export class Explorer {
     this.changed();
   }
 
+  // A model whose code is promised stays where it is until it has come, and longer if codes have been taken since.
   _take(codes) {
-    this.codes = codes;
+    this.taken = codes;
+    this.codes = codes.map((code, i) => (code instanceof Promise ? this.codes[i] : code));
     this.base = null;
     this.changed();
+    for (const [i, code] of codes.entries()) {
+      if (code instanceof Promise) code.then(come => {
+        if (come && this.taken === codes) this._take(codes.map((other, k) => (k === i ? come : other)));
+      });
+    }
   }
 }

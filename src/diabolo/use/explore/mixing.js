@@ -1,7 +1,8 @@
 // Blends of images, in pixels and in codes, and latent arithmetic.
 
+import { after } from "./asking.js";
 import { combined } from "./models.js";
-import { drawImage, element } from "./pictures.js";
+import { clear, drawImage, element } from "./pictures.js";
 
 export class Blend {
   constructor(place, explorer) {
@@ -24,10 +25,11 @@ export class Blend {
     return canvas;
   }
 
-  _add() {
-    const { target, models, images, image } = this.explorer;
-    const codes = target.place === null ? this.explorer.encoded(target.values) : models.map(model => model.codes[target.place]);
-    const part = { values: target.values, codes, weight: 50 };
+  async _add() {
+    const { target, models, image } = this.explorer, part = { values: target.values, weight: 50 };
+    part.codes = target.place === null ? await Promise.all(this.explorer.encoded(target.values, part))
+      : models.map(model => model.codes[target.place]);
+    if (part.codes.includes(null)) return;
     const thumb = element("canvas", { className: "pixels" });
     drawImage(thumb, target.values, image);
     const slider = element("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: `Weight of ${target.name}`,
@@ -59,7 +61,8 @@ export class Blend {
     const weights = this.parts.map(part => part.weight / sum), { models, image } = this.explorer;
     drawImage(this.pixels, combined(this.parts.map(part => part.values), weights), image);
     for (const [i, canvas] of this.cards.entries()) {
-      drawImage(canvas, models[i].decode(combined(this.parts.map(part => part.codes[i]), weights)), image);
+      const code = combined(this.parts.map(part => part.codes[i]), weights);
+      after(models[i].decode(code, this), made => (made ? drawImage(canvas, made, image) : clear(canvas)));
     }
   }
 }

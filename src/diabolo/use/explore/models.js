@@ -3,14 +3,16 @@
 import { Network } from "./network.js";
 
 export class Model {
-  // about: an entry of `models` as content.py writes it; image: its shape; weights, numbers: the page's arrays.
-  constructor(about, image, weights, numbers) {
+  // about: an entry of `models` as content.py writes it; image: its shape; weights, numbers: the page's arrays;
+  // asked(what, count): a network that is not in the page, whose `run` promises what `Network` gives at once.
+  constructor(about, image, weights, numbers, asked) {
     const part = place => numbers.subarray(place[0], place[0] + place[1]);
     const network = (layers, shape) => layers && new Network(layers, shape, weights);
     const { size } = about;
     Object.assign(this, { name: about.name, about: about.about, said: about.said, size, reach: about.reach });
-    this.encoder = network(about.encoder, image);
-    this.decoder = network(about.decoder, [size]);
+    const elsewhere = (...what) => (about.asked === null ? null : asked(...what));
+    this.encoder = network(about.encoder, image) ?? elsewhere("encode", size);
+    this.decoder = network(about.decoder, [size]) ?? elsewhere("decode", image.reduce((a, b) => a * b));
     this.nearest = network(about.nearest, [size]);
     for (const name of ["mean", "low", "high", "response", "scale", "decoded"]) this[name] = part(about[name]);
     this.codes = rows(part(about.codes), size);
@@ -20,13 +22,14 @@ export class Model {
     this.order = about.order;  // of the units, first those that change the output most
   }
 
-  encode(values) {
-    return this.encoder.run(values);
+  // The code of an image; promised to `asker` where the encoder is not in the page, see `AskedNetwork`.
+  encode(values, asker) {
+    return this.encoder.run(values, asker);
   }
 
-  // The image of any code: where the bottleneck cannot give it, of the nearest that it can.
-  decode(code) {
-    return this.decoder.run(this.nearest ? this.nearest.run(code) : code);
+  // The image of any code: where the bottleneck cannot give it, of the nearest that it can. Promised likewise.
+  decode(code, asker) {
+    return this.decoder.run(this.nearest ? this.nearest.run(code) : code, asker);
   }
 
   // How far a code lies from the nearest training code, in the distance within which nearly all of these have one:
@@ -41,14 +44,14 @@ export class Model {
     return Math.sqrt(least) / this.reach;
   }
 
-  // Largest difference from what PyTorch itself gave: [of decoded images, of codes].
-  differences(images) {
+  // Largest difference from what PyTorch itself gave: [of decoded images, of codes]; NaN where no answer came.
+  async differences(images) {
     const count = Math.min(this.decoded.length / images[0].length, images.length);
     let decoding = 0, encoding = 0;
     for (let i = 0; i < count; i++) {
       const wanted = this.decoded.subarray(i * images[i].length, (i + 1) * images[i].length);
-      decoding = Math.max(decoding, largest(this.decoder.run(this.codes[i]), wanted));
-      if (this.encoder) encoding = Math.max(encoding, largest(this.encode(images[i]), this.codes[i]));
+      decoding = Math.max(decoding, largest(await this.decoder.run(this.codes[i], this), wanted));
+      if (this.encoder) encoding = Math.max(encoding, largest(await this.encode(images[i], this), this.codes[i]));
     }
     return [decoding, encoding];
   }
@@ -70,5 +73,5 @@ export function combined(vectors, weights) {
 }
 
 function largest(a, b) {
-  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
+  return a === null ? NaN : a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
 }

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 START = '\nstart(JSON.parse(document.getElementById("data").textContent));\n'
 
 
-def page_of(runs: Sequence[Trained], most_images: int = 1000, half: bool = False) -> str:
+def page_of(runs: Sequence[Trained], most_images: int = 1000, half: bool = False, in_tab: bool = False) -> str:
     """The page, as text; see `diabolo.use.explore.content.content`.
 
     What comes from run folders is data in it: text is escaped, and the page's policy lets the browser run this script
     alone and fetch nothing.
     """
-    held = content(runs, most_images, half)
+    held = content(runs, most_images, half, in_tab)
     script = Markup(joined() + START)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((files("diabolo.use.explore") / "page.html").read_text("utf-8"))
@@ -47,6 +47,7 @@ def page_of(runs: Sequence[Trained], most_images: int = 1000, half: bool = False
         made=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
         command=visible(shlex.join(["diabolo", *sys.argv[1:]])),
         version=f"diabolo {version('diabolo')}, torch {version('torch')}",
+        asking=any(model["asked"] is not None for model in held["models"]),
         precision=16 if half else 32,
         data=in_script(held),
         script=script,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-MODULES = ("network", "blobs", "models", "pictures", "explorer", "choose", "stage", "map", "sliders", "mixing", "start")
+MODULES = (
+    "network", "blobs", "asking", "models", "pictures", "explorer",
+    "choose", "stage", "map", "sliders", "mixing", "start",
+)  # fmt: skip
 IMPORT = re.compile(r"^import [^;]+;\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) )", re.MULTILINE)
 

@@ -1,5 +1,6 @@
 // The image and, for each model, what it decodes, the error and the figures.
 
+import { after } from "./asking.js";
 import { meanSquare } from "./models.js";
 import { clear, drawError, drawImage, element } from "./pictures.js";
 
@@ -32,15 +33,23 @@ export class Stage {
     if (target) drawImage(this.original, target.values, image);
     else clear(this.original);
     this.name.textContent = target ? target.name : "none";
-    for (const [i, { decoded, error, figure, inside }] of this.cards.entries()) {
-      const made = models[i].decode(codes[i]);
-      drawImage(decoded, made, image);
-      if (target) drawError(error, made, target.values, image);
-      else clear(error);
-      figure.textContent = target ? `MSE ${meanSquare(made, target.values).toPrecision(4)}` : "MSE: no image";
+    for (const [i, card] of this.cards.entries()) {
+      const { inside } = card;
+      after(models[i].decode(codes[i], this), made => this._show(card, made, target));
       const strangeness = models[i].strangeness(codes[i]);
       inside.textContent = strangeness > 1 ? "⚠ outside the training codes" : "among the training codes";
       inside.classList.toggle("warning", strangeness > 1);
     }
+  }
+
+  // made: null where nothing has come.
+  _show({ decoded, error, figure }, made, target) {
+    const { image } = this.explorer;
+    if (made) drawImage(decoded, made, image);
+    else clear(decoded);
+    if (made && target) drawError(error, made, target.values, image);
+    else clear(error);
+    figure.textContent = made && target ? `MSE ${meanSquare(made, target.values).toPrecision(4)}`
+      : `MSE: no ${made ? "image" : "answer"}`;
   }
 }

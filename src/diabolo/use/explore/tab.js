@@ -15,8 +15,21 @@ function element(tag, properties, ...children) {
   return made;
 }
 
+const at = name => new URL(name, import.meta.url);
+
+// What the server makes of the numbers that the page in the frame asks about: numbers, or in a sentence why there are none.
+async function answered({ what, values }, key) {
+  if (!["encode", "decode"].includes(what) || !(values instanceof Float32Array) || key === undefined) return "no such question.";
+  try {
+    const answer = await fetch(at(`${what}?run=${encodeURIComponent(key)}`),
+      { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: values });
+    return answer.ok ? new Float32Array(await answer.arrayBuffer()) : await answer.text();
+  } catch {
+    return "TensorBoard does not answer, or with other than numbers.";
+  }
+}
+
 export async function render() {
-  const at = name => new URL(name, import.meta.url);
   const runs = await (await fetch(at("runs"))).json();
   const boxes = runs.map(({ key }) => element("input", { type: "checkbox", value: key }));
   const labels = runs.map(({ name, state }, i) => element("label", {}, boxes[i], ` ${name} `,
@@ -25,14 +38,20 @@ export async function render() {
     ? "Choose one run, or two to see them beside each other." : "There is no run of diabolo's below the log folder." });
   const frame = element("iframe", { title: "Explorer", sandbox: "allow-scripts" });
   const form = element("form", {}, ...labels, element("div", {}, element("button", { textContent: "Explore" })), said);
+  let shown = [];  // the keys of the runs in the frame
+  addEventListener("message", async ({ source, data, ports: [port] }) => {
+    if (source === frame.contentWindow && port) port.postMessage(await answered(data, shown[data.run]));
+  });
   form.onsubmit = async event => {
     event.preventDefault();
-    const chosen = boxes.filter(box => box.checked).map(box => `run=${encodeURIComponent(box.value)}`);
-    const address = at(`page?${chosen.join("&")}`);
+    const chosen = boxes.filter(box => box.checked).map(box => box.value);
+    const address = at(`page?${chosen.map(key => `run=${encodeURIComponent(key)}`).join("&")}`);
     said.textContent = "The page is being made; this takes some seconds.";
     const answer = await fetch(address);
     said.textContent = answer.ok ? "" : `There is no page: ${await answer.text()}`;
-    if (answer.ok) frame.src = address;
+    if (!answer.ok) return;
+    shown = chosen;
+    frame.src = address;
   };
   document.head.append(element("style", { textContent: STYLE }));
   document.body.replaceChildren(form, frame);

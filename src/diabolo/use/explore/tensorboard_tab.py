@@ -2,8 +2,9 @@
 
 TensorBoard imports this file when it starts. So it imports nothing that TensorBoard itself does not, until a request
 comes. A page is made by `diabolo explore` in a process of its own, which takes its memory with it, and is shown in a
-frame that may reach neither TensorBoard nor the network. A request names runs below the log folder, and what their
-configs name is made only where it is trusted; see `diabolo.runs.trusted_classes`.
+frame that may reach neither TensorBoard nor the network. What a network gives that the page cannot compute itself the
+page asks of the tab, and the tab asks it here; see `diabolo.use.explore.workers`. A request names runs below the log
+folder, and what their configs name is made only where it is trusted; see `diabolo.runs.trusted_classes`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,14 @@ from urllib.parse import quote, unquote_to_bytes
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
+from diabolo.use.explore.server import DECODE, ENCODE
+from diabolo.use.explore.workers import Workers
+
 MOST_RUNS = 4  # beside each other
 KEPT = 4  # pages
 FOUND = 1000  # runs that are listed
+MOST_BYTES = 32 << 20  # of an image or a code that is asked about
+NUMBERS = "application/octet-stream"  # a type that a page of another origin cannot send unasked
 SECURE = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
@@ -40,9 +46,16 @@ class LatentTab(base_plugin.TBPlugin):
         self._folder = Path(context.logdir).resolve() if context.logdir else None
         self._pages: dict[tuple[Any, ...], str] = {}
         self._one_at_a_time = threading.Lock()
+        self._workers = Workers(MOST_RUNS)
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
-        return {"/tab.js": _app(self._script), "/runs": _app(self._runs), "/page": _app(self._page)}
+        return {
+            "/tab.js": _app(self._script),
+            "/runs": _app(self._runs),
+            "/page": _app(self._page),
+            "/encode": _app(lambda request: self._asked(request, ENCODE)),
+            "/decode": _app(lambda request: self._asked(request, DECODE)),
+        }
 
     def is_active(self) -> bool:
         return self._folder is not None and next(found_below(self._folder), None) is not None
@@ -85,6 +98,20 @@ class LatentTab(base_plugin.TBPlugin):
         headers = {**SECURE, "Content-Security-Policy": policy}
         return wrappers.Response(page, content_type="text/html; charset=utf-8", headers=headers)
 
+    def _asked(self, request: wrappers.Request, what: bytes) -> wrappers.Response:
+        """The code of the image, or the image of the code, in the request's body, all float32."""
+        keys, length = request.args.getlist("run"), request.content_length
+        run = self._run(keys[0]) if len(keys) == 1 else None
+        if run is None:
+            return _refusal("name one run below the log folder.")
+        if request.method != "POST" or request.mimetype != NUMBERS or not length or length > MOST_BYTES or length % 4:
+            return _refusal(f"post float32 numbers as {NUMBERS}, {MOST_BYTES >> 20} MiB at most.")
+        try:
+            made = self._workers.ask(run, _changed(run), what, request.get_data())
+        except ValueError as failure:
+            return _refusal(str(failure))
+        return wrappers.Response(made, content_type=NUMBERS, headers=SECURE)
+
     def _run(self, key: str) -> Path | None:
         """The run folder of a key; None where it is no run, or does not lie below the log folder."""
         if self._folder is None or "\0" in key or "%00" in key:
@@ -102,7 +129,7 @@ class LatentTab(base_plugin.TBPlugin):
         if key not in self._pages:
             with tempfile.TemporaryDirectory(prefix="diabolo-") as folder:
                 file = Path(folder) / "page.html"
-                command = [sys.executable, "-m", "diabolo", "explore", *map(str, runs), "--out", str(file)]
+                command = [sys.executable, "-m", "diabolo", "explore", *map(str, runs), "--in-tab", "--out", str(file)]
                 ended = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace")
                 if ended.returncode:
                     said = ended.stderr.strip().splitlines()
