@@ -17,10 +17,10 @@ NODE = shutil.which("node") or shutil.which("nodejs")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed")
 
 
-def node(code: str, given: Any = None) -> Any:
-    """What `code`, after the page's networks and with `given` as a constant, hands to `answer`."""
+def node(code: str, given: Any = None, modules: tuple[str, ...] = ("network", "blobs")) -> Any:
+    """What `code`, after modules of the page and with `given` as a constant, hands to `answer`."""
     before = "import { readFileSync } from 'node:fs'; const answer = value => console.log(JSON.stringify(value));\n"
-    script = f"{before}{joined(('network', 'blobs'))}\nconst given = {json.dumps(given)};\n{code}"
+    script = f"{before}{joined(modules)}\nconst given = {json.dumps(given)};\n{code}"
     assert NODE is not None
     ended = subprocess.run([NODE, "--input-type=module"], input=script, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr[-2000:]

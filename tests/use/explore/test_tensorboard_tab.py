@@ -15,9 +15,9 @@ from werkzeug.test import Client
 from browser import Browser, needs_browser
 from diabolo.use.explore.tensorboard_tab import LatentTab, found_below
 from support import ROOT
+from tensorboards import PREFIX, serve
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
-PREFIX = "/data/plugin/diabolo_latent"
 
 
 @pytest.fixture
@@ -27,24 +27,6 @@ def logs(compared, tmp_path) -> Path:
         shutil.copytree(compared / "mse_4", tmp_path / name)
     (tmp_path / "logs" / "link").symlink_to(tmp_path / "beside")
     return tmp_path / "logs"
-
-
-def serve(logs: Path):
-    """TensorBoard itself, with its usual plugins."""
-    from tensorboard import default
-    from tensorboard.backend import application as backend
-    from tensorboard.program import TensorBoard
-
-    board = TensorBoard(plugins=default.get_plugins())
-    board.configure(logdir=str(logs), load_fast="false")
-    ingester = board._make_data_ingester()
-    return backend.TensorBoardWSGIApp(
-        board.flags,
-        board.plugin_loaders,
-        ingester.data_provider,
-        board.assets_zip_provider,
-        ingester.deprecated_multiplexer,
-    )
 
 
 @pytest.fixture
