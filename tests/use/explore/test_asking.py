@@ -114,6 +114,7 @@ def test_of_questions_that_wait_the_latest_alone_is_asked_and_a_damaged_answer_i
     assert later == ["", "TensorBoard's answer is not what was asked for.", "not today."]
 
 
+UNTIL = "(async () => { while (!(%s)) await new Promise(done => setTimeout(done, 20)); })()"
 STRANGER = """new Promise(done => {
     const {port1, port2} = new MessageChannel();
     port1.onmessage = ({data}) => done(data);
@@ -174,17 +175,19 @@ def test_the_tab_shows_what_torch_computes_for_own_parts(logs, own):
                 moved = open_trained(logs / "plain").module.decode(code(browser)).clamp(0, 1)
                 check(browser, lambda: own.module.reconstruct(moved))
                 # and what fails is said, until it works again
+                assert not browser.failures()
                 choose(browser, "#active", 0)
                 browser.run("document.querySelectorAll('#sliders input').forEach(s => s.max = 1e4)")
                 for unit in range(4):
                     slide(browser, f"#sliders label:nth-child({unit + 1}) input", 1000)
-                browser.wait("document.querySelector('#told').innerText.includes('fails: ArithmeticError: too far')")
-                browser.wait("document.querySelector('.stage').innerText.includes('MSE: no answer')")
+                told = "document.querySelector('#told').innerText"
+                browser.run(UNTIL % "document.querySelector('.stage').innerText.includes('MSE: no answer')")
+                assert browser.run(told) == "own: its network fails: ArithmeticError: too far"
                 click(browser, '[aria-label="Mean code"]')
                 check(browser, lambda: own.module.decode(code(browser)))
-                assert browser.run("document.querySelector('#told').innerText") == ""
+                assert browser.run(told) == ""
             assert browser.run(STRANGER) == "nothing", "the tab answers its frame alone"
-            assert not browser.failures()
+            assert {"400 (BAD REQUEST)" in failure for failure in browser.failures()} == {True}, browser.failures()
     finally:
         server.shutdown()
         thread.join()
