@@ -114,6 +114,20 @@ def test_an_own_encoder_stays_outside_and_an_own_decoder_is_refused(compared, mo
         content([run], 8)
 
 
+def test_in_the_tab_a_run_is_asked_for_what_is_not_in_the_page(compared, monkeypatch):
+    runs = [open_trained(compared / name) for name in ("mse_4", "mse_2", "mae_4")]
+    runs[1].module.autoencoder.decoder = torch.nn.Sequential(runs[1].module.autoencoder.decoder, torch.nn.Softsign())
+    assert [model["asked"] for model in content(runs[::2], 8, in_tab=True)["models"]] == [None, None, None], "and PCA"
+    models = content(runs, 8, in_tab=True)["models"]
+    assert [model["asked"] for model in models] == [None, 1, None, None, None], "its place among the runs"
+    assert [model["decoder"] is None for model in models] == [False, True, False, False, False]
+    assert "TensorBoard decodes for it, as the page cannot compute Softsign" in models[1]["said"][1]
+    monkeypatch.setattr("diabolo.use.explore.content.ENCODER_BYTES", 1)
+    model = content(runs[:1], 8, in_tab=True)["models"][0]
+    assert (model["encoder"], model["asked"], model["said"][1]) == (None, 0, "TensorBoard encodes for it")
+    assert content(runs[:1], 8)["models"][0]["asked"] is None, "where there is no one to ask"
+
+
 @pytest.mark.parametrize("depth", ["uint16", "float32"])
 def test_deep_images_stand_in_two_bytes(depth):
     run = trained_on_noise(*overrides("fc", "vector", "", f"data.depth={depth}", "data.limit=40", "data.test_limit=9"))
