@@ -97,6 +97,8 @@ def test_processes_are_few_and_of_the_run_as_it_is(asked, own, compared):
         asked.ask(run, state, DECODE, bytes(16))
     assert list(asked._workers) == [(a, 0), (own, 0)], "that of b was asked longest ago"
     before = asked._workers[a, 0]._process
+    asked.ask(a, 0, DECODE, bytes(16))
+    assert asked._workers[a, 0]._process is before
     asked.ask(a, 1, DECODE, bytes(16))
     assert list(asked._workers) == [(own, 0), (a, 1)], "a has changed"
     assert before.poll() is not None
