@@ -100,7 +100,7 @@ class _Page:
         except Unknown as failure:
             if place is None:
                 raise UserError(f"{printable(trained.run.path)!r} cannot be explored: {failure}") from None
-            decoder, nearest, unknown = None, None, f"TensorBoard decodes for it, as {failure}"
+            decoder, nearest, unknown = None, None, f"TensorBoard decodes for it, as {str(failure).rstrip('.')}"
         encoder, missing = self._encoder(trained)
         if place is not None:
             missing = "TensorBoard encodes for it" if encoder is None else ""
