@@ -103,7 +103,8 @@ class LatentTab(base_plugin.TBPlugin):
             with tempfile.TemporaryDirectory(prefix="diabolo-") as folder:
                 file = Path(folder) / "page.html"
                 command = [sys.executable, "-m", "diabolo", "explore", *map(str, runs), "--out", str(file)]
-                ended = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace")
+                safe = {**os.environ, "PYTHONSAFEPATH": "1"}  # a folder here may be called diabolo
+                ended = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", env=safe)
                 if ended.returncode:
                     said = ended.stderr.strip().splitlines()
                     raise ValueError(said[-1].removeprefix("diabolo: ") if said else "the page could not be made.")
