@@ -271,3 +271,9 @@ def test_one_file_and_one_yaml_outside_the_package_extend_it(diabolo, tmp_path):
     assert type(load("run").autoencoder.encoder).__module__ == "mine"
     assert "code: 3 numbers for 64 pixel values" in diabolo("inspect", *own).out
     assert diabolo("evaluate", "run").code == 0
+
+
+def test_the_help_parts_usage_from_words(diabolo):
+    lines = [line for line in diabolo("--help").out.splitlines() if line.startswith("  diabolo ")]
+    assert len(lines) > 20
+    assert [line for line in lines if "  " not in line.strip()] == ["  diabolo --version"]

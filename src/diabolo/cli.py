@@ -60,6 +60,7 @@ def dispatch(arguments: Arguments) -> None:
         refuse(f"there is no command {name!r}; there are {', '.join(COMMANDS)} (see diabolo --help).")
     if COMMANDS[name].runs_own_parts:  # a module beside the user's own yaml can be named in it; libraries come first
         sys.path.append(os.getcwd())
+    sys.path.append(str(Path(__file__).parents[1]))  # for processes that start where a folder is called diabolo, too
     from diabolo.errors import UserError
     from diabolo.runs.collecting import collect_seldom
     from diabolo.runs.deferred import defer
@@ -248,13 +249,13 @@ COMMANDS = {
     ),
     "export": Command(
         use("export"),
-        (("RUN --format onnx --out FILE", "write the network for other programs"),),
+        (("RUN --out FILE.onnx", "the network for other programs; also .pt2 (torch), .safetensors"),),
         takes_folders=True,
         only_prints=False,
     ),
     "explore": Command(
         use("explore", "explore.command"),
-        (("RUN ... --out PAGE.html", "a page in which models are explored, their networks in it"),),
+        (("RUN ... --out PAGE", "a page in which models are explored, their networks in it"),),
         takes_folders=True,
         only_prints=False,
     ),
@@ -272,7 +273,7 @@ COMMANDS = {
 
 def help_text() -> str:
     """What `diabolo --help` prints."""
-    width = 35
+    width = 39
     lines = [
         f"  {f'diabolo {name} {usage}':<{width - 2}}" + f"\n{' ' * width}".join(does.splitlines())
         for name, command in COMMANDS.items()
@@ -285,7 +286,7 @@ def help_text() -> str:
         "",
         f"  {'diabolo train --help':<{width - 2}}the config groups and Hydra's own flags",
         f"  {'diabolo train --cfg job':<{width - 2}}the whole config",
-        '  eval "$(diabolo -sc install=bash)" tab completion (or zsh, fish)',
+        '  eval "$(diabolo -sc install=bash)"   tab completion (or zsh, fish)',
         "  diabolo --version",
         "",
     ])  # fmt: skip

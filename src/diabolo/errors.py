@@ -10,6 +10,10 @@ class UserError(Exception):
     """What a user can mend; the command line prints it as one sentence and exits with 2."""
 
 
+class ReconstructsNothing(UserError):
+    """A classifier was asked for what needs a decoder."""
+
+
 class ConfigError(UserError, ValueError):
     """A config value that cannot work.
 
@@ -100,10 +104,17 @@ def check_int(name: str, value: Any, minimum: int = 1, maximum: int | None = Non
     return value
 
 
-def check_ints(name: str, values: Any, empty: bool = False, minimum: int = 1, maximum: int | None = None) -> list[int]:
+def check_ints(
+    name: str,
+    values: Any,
+    empty: bool = False,
+    minimum: int = 1,
+    maximum: int | None = None,
+    such_as: str = "[16,32]",
+) -> list[int]:
     """`values` as a list of ints from `minimum` to `maximum`, else a `ConfigError` that names the argument."""
     if isinstance(values, str) or not hasattr(values, "__iter__") or not (empty or len(values)):
-        raise ConfigError(name, values, "must be a list of whole numbers, such as [16,32]")
+        raise ConfigError(name, values, f"must be a list of whole numbers, such as {such_as}")
     return [check_int(f"{name}[{i}]", value, minimum, maximum) for i, value in enumerate(values)]
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -108,6 +110,14 @@ def working_on(folder: Path) -> list[Path]:
     """The runs that are being trained at this moment."""
     states = [(path, json.loads(path.read_text())) for path in folder.glob("*/state.json")]
     return [path for path, state in states if state["state"] == "running"]
+
+
+def test_a_folder_called_diabolo_is_not_taken_for_the_program(tmp_path):
+    (tmp_path / "diabolo" / "runs").mkdir(parents=True)  # as in the folder that the clone lies in
+    command = [Path(sys.executable).with_name("diabolo"), "train", "-m", *BARE, "trainer.max_epochs=1"]
+    sweep = [*command, "bottleneck.size=2,3", "hydra.sweep.dir=sweep", "hydra.launcher.workers=2"]
+    ended = subprocess.run(sweep, cwd=tmp_path, capture_output=True, text=True)
+    assert "2 done, 0 skipped, 0 failed" in ended.stdout, ended.stderr
 
 
 def workers(process, until) -> list[int]:

@@ -97,6 +97,8 @@ def test_the_pixel_scale_stands_inside_or_outside_and_the_file_says_so(part, sca
     if part != "encoder":
         wanted = restored if scale == "inside" else (restored - 0.3) / 0.2
         np.testing.assert_allclose(answer[-1], wanted, atol=1e-4)
+    graph = onnx.load(tmp_path / "a.onnx").graph
+    assert {one.type.tensor_type.shape.dim[0].dim_param for one in (*graph.input, *graph.output)} == {"batch"}
     said = {one.key: one.value for one in onnx.load(tmp_path / "a.onnx").metadata_props}
     assert said["part"] == part
     assert said["pixel_scale"].startswith(scale)
@@ -182,3 +184,15 @@ def test_a_library_that_is_missing_is_named(diabolo, compared, monkeypatch):
     ended = diabolo("export", str(compared / "mse_4"), "--format", "onnx", "--out", "a.onnx")
     assert ended.code == 2
     assert "onnxscript is not installed: uv sync --extra export" in ended.err
+
+
+def test_the_ending_of_the_file_says_the_format(diabolo, compared, tmp_path):
+    run = str(compared / "mse_4")
+    assert diabolo("export", run, "--out", "weights.safetensors").code == 0
+    assert (tmp_path / "weights.safetensors").stat().st_size > 0
+    for arguments, sentence in (
+        (("--out", "network"), "--out ('network') must end in .onnx, .safetensors, .pt2, or say a --format."),
+        (("--out", "a.pt2", "--format", "onnx"), "--out ('a.pt2') ends as a file of torch, not of --format onnx."),
+    ):
+        refused = diabolo("export", run, *arguments)
+        assert (refused.code, refused.err) == (2, f"diabolo: {sentence}\n")

@@ -19,7 +19,7 @@ def check_image_shape(image_shape: Any) -> tuple[int, int, int]:
     Raises:
         ConfigError: not three whole numbers, more than 4,096 channels, or a side under 8 or above 8,192.
     """
-    shape = check_ints("data.image_shape", image_shape)
+    shape = check_ints("data.image_shape", image_shape, such_as="[3,64,64] for channels, height, width")
     if len(shape) != 3 or min(shape[1:]) < SMALLEST_SIDE:
         raise ConfigError(
             "data.image_shape",

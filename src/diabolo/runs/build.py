@@ -271,7 +271,9 @@ def _refusal(group: str, node: Any, cause: BaseException) -> BaseException:
     if isinstance(cause, UserError):
         return cause
     if isinstance(cause, TypeError | ValueError | ImportError | AttributeError | InstantiationException):
-        return UserError(f"{group}: {_brief(cause)} ({_target(node)}).")
+        said = f"{group}: {_brief(cause)} ({_target(node)})"
+        elsewhere = "ModuleNotFoundError" in said and not _target(node).startswith("diabolo.")
+        return UserError(f"{said}{'; go into the folder that this module lies in' if elsewhere else ''}.")
     return cause
 
 

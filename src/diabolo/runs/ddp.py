@@ -53,7 +53,7 @@ def launch(
         name: v for name, v in os.environ.items() if name not in PROCESS_GROUP and not name.startswith("SLURM_")
     }
     command = [sys.executable, "-m", "diabolo", "train", str(run.path)]
-    process = subprocess.Popen(command, env=environment | {LAUNCHED: "1"})
+    process = subprocess.Popen(command, env=environment | {LAUNCHED: "1", "PYTHONSAFEPATH": "1"})
     received: set[int] = set()
 
     def forward(signum: int, _: Any) -> None:

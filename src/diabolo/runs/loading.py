@@ -19,7 +19,8 @@ def load(
     run_folder: str | Path, checkpoint: str | None = None, trust: bool = False
 ) -> AutoencoderModule | ClassifierModule:
     """The trained model of a run, in evaluation mode on the CPU: `encode`, `decode`, `reconstruct`; of a classifier
-    `encode` and `classify`.
+    `encode` and `classify`. They take tensors and arrays. The weights are frozen, so that what they give is free of
+    gradients; to train on, `model.requires_grad_(True)`.
 
     Args:
         run_folder: the folder that `diabolo train` left.
@@ -40,7 +41,7 @@ def load(
     with run.describes_a_run():
         module = build_module(config)
     load_weights(module, path)
-    return module.eval()  # type: ignore[return-value]
+    return module.eval().requires_grad_(False)  # type: ignore[return-value]
 
 
 def load_weights(module: Learner, path: Path) -> dict[str, Any]:

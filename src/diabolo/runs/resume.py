@@ -37,7 +37,7 @@ def revised(run: RunFolder, overrides: Iterable[str], also: Sequence[str] = (), 
         if not (may_change(key) or key in also):
             raise UserError(
                 f"`{key}` is settled in a run that goes on, by its weights and its optimiser: start a new run. It takes"
-                f" {', '.join((*LONGER, *also, *filter(may_change, KINDS)))}."
+                f" {', '.join(dict.fromkeys((*LONGER, *also, *filter(may_change, KINDS))))}."
             )
     check_config(config)
     return config

@@ -162,8 +162,8 @@ def say_closing(metrics: Mapping[str, Any], run: Path) -> None:
     folder = visible(short(run))
     console.print(closing_table(metrics))
     console.print(
-        f"{metrics['parameters']:,} parameters, {metrics['epochs']} epochs in {metrics['seconds']:.1f} s"
-        f" ({metrics['train/images_per_second']:,.0f} images/s)"
+        f"{metrics['parameters']:,} parameters, {metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)} in"
+        f" {metrics['seconds']:.1f} s ({metrics['train/images_per_second']:,.0f} images/s)"
     )
     for broken, sentence in (
         ("output/constant", "the output is the same for every image"),

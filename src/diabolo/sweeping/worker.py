@@ -136,7 +136,8 @@ def start_server(environment: Mapping[str, str], preload: Sequence[str]) -> None
 
     CONTEXT.set_forkserver_preload(["diabolo.sweeping.orphan", *preload])
     resource_tracker.ensure_running()  # the server needs it, and its start unblocks the signals
-    with _environment({**environment, **NO_THREADS, PARENT: str(os.getpid())}), _stop_signals_blocked():
+    own = {PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}  # the current folder may hold one called diabolo
+    with _environment({**environment, **NO_THREADS, **own}), _stop_signals_blocked():
         forkserver.ensure_running()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,6 +14,7 @@ from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import FollowsEpochs
 from diabolo.training.epoch_loss import ADVICE
+from diabolo.training.given import given
 from diabolo.training.learner import Learner
 from diabolo.training.losses import on_logits
 from diabolo.training.protocols import Augments, Batch, Corrupts
@@ -73,18 +75,22 @@ class AutoencoderModule(Learner):
 
     # ---- the model, in [0, 1] ----
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor | np.ndarray) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
-        return self.autoencoder.encode(self.pixels.to_network(images))
+        return self.autoencoder.encode(self._given(images))
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor | np.ndarray) -> Tensor:
         """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped), of the code alone."""
+        codes = given("codes", codes, [self.autoencoder.code_size], self.device)
         return self.pixels.to_unit(self.autoencoder.decode(codes))
 
-    def reconstruct(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor | np.ndarray) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of
         the switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
-        return self.pixels.to_unit(self.autoencoder.reconstruct(self.pixels.to_network(images)))
+        return self.pixels.to_unit(self.autoencoder.reconstruct(self._given(images)))
+
+    def _given(self, images: Tensor | np.ndarray) -> Tensor:
+        return self.pixels.to_network(given("images", images, self.autoencoder.image_shape, self.device))
 
     forward = reconstruct
 

@@ -12,14 +12,17 @@ from torch.optim import Optimizer
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from diabolo.data.pixels import PixelScale
-from diabolo.errors import UserError
+from diabolo.errors import ReconstructsNothing, UserError
 from diabolo.measures.precise import precise
 from diabolo.network.classifier import Classifier
+from diabolo.training.given import given
 from diabolo.training.learner import Learner
 from diabolo.training.lightning_internals import datamodule_of
 from diabolo.training.protocols import Augments, Batch, Corrupts
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from diabolo.data.datamodule import ImageData
 
 
@@ -59,15 +62,18 @@ class ClassifierModule(Learner):
 
     # ---- the model, in [0, 1] ----
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor | np.ndarray) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
-        return self.classifier.encode(self.pixels.to_network(images))
+        return self.classifier.encode(self._given(images))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | np.ndarray) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> logits, N x classes, float32."""
-        return self.classifier(self.pixels.to_network(images))[0]
+        return self.classifier(self._given(images))[0]
 
-    def classify(self, images: Tensor) -> Tensor:
+    def _given(self, images: Tensor | np.ndarray) -> Tensor:
+        return self.pixels.to_network(given("images", images, self.classifier.image_shape, self.device))
+
+    def classify(self, images: Tensor | np.ndarray) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> the likeliest label of each, N int64."""
         return self(images).argmax(1)
 
@@ -116,7 +122,7 @@ class ClassifierModule(Learner):
     # ---- inside ----
 
     def _reconstructs_nothing(self) -> UserError:
-        return UserError(
+        return ReconstructsNothing(
             "this run is a classifier: it has no decoder, and reconstructs nothing (its callbacks are"
             " callbacks=[classify])."
         )

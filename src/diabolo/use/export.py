@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST = 1e-4  # difference from the run's own output, relative to its largest number where that is above 1
 CHECKED = 64  # test images
+ENDINGS = {".onnx": "onnx", ".safetensors": "safetensors", ".pt2": "torch"}
 
 
 class Checked(NamedTuple):
@@ -95,15 +96,23 @@ def write_exported(trained: Trained, file: Path, format: str, part: str = "both"
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = parser_of("export", "Write the trained network as a file for other programs, checked against the run.")
-    parser.add_argument("--format", required=True, choices=("onnx", "safetensors", "torch"),
-                        help="onnx; safetensors: the weights alone; torch: a program of torch.export")  # fmt: skip
+    parser.add_argument("--format", choices=("onnx", "safetensors", "torch"),
+                        help="onnx; safetensors: the weights alone; torch: a program of torch.export (by default what"
+                        " the file's ending says: .onnx, .safetensors, .pt2)")  # fmt: skip
     parser.add_argument("--part", default="both", choices=("encoder", "decoder", "both"),
                         help="images to codes; codes to images; images to codes and their images (both)")  # fmt: skip
     parser.add_argument("--scale", choices=("inside", "outside"),
                         help="inside (the default): images are floats in [0, 1]; outside: in the network's own"
                         " scale, whose mean and std stand in the file. Weights alone have it outside")  # fmt: skip
     add_out(parser, "FILE", "the file to write")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    ending = ENDINGS.get(given.out.suffix.lower())
+    if given.format is None and ending is None:
+        raise UserError(f"--out ({printable(given.out)!r}) must end in {', '.join(ENDINGS)}, or say a --format.")
+    if given.format is not None and ending not in (None, given.format):
+        raise UserError(f"--out ({printable(given.out)!r}) ends as a file of {ending}, not of --format {given.format}.")
+    given.format = given.format or ending
+    return given
 
 
 def _is_scaled(format: str, scale: str | None) -> bool:

@@ -101,7 +101,10 @@ def _write_onnx(part: Part, values: Tensor, said: Mapping[str, str], file: Path,
             graph, input_names=[inputs], output_names=list(outputs), dynamo=True, verbose=False
         )
     program.model.metadata_props.update(said)
-    file.write_bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"  # where the library numbers its names
+    file.write_bytes(model.SerializeToString())
 
 
 def _open_onnx(file: Path, part: Part, _: Any) -> Answer:

@@ -14,6 +14,7 @@ from torch import Tensor
 from diabolo.callbacks.pictures import decode, reconstructing
 from diabolo.data.files import Reading
 from diabolo.data.pixels import unit_interval
+from diabolo.errors import ReconstructsNothing, UserError, printable
 from diabolo.network.upsampling import Switches
 from diabolo.runs.build import build_data
 from diabolo.runs.folder import RunFolder
@@ -111,5 +112,11 @@ def open_trained(folder: str | Path, trust: bool = False, data_root: str | None 
     run = RunFolder.find(folder)
     moved: Sequence[str] = [f"data.root={data_root}"] if data_root else []
     config = revised(run, moved, trust=trust)
-    module = reconstructing(load(folder, trust=trust))
+    try:
+        module = reconstructing(load(folder, trust=trust))
+    except ReconstructsNothing as failure:
+        raise UserError(
+            f"{printable(run.path)!r} is the run of a classifier, and this command is for autoencoders: see diabolo"
+            " probe, or in Python diabolo.load, which encodes and classifies."
+        ) from failure
     return Trained(run, config, module.to("cuda" if torch.cuda.is_available() else "cpu"))
