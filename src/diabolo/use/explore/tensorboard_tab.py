@@ -129,17 +129,8 @@ class LatentTab(base_plugin.TBPlugin):
         if key not in self._pages:
             with tempfile.TemporaryDirectory(prefix="diabolo-") as folder:
                 file = Path(folder) / "page.html"
-                command = [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "diabolo",
-                    "explore",
-                    *map(str, runs),
-                    "--in-tab",
-                    "--out",
-                    str(file),
-                ]
+                given = [*map(str, runs), "--in-tab", "--out", str(file)]
+                command = [sys.executable, "-P", "-m", "diabolo", "explore", *given]
                 ended = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace")
                 if ended.returncode:
                     said = ended.stderr.strip().splitlines()
