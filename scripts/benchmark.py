@@ -241,7 +241,12 @@ def data(given: argparse.Namespace) -> dict[str, Any]:
     import benchmark_data  # Lightning and torchvision with it
 
     read = benchmark_data.reading({"small": given.small, "large": given.large}, given.rounds)
-    return {"reading": read, "sweep": benchmark_data.sweeping(given.large, 256, 128, runs=8, workers=4)}
+    beside = benchmark_data.beside_memory()
+    return {
+        "reading": read,
+        "beside_memory": beside,
+        "sweep": benchmark_data.sweeping(given.large, 256, 128, runs=8, workers=4),
+    }
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from torchvision.transforms import v2
 
 from diabolo.data.datamodule import ImageData
 from diabolo.data.folders.folder import folder_images
+from diabolo.data.images import MappedImages, MemoryImages
 
 BATCH, WORKERS = 128, 2
 LONG_ENOUGH = 2.0  # seconds of later epochs: one from memory takes some milliseconds
@@ -167,6 +168,30 @@ def _print_reading(title: str, ways: dict[str, dict[str, float]]) -> None:
     for key in ("opened_per_s", "first_per_s", "later_per_s"):
         times, beside = again[key] / theirs[key], memory[key] / again[key]
         print(f"{key}: cache again / imagefolder {times:.1f}, memory / cache again {beside:.2f}", flush=True)
+
+
+def beside_memory(rounds: int = 15) -> dict[str, float]:
+    """Images per second out of memory and out of a mapped file, in turns in this process: medians for each setting.
+    Such epochs take milliseconds, in which two processes differ by more than the two ways."""
+    torch.set_num_threads(1)
+    found = {}
+    for name, count in (("small", 60000), ("large", 10000)):
+        side = SETTINGS[name][1]
+        pixels = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+        labels, rows = torch.zeros(count, dtype=torch.int64), torch.arange(count)
+        with tempfile.NamedTemporaryFile() as file:
+            pixels.numpy().tofile(file)
+            file.flush()
+            mapped = torch.from_numpy(np.memmap(file.name, np.uint8, "c")).view(pixels.shape)
+            sets = {"memory": MemoryImages(pixels, labels), "mapped": MappedImages(mapped, labels, rows)}
+            speeds: dict[str, list[float]] = {way: [] for way in sets}
+            for _ in range(rounds):
+                for way, images in sets.items():
+                    batches = ((images.take(indices), None) for indices in torch.randperm(count).split(BATCH))
+                    speeds[way].append(epoch(batches)[0])
+        found |= {f"{name} {way}": statistics.median(speeds[way]) for way in sets}
+        print(f"{side}x{side}, in turns: memory {found[f'{name} memory']:,.0f}, mapped {found[f'{name} mapped']:,.0f}")
+    return found
 
 
 # ---- a sweep of runs on one folder ----
