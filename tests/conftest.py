@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from processes import all_ended
 from support import TINY, Ended, write_mnist
 
 torch.set_num_threads(1)
@@ -75,7 +76,6 @@ def trained(tmp_path_factory) -> Callable:
 @pytest.fixture
 def process(tmp_path) -> Callable[..., subprocess.Popen]:
     """Starts the command line as a process of its own, in an empty folder."""
-    started: list[subprocess.Popen] = []
 
     def start(*arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "diabolo", *arguments]
@@ -83,11 +83,8 @@ def process(tmp_path) -> Callable[..., subprocess.Popen]:
         started.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True))
         return started[-1]
 
-    yield start
-    for one in started:
-        if one.poll() is None:
-            one.kill()
-        one.communicate()
+    with all_ended() as started:
+        yield start
 
 
 @pytest.fixture

@@ -1,7 +1,21 @@
-"""The processes that a process has started, from Linux' /proc."""
+"""Processes that a test starts, and those that a process has started, from Linux' /proc."""
 
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def all_ended() -> Iterator[list[subprocess.Popen]]:
+    """A list of processes, of which none outlives the context."""
+    started: list[subprocess.Popen] = []
+    yield started
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+        one.communicate()
 
 
 def children(pid: int) -> list[int]:

@@ -166,27 +166,14 @@ def evaluate(arguments: Arguments) -> None:
     evaluation.print_evaluation(given.run, evaluation.evaluate(given.run, given.overrides, given.trust))
 
 
-def probe(arguments: Arguments) -> None:
-    from diabolo.report.probe import probe
-
-    probe(arguments)
-
-
-def compare(arguments: Arguments) -> None:
-    from diabolo.report.command import compare
-
-    compare(arguments)
+def command(module: str, name: str) -> Callable[[Arguments], None]:
+    """The function of this name in a module of diabolo, which is imported when it is called."""
+    return lambda arguments: getattr(import_module(f"diabolo.{module}"), name)(arguments)
 
 
-def runs(arguments: Arguments) -> None:
-    from diabolo.report.manage import manage
-
-    manage(arguments)
-
-
-def use(name: str, file: str | None = None) -> Callable[[Arguments], None]:
-    """A command of the room `use`: the function of this name, in the file of this name where no other is given."""
-    return lambda arguments: getattr(import_module(f"diabolo.use.{file or name}"), name)(arguments)
+def use(usage: str, does: str, name: str, file: str | None = None) -> Command:
+    """A command on run folders: the function of this name of the room `use`, in a file of this name unless told."""
+    return Command(command(f"use.{file or name}", name), ((usage, does),), takes_folders=True, only_prints=False)
 
 
 COMMANDS = {
@@ -218,55 +205,31 @@ COMMANDS = {
     ),
     "evaluate": Command(evaluate, (("RUN", "measure a run's test metrics again"),), takes_folders=True),
     "probe": Command(
-        probe,
+        command("report.probe", "probe"),
         (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),
         takes_folders=True,
     ),
-    "encode": Command(
-        use("encode"), (("RUN IMAGES", "the codes of images, as .npz, .csv or .parquet"),), True, only_prints=False
-    ),
-    "decode": Command(use("decode"), (("RUN CODES", "the images of codes"),), True, only_prints=False),
-    "reconstruct": Command(
-        use("reconstruct"),
-        (("RUN IMAGES", "images through the model, which restores corrupted ones"),),
-        True,
-        only_prints=False,
-    ),
-    "interpolate": Command(
-        use("interpolate"),
-        (("RUN A B", "from image to image, as a strip or a GIF"),),
-        True,
-        only_prints=False,
-    ),
-    "sample": Command(
-        use("sample"),
-        (("RUN", "new images, beside the nearest training ones"),),
-        True,
-        only_prints=False,
-    ),
-    "neighbours": Command(
-        use("neighbours"), (("RUN IMAGE", "the images with the nearest codes"),), True, only_prints=False
-    ),
-    "export": Command(
-        use("export"),
-        (("RUN --out FILE.onnx", "the network for other programs; also .pt2 (torch), .safetensors"),),
-        takes_folders=True,
-        only_prints=False,
-    ),
-    "explore": Command(
-        use("explore", "explore.command"),
-        (("RUN ... --out PAGE", "a page in which models are explored, their networks in it"),),
-        takes_folders=True,
-        only_prints=False,
+    "encode": use("RUN IMAGES", "the codes of images, as .npz, .csv or .parquet", "encode"),
+    "decode": use("RUN CODES", "the images of codes", "decode"),
+    "reconstruct": use("RUN IMAGES", "images through the model, which restores corrupted ones", "reconstruct"),
+    "interpolate": use("RUN A B", "from image to image, as a strip or a GIF", "interpolate"),
+    "sample": use("RUN", "new images, beside the nearest training ones", "sample"),
+    "neighbours": use("RUN IMAGE", "the images with the nearest codes", "neighbours"),
+    "export": use("RUN --out FILE.onnx", "the network for other programs; also .pt2 (torch), .safetensors", "export"),
+    "explore": use(
+        "RUN ... --out PAGE", "a page in which models are explored, their networks in it", "explore", "explore.command"
     ),
     "compare": Command(
-        compare,
+        command("report.command", "compare"),
         (("[FOLDER ...]", "compare runs: words, table, losses on every metric, plots, page"),),
         takes_folders=True,
         runs_own_parts=False,
     ),
     "runs": Command(
-        runs, (("ls|show|best|rm", "list, show, choose and remove runs"),), takes_folders=True, runs_own_parts=False
+        command("report.manage", "manage"),
+        (("ls|show|best|rm", "list, show, choose and remove runs"),),
+        takes_folders=True,
+        runs_own_parts=False,
     ),
 }
 

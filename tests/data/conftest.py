@@ -9,6 +9,7 @@ import pytest
 from diabolo.data import files
 from diabolo.data.decoding import try_decode
 from photos import fill
+from processes import all_ended
 
 SLOW = """
 import sys, time
@@ -62,15 +63,11 @@ def decoded(monkeypatch, tmp_path):
 @pytest.fixture
 def slow(photos, tmp_path):
     """Starts a process that opens the photos and takes its time to decode each."""
-    started = []
 
     def start(wait: float = 0.1, noted: str = "noted") -> subprocess.Popen:
         command = [sys.executable, "-c", SLOW, str(photos), str(tmp_path / noted), str(wait)]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
-    yield start
-    for one in started:
-        if one.poll() is None:
-            one.kill()
-        one.communicate()
+    with all_ended() as started:
+        yield start
