@@ -14,6 +14,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from diabolo.data.datamodule import ImageData
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
+from diabolo.runs.session import helping
 from diabolo.runs.train import resume, train
 from diabolo.training.autoencoder_module import AutoencoderModule
 from diabolo.training.recording import SignalStop, Stopped
@@ -156,6 +157,13 @@ def test_a_process_stops_when_another_one_got_the_signal(tmp_path, hook):
     trainer.save_checkpoint = lambda path: None
     with pytest.raises(Stopped):
         getattr(stop, hook)(trainer, None)
+
+
+def test_a_process_that_helps_ends_well_when_it_is_asked_to_stop(tmp_path):
+    (tmp_path / "run").mkdir()
+    with helping(RunFolder(tmp_path / "run"), rank=1) as stop:  # else Lightning kills the one that keeps the run
+        assert stop.helps
+        raise Stopped(signal.SIGTERM)
 
 
 def test_a_process_that_helps_decides_nothing_by_itself(tmp_path):

@@ -95,6 +95,7 @@ def test_what_the_fork_server_imports_is_what_a_run_needs_and_starts_no_thread()
             import_module(name)
         import torch
         own = {"diabolo.network.families.fc", "diabolo.callbacks.codes", "lightning.pytorch", "torch.utils.tensorboard"}
+        assert not {"torchvision", "matplotlib.pyplot", "scipy.signal"} & set(sys.modules), "what no run needs"
         print(sorted(own - set(sys.modules)), len(os.listdir("/proc/self/task")), torch.cuda.is_initialized())
     """
     environment = os.environ | NO_THREADS
