@@ -56,16 +56,20 @@ def test_a_strip_has_a_named_row_a_way_and_the_images_at_its_ends(diabolo, train
     assert len(pixels(tmp_path / "one.png")) == 2 * 58 - 2
 
 
-def test_a_film_goes_forth_and_back(diabolo, run, tmp_path):
+@pytest.mark.parametrize(("bottleneck", "path"), [("vector", "straight"), ("variational", "sphere")])
+def test_a_film_goes_forth_and_back(diabolo, trained, images, tmp_path, bottleneck, path):
+    own = ("data=folder", f"data.root={images}", "data.image_shape=[1,8,8]", f"bottleneck={bottleneck}")
+    run = trained(*QUIET, *own)
     ended = diabolo("interpolate", str(run.path), "test:0", "test:1", "test:2", "--steps", "4", "--out", "film.gif")
     assert ended.code == 0, ended.err
+    assert ended.out == f"3 images, 4 steps from one to the next, {path} -> film.gif\n"
     with Image.open(tmp_path / "film.gif") as film:
         assert film.info["loop"] == 0
         frames = [np.asarray(frame.convert("L"))[::32, ::32].astype(float) for frame in ImageSequence.Iterator(film)]
-    images = opened_data(run.config()).images("test", [0, 1, 2])
+    pictures = opened_data(run.config()).images("test", [0, 1, 2])
     model = load(run.path)
     with torch.no_grad():
-        way = (model.decode(blends(model.encode(images), 4).flatten(0, 1)).clamp(0, 1) * 255)[:, 0].numpy()
+        way = (model.decode(blends(model.encode(pictures), 4, path).flatten(0, 1)).clamp(0, 1) * 255)[:, 0].numpy()
     way = np.concatenate([way[:4], way[5:]])  # the end of a leg is the beginning of the next: one frame, held
     expected = np.concatenate([way, way[-2:0:-1]])
     assert len(frames) == len(expected)

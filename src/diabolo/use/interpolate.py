@@ -46,7 +46,8 @@ def interpolate(arguments: Sequence[str]) -> None:
     images = chosen_images(trained, given.images)
     codes = trained.through(images).codes
     if given.out.suffix.lower() == ".gif":
-        blended = blends(codes, given.steps, paths[-1])  # legs x steps x size
+        paths = paths[-1:]  # a film shows one way
+        blended = blends(codes, given.steps, *paths)  # legs x steps x size
         save_film(given.out, trained.data.shown(trained.decoded(blended.flatten(0, 1))), FILM)
     else:
         save_picture(given.out, strip(trained, unit_interval(images), codes, given.steps, paths))
