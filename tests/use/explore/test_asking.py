@@ -134,9 +134,9 @@ def test_the_tab_shows_what_torch_computes_for_own_parts(logs, own):
     def check(browser, wanted, what="decoded"):
         """Waits until the canvas of the run shows what torch gives: the last thing that was asked for."""
         browser.settle()
-        for _ in range(100):
-            shown = pixels(browser, what, 0)
-            if np.abs(shown.astype(int) - grey(wanted())).max() <= 1:
+        for _ in range(400):
+            shown, expected = pixels(browser, what, 0), grey(wanted())
+            if shown.shape == expected.shape and np.abs(shown.astype(int) - expected).max() <= 1:  # it has been drawn
                 return
             browser.run("new Promise(done => setTimeout(done, 50))")
         np.testing.assert_allclose(shown, grey(wanted()), atol=1)
