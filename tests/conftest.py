@@ -27,6 +27,15 @@ from support import TINY, Ended, write_mnist
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def event_files_in_order() -> None:
+    """TensorBoard reads a run's event files in the order of their names, which end in a count that is not padded: of
+    two files of one second, the 100th of a process would be read before the 99th."""
+    from tensorboard.summary.writer import event_file_writer
+
+    event_file_writer._global_uid = event_file_writer.AtomicCounter(100_000)
+
+
 @pytest.fixture
 def diabolo(monkeypatch, capsys, tmp_path) -> Callable[..., Ended]:
     """Runs the command line in this process, in an empty folder: `diabolo("train", "model=fc")`."""
