@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from diabolo.report.collect import Run, is_figure
+from diabolo.report.evidence import per_image
 from diabolo.report.figures import Plot, wrapped
 from diabolo.report.lines import ERROR, best_by_size
-from diabolo.report.losses import per_image
 from diabolo.report.names import Names
 from diabolo.runs.safe_reading import Unreadable
 
