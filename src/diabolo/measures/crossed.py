@@ -2,7 +2,8 @@
 
 Every seed is measured on the same images, so that seeds and images are crossed random effects: a figure is the mean
 plus an effect of the seed, one of the image, and a rest (Searle, Casella & McCulloch, "Variance components", 1992,
-section 4.3).
+section 4.3). The squared error of the mean then has two parts, one that falls with the number of seeds and one with
+that of images, each known as well as its own count allows.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri, nctdtr, stdtr, stdtrit
+from scipy.special import nctdtr, stdtrit
 
 LEVEL = 0.05  # of an error that the intervals allow
 POWER = 0.8  # "would probably decide it"
 FEWEST_SEEDS, MOST_SEEDS = 3, 100  # that one may be advised to train
-CARE = 0.2
-"""The part of the seeds in the error is itself a guess, and with two or three seeds often far too small. Then there
-seem to be many degrees of freedom, and up to 13 % (2 seeds) or 8 % (3) of the intervals miss a true mean of 0. So the
-degrees count that part as large as it is in all but a fifth of cases: 5.4 % miss at most, over all mixtures."""
 
 
 @dataclass(frozen=True)
 class Mean:
     """A mean with its standard error.
+
+    The half width of an interval is the root of the sum of the squared half widths of the two parts, each by Student's
+    t with the degrees of freedom of its own: Howe, "Approximate confidence limits on the mean of X + Y where X and Y
+    are two tabled independent random variables", 1974. It misses the true mean in 5.1 % of cases at most, over all
+    mixtures of the parts, and as many times less as it is corrected. The degrees of freedom of Satterthwaite, 1946, for
+    the sum of both are no help with so few seeds, whose part often seems far too small: corrected for nine comparisons
+    they miss twice (3 seeds) and four times (2 seeds) as often as they promise, even with that part taken with care.
 
     Attributes:
         mean: over seeds and images.
@@ -33,8 +37,6 @@ class Mean:
         images: how many; 1 where the figures are means over images, which then are not drawn by chance.
         of_seeds: the part of the squared error that falls with the number of seeds, for a single seed; NaN for one.
         of_images: the part of it that stays, however many seeds there are.
-        freedom: the degrees of freedom of the squared error, by Satterthwaite, "An approximate distribution of
-            estimates of variance components", 1946, with care for few seeds (see `CARE`).
     """
 
     mean: float
@@ -42,26 +44,31 @@ class Mean:
     images: int
     of_seeds: float
     of_images: float
-    freedom: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there are seeds or images enough for an interval."""
+        return self.seeds > 1 or self.images > 1
 
     @property
     def error(self) -> float:
         """The standard error; that over the images alone where there is one seed."""
-        falling = 0.0 if math.isnan(self.of_seeds) else self.of_seeds / self.seeds
-        return math.sqrt(falling + self.of_images) if self.freedom > 0 else math.inf
+        return math.sqrt(self._falling + self.of_images) if self.known else math.inf
 
     @property
     def p(self) -> float:
         """How probable a mean at least as far from 0 is, where the true one is 0."""
-        if self.mean == 0 or not math.isfinite(self.error):
+        if self.mean == 0 or not self.known:
             return 1.0
-        if self.error == 0:
-            return 0.0
-        return 2 * float(stdtr(self.freedom, -abs(self.mean) / self.error))
+        low, high = -300.0, 0.0  # powers of ten
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self._half(10**middle) < abs(self.mean) else (middle, high)
+        return 10**high if low > -300 else 0.0
 
     def interval(self, correction: float = 1.0) -> tuple[float, float]:
         """The 95 % interval, or a wider one: it holds 0 where `correction` times `p` is over .05."""
-        half = self.error if self.error in (0, math.inf) else self.error * _quantile(self.freedom, correction)
+        half = self._half(LEVEL / correction) if self.known else math.inf
         return self.mean - half, self.mean + half
 
     def seeds_needed(self, correction: float = 1.0, of_seeds: float | None = None) -> int | None:
@@ -73,17 +80,28 @@ class Mean:
             of_seeds: in place of one's own, which a single seed does not have.
         """
         falling = self.of_seeds if of_seeds is None else of_seeds
-        return next(
-            (n for n in range(FEWEST_SEEDS, MOST_SEEDS + 1) if self._power(n, correction, falling) >= POWER), None
+        more = (
+            Mean(self.mean, number, self.images, falling, self.of_images)
+            for number in range(FEWEST_SEEDS, MOST_SEEDS + 1)
         )
+        return next((mean.seeds for mean in more if mean._power(correction) >= POWER), None)
 
-    def _power(self, seeds: int, correction: float, of_seeds: float) -> float:
-        """How probable it is that the interval of so many seeds leaves 0 out."""
-        squared = of_seeds / seeds + self.of_images
-        if squared == 0 or self.mean == 0:
+    @property
+    def _falling(self) -> float:
+        return 0.0 if math.isnan(self.of_seeds) else self.of_seeds / self.seeds
+
+    def _half(self, level: float) -> float:
+        """Half the width of the interval that misses the mean in a share `level` of cases."""
+        parts = ((self._falling, self.seeds), (self.of_images, self.images))
+        return math.sqrt(sum(part * float(stdtrit(count - 1, level / 2)) ** 2 for part, count in parts if part))
+
+    def _power(self, correction: float) -> float:
+        """How probable it is that the interval of a second try leaves 0 out."""
+        if self.error == 0 or self.mean == 0:
             return float(self.mean != 0)
-        freedom = _freedom((of_seeds / seeds, seeds - 1), (self.of_images, max(self.images - 1, 1)))
-        shift, edge = abs(self.mean) / math.sqrt(squared), _quantile(freedom, correction)
+        parts = ((self._falling, self.seeds), (self.of_images, self.images))
+        freedom = self.error**4 / sum(part**2 / (count - 1) for part, count in parts if part)
+        shift, edge = abs(self.mean) / self.error, self._half(LEVEL / correction) / self.error
         return 1.0 - float(nctdtr(freedom, shift, edge)) if shift < 30 else 1.0  # beyond, scipy's sum ends in NaN
 
 
@@ -93,17 +111,13 @@ def crossed_mean(figures: np.ndarray) -> Mean:
     seeds, images = values.shape
     mean = float(values.mean())
     by_seed, by_image = values.mean(1), values.mean(0)
-    if seeds == 1 or images == 1:
-        of_images = float(by_image.var(ddof=1)) / images if images > 1 else 0.0
-        of_seeds = float(by_seed.var(ddof=1)) if seeds > 1 else math.nan
-        return Mean(mean, seeds, images, of_seeds, of_images, max(seeds, images) - 1)
-    rest = values - by_seed[:, None] - by_image + mean
-    of_rest = float(np.square(rest).sum()) / ((seeds - 1) * (images - 1))
-    squares_of_images = seeds * float(by_image.var(ddof=1))
-    of_seeds = float(by_seed.var(ddof=1))  # the rest that a mean over images still has is in it
-    of_images = max(squares_of_images - of_rest, 0.0) / (seeds * images)
-    surely = of_seeds / seeds * (seeds - 1) / float(chdtri(seeds - 1, 1 - CARE))
-    return Mean(mean, seeds, images, of_seeds, of_images, _freedom((surely, seeds - 1), (of_images, images - 1)))
+    of_seeds = float(by_seed.var(ddof=1)) if seeds > 1 else math.nan  # with what the rest adds to a mean over images
+    of_images = float(by_image.var(ddof=1)) / images if images > 1 else 0.0
+    if seeds > 1 and images > 1:
+        rest = values - by_seed[:, None] - by_image + mean
+        of_rest = float(np.square(rest).sum()) / ((seeds - 1) * (images - 1))
+        of_images = max(of_images - of_rest / (seeds * images), 0.0)
+    return Mean(mean, seeds, images, of_seeds, of_images)
 
 
 def corrections(families: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -134,13 +148,3 @@ def _hochberg(family: Sequence[float]) -> list[float]:
     for place, i in enumerate(sorted(range(len(family)), key=lambda i: -family[i])):
         most = adjusted[i] = min(most, (place + 1) * family[i])
     return adjusted
-
-
-def _freedom(*parts: tuple[float, int]) -> float:
-    """Satterthwaite's degrees of freedom of a squared error made of independent parts, each with its own."""
-    spread = sum(part**2 / freedom for part, freedom in parts)
-    return sum(part for part, _ in parts) ** 2 / spread if spread else max(freedom for _, freedom in parts)
-
-
-def _quantile(freedom: float, correction: float) -> float:
-    return -float(stdtrit(freedom, LEVEL / correction / 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -38,6 +38,7 @@ class Difference:
         error: the size of the error that both have, of which `USUAL` is a part.
         share: of the images that `first` is better on, over all seeds; None where runs recorded no single images.
         agreeing: how many seeds have a mean difference of the same sign.
+        about: the folders of the runs: a question that was decided in one table has the same answer in all.
         correction: what the p-value is multiplied by, for all differences that are decided together.
     """
 
@@ -48,6 +49,7 @@ class Difference:
     error: float
     share: float | None
     agreeing: int
+    about: Hashable = None
     correction: float = 1.0
 
     @property
@@ -111,6 +113,15 @@ class Figures:
     def __init__(self) -> None:
         self.unread: list[Unreadable] = []
         self._read: dict[Path, tuple[str, dict[str, np.ndarray]] | None] = {}
+        self._decided: dict[Hashable, float] = {}
+
+    def decide(self, groups: Sequence[Sequence[Difference]]) -> None:
+        """Corrects what stands in one table: each group has the metrics of one pair. See
+        `diabolo.measures.crossed.corrections`. What an earlier table has decided stays as it is."""
+        deciding = [[one for one in group if one.decides] for group in groups]
+        found = corrections([[one.mean.p for one in group] for group in deciding])
+        for one, correction in zip(chain.from_iterable(deciding), chain.from_iterable(found), strict=True):
+            one.correction = self._decided.setdefault((one.about, one.metric), correction)
 
     def differences(self, first: Folded, second: Folded, names: Pair, factor: float = 1.0) -> list[Difference]:
         """Those of each metric that both have, first - factor x second, over the seeds that both have."""
@@ -130,7 +141,8 @@ class Figures:
         if figures is None:
             key = f"test/{metric}"
             figures = _paired([(one.number(key), other.number(key)) for one, other in pairs], factor)
-        return None if figures is None else _difference(metric, names, figures, _error(first, second, metric))
+        about = (frozenset(_folders(row) for row in (first, second)), factor)
+        return None if figures is None else _difference(metric, names, figures, _error(first, second, metric), about)
 
     def beside_pca(self, row: Folded) -> Difference | None:
         """The test MSE of runs less that of PCA of the same size; None where either is not known."""
@@ -139,7 +151,8 @@ class Figures:
             figures = _paired([(self._images(run, "mse"), self._images(run, "pca_mse")) for run in row.runs])
         if figures is None:
             figures = _paired([(run.number("test/mse"), run.number("test/pca_mse")) for run in row.runs])
-        return None if figures is None else _difference("mse", BESIDE_PCA, figures, row.mean("test/mse") or 0.0)
+        error, about = row.mean("test/mse") or 0.0, (_folders(row), BESIDE_PCA)
+        return None if figures is None else _difference("mse", BESIDE_PCA, figures, error, about)
 
     def _images(self, run: Run, metric: str) -> np.ndarray | None:
         """The figures of single images, N float64."""
@@ -159,15 +172,6 @@ class Figures:
                 self._read[run.path] = None
                 self.unread.append(damaged)
         return self._read[run.path]
-
-
-def decide(groups: Sequence[Sequence[Difference]]) -> None:
-    """Corrects what stands in one table: each group has the metrics of one pair. See
-    `diabolo.measures.crossed.corrections`."""
-    deciding = [[one for one in group if one.decides] for group in groups]
-    found = corrections([[one.mean.p for one in group] for group in deciding])
-    for one, correction in zip(chain.from_iterable(deciding), chain.from_iterable(found), strict=True):
-        one.correction = correction
 
 
 def common(first: Folded, second: Folded) -> list[tuple[Run, Run]]:
@@ -223,12 +227,16 @@ def _paired(pairs: Sequence[tuple[Figure, Figure]], factor: float = 1.0) -> np.n
     return np.stack([np.atleast_1d(one - factor * other) for one, other in known]) if len(known) == len(pairs) else None
 
 
-def _difference(metric: str, names: Pair, figures: np.ndarray, error: float) -> Difference:
+def _folders(row: Folded) -> frozenset[Path]:
+    return frozenset(run.path for run in row.runs)
+
+
+def _difference(metric: str, names: Pair, figures: np.ndarray, error: float, about: Hashable) -> Difference:
     """`figures`: seeds x images, or seeds x 1 where they are means over images."""
     mean, sign = crossed_mean(figures), 1 if direction(metric) == "max" else -1
     share = float((sign * figures > 0).mean()) if mean.images > 1 else None
     agreeing = int((np.sign(figures.mean(1)) == np.sign(mean.mean)).sum())
-    return Difference(metric, *names, mean, error, share, agreeing)
+    return Difference(metric, *names, mean, error, share, agreeing, about)
 
 
 def _error(first: Folded, second: Folded, metric: str) -> float:

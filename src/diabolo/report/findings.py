@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diabolo.measures.metric_names import Metric, shown_in
-from diabolo.report.evidence import BESIDE_PCA, SAME, Difference, Figures, count, decide, enough_seeds
+from diabolo.report.evidence import BESIDE_PCA, SAME, Difference, Figures, count, enough_seeds
 from diabolo.report.fold import Folded
 from diabolo.report.names import Names
 from diabolo.report.numbers import figure, with_unit
@@ -45,7 +45,7 @@ def _beside(winner: Folded, others: Sequence[Folded], metric: Metric, names: Nam
     """How sure it is that the winner is the best."""
     mine = SAME.get(metric.name, metric.name)
     groups = [figures.differences(winner, row, (names.setting(winner), names.setting(row))) for row in others]
-    decide(groups)
+    figures.decide(groups)
     found = [next((one for one in group if one.metric == mine), None) for group in groups]
     of, known = f"best of {len(others) + 1}", [one for one in found if one is not None]
     if all(one.mean.seeds == 1 for one in known):
@@ -76,7 +76,7 @@ def enough(rows: Sequence[Folded], figures: Figures) -> list[str]:
     asked = {tried: row for tried, (_, row) in sizes.items() if tried <= size and row is not best_row}
     found = {tried: figures.difference(row, best_row, LIMIT, "mse", ENOUGH) for tried, row in asked.items()}
     margins = {tried: one for tried, one in found.items() if one is not None}
-    decide([[one] for one in margins.values()])
+    figures.decide([[one] for one in margins.values()])
     single = [one for one in margins.values() if one.mean.seeds == 1]
     if single or best_row.n == 1:
         return [f"{ONE_SEED}the {said}{f'; {_seeds(single)}' if single else ''}."]
@@ -95,7 +95,7 @@ def _open_sizes(open_ones: Sequence[int], size: int) -> str:
 def beside_pca(rows: Sequence[Folded], names: Names, figures: Figures) -> list[str]:
     """Where PCA of the same size has the lower test MSE: for single settings, and for all of a size."""
     found = [(row, one) for row in rows if (one := figures.beside_pca(row)) is not None]
-    decide([[one] for _, one in found])
+    figures.decide([[one] for _, one in found])
     single = [(row, one) for row, one in found if one.mean.seeds == 1]
     several = [(row, one) for row, one in found if one.mean.seeds > 1]
     said = [f"{ONE_SEED}{sentence[0].lower()}{sentence[1:]}" for sentence in _lower(single, names)]

@@ -104,5 +104,6 @@ def compare(
     """
     found, skipped = selected(list(map(str, folders)), where)
     figures = Figures()
-    words = [*say(found, figures), *summary(compare_losses(found, figures))]
+    losses = compare_losses(found, figures)
+    words = [*say(found, figures), *summary(losses)]
     return Comparison(found, words, tabulate(found, sort, top), plots(found), skipped)

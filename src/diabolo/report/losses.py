@@ -10,7 +10,7 @@ from statistics import median
 
 from diabolo.measures.metric_names import METRICS, shown_in
 from diabolo.report.collect import Run
-from diabolo.report.evidence import SAME, Difference, Figures, Pair, common, decide, enough_seeds
+from diabolo.report.evidence import SAME, Difference, Figures, Pair, common, enough_seeds
 from diabolo.report.fold import Folded, fold, grouped
 from diabolo.report.names import Names
 from diabolo.report.numbers import in_unit
@@ -46,7 +46,7 @@ def compare_losses(runs: Sequence[Run], figures: Figures | None = None) -> list[
             apart = [pair for pair in pairs if not common(rows[pair[0]], rows[pair[1]])]
             found.append(Comparison(_without_loss(alike[0]), rows, list(chain.from_iterable(differences)), apart))
             groups += differences
-    decide(groups)
+    figures.decide(groups)
     return sorted(found, key=lambda one: names.place(next(iter(one.rows.values()))))
 
 
@@ -159,7 +159,7 @@ def numbers(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[
     lines = []
     for one in comparisons:
         for found in one.differences:
-            low, high = found.interval if found.mean.freedom > 0 else (math.nan, math.nan)
+            low, high = found.interval if found.mean.known else (math.nan, math.nan)
             p = found.mean.p if found.decides else math.nan
             figures = (found.mean.mean, low, high, p, p if math.isnan(p) else min(1.0, p * found.correction))
             cells = ["" if math.isnan(value) else repr(float(value)) for value in figures]
@@ -183,7 +183,7 @@ def _share(one: Difference, name: str | None) -> str:
 
 
 def _interval(one: Difference) -> str:
-    if one.mean.freedom <= 0:
+    if not one.mean.known:
         return ""
     low, high = one.interval
     return f"{one.shown(low)} to {one.shown(high)}"

@@ -101,7 +101,7 @@ def _error_by_size(looks: Looks) -> Plot | None:
             measured |= bool(baseline)
             _draw_pca(axes, baseline, wins, data)
             if wins:
-                verdicts.append(f"PCA is better at size {', '.join(map(str, wins))}{data and f' ({data})'}")
+                verdicts.append(f"PCA lies lower at size {', '.join(map(str, wins))}{data and f' ({data})'}")
         axes.set(xlabel="code size", ylabel="test MSE per pixel")
         if len(sizes) <= 12:
             axes.xaxis.set_major_locator(FixedLocator(sizes))
@@ -109,7 +109,7 @@ def _error_by_size(looks: Looks) -> Plot | None:
             axes.xaxis.set_minor_locator(NullLocator())
         legend(figure, axes)
     note = "A line is the mean over seeds, a band reaches from the best to the worst seed."
-    verdict = "; ".join(verdicts) or ("PCA is better at no size" if measured else "")
+    verdict = "; ".join(verdicts) or ("PCA lies lower at no size" if measured else "")
     return Plot("error_by_size", "Error against code size", f"{note} {verdict}.".replace(" .", ""), figure)
 
 
@@ -222,7 +222,7 @@ def _draw_pca(axes: Axes, found: Sequence[Point], wins: Sequence[int], data: str
     axes.plot([p.x for p in found], [p.mean for p in found], color=INK, ls="--", lw=1.5, label=name, zorder=4)
     if won := [p for p in found if p.size in wins]:
         xs, ys = [p.x for p in won], [p.mean for p in won]
-        axes.plot(xs, ys, ls="", marker="o", ms=11, mfc="none", mec=INK, label="PCA is better", zorder=5)
+        axes.plot(xs, ys, ls="", marker="o", ms=11, mfc="none", mec=INK, label="PCA lies lower", zorder=5)
     floor = axes.get_ylim()[0]
     if seen := [p.mean for p in found if p.mean > floor / 20]:
         axes.set_ylim(min(floor, min(seen) / 1.3), max(axes.get_ylim()[1], max(seen) * 1.3))
