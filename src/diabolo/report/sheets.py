@@ -46,23 +46,28 @@ GAP, GREY = 1, 128  # pixels between images; a grey that shows on white and on b
 
 @dataclass(frozen=True)
 class Row:
-    """A caption and H x W (grey) or H x W x 3 bytes, to be shown `scale` times as large."""
+    """A caption and H x W (grey) or H x W x 3 bytes, to be shown `scale` times as large. `run` is whose it is, if it is
+    a run's, and `errors` are the MSE of each of its images."""
 
     caption: str
     picture: np.ndarray
     scale: int = 1
     error: float | None = None
+    run: Run | None = None
+    errors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Captioned pictures below each other, or side by side where there is room."""
+    """Captioned pictures below each other, or side by side where there is room. Where `images` is above 0, each row has
+    so many images, the same in every row."""
 
     name: str
     title: str
     note: str
     rows: tuple[Row, ...]
     side_by_side: bool = False
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[
         note = "As these runs drew them: images, reconstructions, error. Their models or data cannot be used here."
         made.append(Sheet("kept_reconstructions", "Reconstructions drawn by the runs", note, tuple(drawn), True))
     lines = [
-        Row(names.run(run), picture, 1, run.number(ERROR))
+        Row(names.run(run), picture, 1, run.number(ERROR), run)
         for run in picked
         if (picture := _last_drawn(run, "interpolation")) is not None
     ]
@@ -168,20 +173,24 @@ def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     images = data.images("test", list(range(min(IMAGES, data.count("test")))))
     sizes = [run.code_size or 0 for run in loaded.runs]
     pca = pca_of(data, max(sizes)) if data.count("train") > 1 else None  # one fit: components come by their variance
-    scale = _scale(images)
-    rows = [Row("originals", strip(_bytes(data.shown(unit_interval(images)))), scale)]
+    scale, originals = _scale(images), unit_interval(images)
+    rows = [Row("originals", strip(_bytes(data.shown(originals))), scale)]
+
+    def row(caption: str, made: Tensor, error: float | None, run: Run | None = None) -> Row:
+        errors = tuple((made - originals).square().flatten(1).mean(1).tolist())
+        return Row(caption, strip(_bytes(data.shown(made))), scale, error, run, errors)
+
     for alike in grouped(loaded.runs, lambda run: run.code_size):
         first, size = alike[0], alike[0].code_size or 0
         if pca is not None:
             linear = pca.reconstruct(loaded.models[first.path].corrupted(images), size)
-            rows.append(Row(f"PCA of size {size}", strip(_bytes(data.shown(linear))), scale, first.number(PCA_ERROR)))
+            rows.append(row(f"PCA of size {size}", linear, first.number(PCA_ERROR)))
         for run in alike:
-            (reconstructions,) = loaded.reconstruct(run, [images])
-            rows.append(
-                Row(loaded.names.run(run), strip(_bytes(data.shown(reconstructions))), scale, run.number(ERROR))
-            )
+            (made,) = loaded.reconstruct(run, [images])
+            rows.append(row(loaded.names.run(run), made, run.number(ERROR), run))
     note = "The first test images through PCA and the runs. The error is that of the whole test split."
-    return Sheet(f"contact_sheet{suffix}", f"The same test images{images_of}", note, tuple(rows))
+    title = f"The same test images{images_of}"
+    return Sheet(f"contact_sheet{suffix}", title, note, tuple(rows), images=len(images))
 
 
 def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
@@ -201,8 +210,9 @@ def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
         (reconstructions,) = loaded.reconstruct(run, [images])
         low, high = float(errors[places].min()), float(errors[places].max())
         scale = _scale(images)
-        rows.append(Row(f"{name}: originals", strip(_bytes(data.shown(unit_interval(images)))), scale))
-        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(data.shown(reconstructions))), scale))
+        originals, made = (strip(_bytes(data.shown(shown))) for shown in (unit_interval(images), reconstructions))
+        rows.append(Row(f"{name}: originals", originals, scale, run=run))
+        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", made, scale, run=run))
     note = f"Of {loaded.names.run(run)}, the best run here, by the error of each of {len(errors):,} test images."
     return Sheet(f"best_and_worst{suffix}", f"Best and worst reconstructions{images_of}", note, tuple(rows))
 
@@ -215,7 +225,7 @@ def _drawn_itself(run: Run, names: Names, failure: Exception) -> tuple[Row | Non
     picture = _last_drawn(run, "reconstructions")
     if picture is None:
         return None, f"{names.run(run)} (in {run.name}): no picture, since {why}"
-    row = Row(names.run(run), picture, 1, run.number(ERROR))
+    row = Row(names.run(run), picture, 1, run.number(ERROR), run)
     return row, f"{names.run(run)} (in {run.name}): as it was drawn in training, since {why}"
 
 
