@@ -96,7 +96,7 @@ def write_page(
         made=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
         versions=_versions(runs),
         policy=policy(script, images=True),
-        data=in_script(places.data(table.header[: table.header.index("run")], drawn)),
+        data=in_script(places.data([*settings_of(runs), "state"], drawn)),
         script=script,
     )
     try:
@@ -111,11 +111,15 @@ def _shown(value: Any) -> Any:
     return value if isinstance(value, Markup) or not isinstance(value, str | Path) else visible(str(value))
 
 
+def settings_of(runs: Sequence[Run]) -> list[str]:
+    """The settings that differ, and code size and seed, where any run has them."""
+    keys = dict.fromkeys([*Names(runs).columns, "bottleneck.size", "seed"])
+    return [key for key in keys if any(run.get(key) is not None for run in runs)]
+
+
 def run_table(runs: Sequence[Run]) -> Grid:
     """A row a run, by error: the settings that differ, the metrics that any run has, its name and its folder."""
-    names = Names(runs)
-    keys = list(dict.fromkeys([*names.columns, "bottleneck.size", "seed"]))
-    keys = [key for key in keys if any(run.get(key) is not None for run in runs)]
+    names, keys = Names(runs), settings_of(runs)
     measured = [*(metric.key for metric in shown_in("page")), *BESIDE_METRICS]
     keys += [key for key in measured if any(run.number(key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := run.number(ERROR)) is None else error, run.name))
