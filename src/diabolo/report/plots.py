@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -166,7 +167,7 @@ def _draw_line(axes: Axes, look: Look, found: Sequence[Point], x_key: str | None
         if len(found) == 1:
             axes.vlines(xs, lows, highs, color=look.colour, alpha=0.5, gid=part_id("band", place, 1))
         values = [value for p in found for value in p.values]
-        dots = {"color": look.colour, "alpha": 0.6, "zorder": 2, "gid": part_id("dots", place)}
+        dots: Any = {"color": look.colour, "alpha": 0.6, "zorder": 2, "gid": part_id("dots", place)}
         axes.plot([v.x for v in values], [v.y for v in values], ls="", marker=".", ms=4, label="_", **dots)
 
 
@@ -177,7 +178,7 @@ def _draw_pca(axes: Axes, found: Sequence[Point], wins: Sequence[int], data: str
     axes.plot([p.x for p in found], [p.mean for p in found], color=INK, ls="--", lw=1.5, label=name, zorder=4)
     if won := [p for p in found if p.size in wins]:
         xs, ys = [p.x for p in won], [p.mean for p in won]
-        ring = {"ls": "", "marker": "o", "ms": 11, "mfc": "none", "mec": INK, "gid": part_id("verdict", 0)}
+        ring: Any = {"ls": "", "marker": "o", "ms": 11, "mfc": "none", "mec": INK, "gid": part_id("verdict", 0)}
         axes.plot(xs, ys, label="PCA is better", zorder=5, **ring)
     floor = axes.get_ylim()[0]
     if seen := [p.mean for p in found if p.mean > floor / 20]:

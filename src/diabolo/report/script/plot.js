@@ -16,7 +16,8 @@ export class RunPlot {
     const title = figure.querySelector("h3").textContent;
     Object.assign(figure, { tabIndex: 0, role: "group", ariaLabel: `${title}. Arrow keys go from point to point, Enter keeps one.` });
     figure.onpointermove = figure.onpointerdown = event => this.point(this._nearest(event));
-    figure.onpointerleave = figure.onblur = () => this.point(null);
+    figure.onblur = () => this.point(null);
+    figure.onpointerleave = ({ pointerType }) => pointerType !== "touch" && this.point(null);  // a finger leaves at once
     figure.onclick = () => this.current && runs.keep(placesOf(this.current));
     figure.onkeydown = event => this._key(event);
     runs.addEventListener("shown", () => this.show());
@@ -27,17 +28,17 @@ export class RunPlot {
   // What can be pointed at: means, single runs where they are drawn, points of curves, fields of rows.
   _spots() {
     const { box: [left, top, width, height], marks } = this.about, spots = [];
-    const add = (mark, values, said) => {
+    const add = (mark, values, { said, dot = false } = {}) => {
       const x = this._at("x", mean(values, 1)), y = this._at("y", mean(values, 2));
       const inside = x > left - 1 && x < left + width + 1 && y > top - 1 && y < top + height + 1;
-      if (inside) spots.push({ mark, values, said, x, y });
+      if (inside) spots.push({ mark, values, said, dot, x, y });
     };
     for (const [place, mark] of marks.entries()) {
       const dotted = this._part(place, "dots");
       for (const [i, all] of mark.points.entries()) {
         const values = this._shown(all);
-        if (values.length) add(mark, values, mark.said[i]);
-        if (dotted && all.length > 1) for (const value of values) add(mark, [value]);
+        if (values.length) add(mark, values, { said: mark.said[i] });
+        if (dotted && all.length > 1) for (const value of values) add(mark, [value], { dot: true });
       }
     }
     return spots;
@@ -120,7 +121,7 @@ export class RunPlot {
     }
     const ringed = this.spots.filter(spot =>
       spot === this.current || (spot.mark.kind === "line" && meant(spot.values)));
-    this.rings.replaceChildren(...ringed.map(({ x, y }) => this._make("circle", { cx: x, cy: y, r: 7 })));
+    this.rings.replaceChildren(...ringed.map(({ x, y, dot }) => this._make("circle", { cx: x, cy: y, r: dot ? 4 : 7 })));
   }
 
   // Draws what is left of each mark: means, bands and dots over the runs that are shown.
