@@ -14,7 +14,8 @@ from PIL import Image
 
 from diabolo.report.collect import Skipped, collect
 from diabolo.report.page import image, run_table, short, write_page
-from diabolo.report.sheets import Row, sheets
+from diabolo.report.sheet import Row
+from diabolo.report.sheets import sheets
 from made_runs import made, sweep
 from support import ROOT
 

@@ -12,7 +12,7 @@ from browser import Browser, needs_browser
 from diabolo.report.collect import collect
 from diabolo.report.names import Names
 from diabolo.report.page import short, write_page
-from diabolo.report.sheets import Row, Sheet, strip
+from diabolo.report.sheet import Row, Sheet, strip
 from made_runs import made, sweep, write_run
 from pages import choose, click, slide
 
@@ -20,9 +20,15 @@ IMAGES, SIDE = 3, 5
 FIGURE = ".plots figure:first-child"  # error against code size
 
 
-def with_history(runs):
+def with_history(runs, folder):
+    """The runs with two epochs, and errors of images in two classes."""
+    labels, zeros = np.array([0, 1]), np.zeros(2)
     for run in runs:
-        run.history = [{"epoch": epoch, "val/mse": run.number("test/mse") * (3 - epoch)} for epoch in (1, 2)]
+        error = run.number("test/mse")
+        run.history = [{"epoch": epoch, "val/mse": error * (3 - epoch)} for epoch in (1, 2)]
+        run.path = folder / run.name
+        run.path.mkdir()
+        np.savez(run.path / "per_image.npz", images="", labels=labels, mse=error * (1 + labels), mae=zeros, ssim=zeros)
     return runs
 
 
@@ -40,9 +46,10 @@ def sheet_of(runs, names, seed=0, title="The same test images"):
 @pytest.fixture(scope="module")
 def made_page(tmp_path_factory):
     """A page of twelve runs with pictures of the first four, the runs and the pixels."""
-    runs = with_history(sweep())
+    folder = tmp_path_factory.mktemp("page")
+    runs = with_history(sweep(), folder)
     sheet, pixels = sheet_of(runs[:4], Names(runs))
-    file = tmp_path_factory.mktemp("page") / "page.html"
+    file = folder / "page.html"
     write_page(runs, [], file, ["Words."], (), [sheet])
     return file, runs, pixels
 
@@ -189,7 +196,7 @@ def test_side_by_side_and_the_errors_of_the_image_are_told(made_page, browser):
 @needs_browser
 def test_a_point_tells_its_run_and_value_and_lights_the_run_up_everywhere(made_page, browser):
     _, runs, _ = made_page
-    browser.hover(*dot_of(browser, 1))
+    browser.hover(*dot_of(browser, 0))
     said = tip(browser).splitlines()
     row = browser.run("[...document.querySelectorAll('tr.lit td')].map(cell => cell.textContent)")
     heads = browser.run(
@@ -199,6 +206,7 @@ def test_a_point_tells_its_run_and_value_and_lights_the_run_up_everywhere(made_p
     assert said[0] == cells["run"]
     assert said[1] == f"test MSE per pixel {cells['test/mse']}"
     assert said[2] == f"code size {cells['bottleneck.size']}"
+    assert len(browser.run("[...document.querySelectorAll('.cover.lit')].map(String)")) == 1
     (place,) = lit(browser)
     assert cells["folder"] == runs[place].name
     curves = browser.run("[...document.querySelectorAll('[data-part=curve].lit')].length")
@@ -258,6 +266,10 @@ def test_the_filter_narrows_table_plots_pictures_and_choices(made_page, browser)
     assert browser.run(f"[...document.querySelectorAll('{FIGURE} [data-part=dots] use')].{shown}") == 4
     assert browser.run(f"[...document.querySelectorAll('{FIGURE} [data-part=mean] use')].{shown}") == 2
     assert browser.run("[...document.querySelector('#pair select').options].filter(o => !o.disabled).length") == 5
+    covered = browser.run("[...document.querySelectorAll('.cover')].map(one => one.classList.contains('over'))")
+    labels = browser.run("[...document.querySelectorAll('[data-part=row]')].map(one => one.style.display === 'none')")
+    assert covered == labels
+    assert covered.count(False) == 2, "of the best seed of each line and size"
     click(browser, "#filter button")
     assert sorted(rows(browser)) == list(range(12))
     assert "12 of 12" in browser.run("document.querySelector('#filter summary').textContent")
@@ -370,7 +382,7 @@ def test_without_script_everything_is_there_to_be_read(chromium, made_page):
         chromium.ask("Page.navigate", url=made_page[0].as_uri())
         chromium.wait("document.readyState === 'complete'")
         assert len(rows(chromium)) == 12
-        assert chromium.run("document.querySelectorAll('.sheet img, .plots svg').length") == 5 + 5
+        assert chromium.run("document.querySelectorAll('.sheet img, .plots svg').length") == 5 + 6
         assert chromium.run("[...document.querySelectorAll('#pair, #filter, .script')].every(one => !one.offsetHeight)")
     finally:
         chromium.ask("Emulation.setScriptExecutionDisabled", value=False)

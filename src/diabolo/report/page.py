@@ -31,7 +31,7 @@ from diabolo.report.names import Names
 from diabolo.report.numbers import head, scale
 from diabolo.report.page_data import Places
 from diabolo.report.plots import plots
-from diabolo.report.sheets import Row, Sheet, png
+from diabolo.report.sheet import Row, Sheet, png
 from diabolo.report.table import unwritable_file, write_text
 from diabolo.runs.pages import in_script, joined, policy
 from diabolo.runs.terminal import visible

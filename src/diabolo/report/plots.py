@@ -178,7 +178,14 @@ def _draw_pca(axes: Axes, found: Sequence[Point], wins: Sequence[int], data: str
     axes.plot([p.x for p in found], [p.mean for p in found], color=INK, ls="--", lw=1.5, label=name, zorder=4)
     if won := [p for p in found if p.size in wins]:
         xs, ys = [p.x for p in won], [p.mean for p in won]
-        ring: Any = {"ls": "", "marker": "o", "ms": 11, "mfc": "none", "mec": INK, "gid": part_id("verdict", 0)}
+        ring: Any = {
+            "ls": "",
+            "marker": "o",
+            "ms": 11,
+            "mfc": "none",
+            "mec": INK,
+            "gid": part_id("verdict", 0, len(axes.lines)),
+        }
         axes.plot(xs, ys, label="PCA is better", zorder=5, **ring)
     floor = axes.get_ylim()[0]
     if seen := [p.mean for p in found if p.mean > floor / 20]:

@@ -59,7 +59,7 @@ export class Pair {
       element("div", { className: "row", role: "radiogroup", ariaLabel: "How they are compared" }, ...modes));
     this.said = element("p", { role: "status", className: "warning" });
     this.slider = element("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "How much of A", oninput: () => this._show() });
-    this.sliding = element("div", { className: "row" }, "B", this.slider, "A");
+    this.sliding = element("div", { className: "row" }, "all B", this.slider, "all A");
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.alone = element("input", { type: "checkbox", checked: !still, onchange: () => this._show() });
     this.flicker = element("div", { className: "row" }, button("Show the other", () => this._turn()),

@@ -11,14 +11,15 @@ export class RunPlot {
   constructor(figure, about, runs, note) {
     Object.assign(this, { figure, about, runs, note, svg: figure.querySelector("svg"), current: null });
     this.parts = about.marks.map((mark, place) => [...this.svg.querySelectorAll(`[data-mark="${place}"]`)]);
+    this.covers = about.marks.map((mark, place) => (mark.kind === "row" ? this._cover(place) : null));
     this.rings = this._make("g", { class: "rings" });
-    this.svg.append(this.rings);
+    this.svg.append(...this.covers.filter(Boolean), this.rings);
     const title = figure.querySelector("h3").textContent;
     Object.assign(figure, { tabIndex: 0, role: "group", ariaLabel: `${title}. Arrow keys go from point to point, Enter keeps one.` });
     figure.onpointermove = figure.onpointerdown = event => this.point(this._nearest(event));
     figure.onblur = () => this.point(null);
     figure.onpointerleave = ({ pointerType }) => pointerType !== "touch" && this.point(null);  // a finger leaves at once
-    figure.onclick = () => this.current && runs.keep(placesOf(this.current));
+    figure.onclick = () => (this.current ? runs.keep(placesOf(this.current)) : runs.letGo());
     figure.onkeydown = event => this._key(event);
     runs.addEventListener("shown", () => this.show());
     runs.addEventListener("lit", () => this.light());
@@ -50,6 +51,12 @@ export class RunPlot {
 
   _part(place, name) {
     return this.parts[place].find(({ dataset }) => dataset.part === name);
+  }
+
+  // What can hide a row of an image.
+  _cover(place) {
+    const { box: [x, , width] } = this.about, [y, end] = [place - 0.5, place + 0.5].map(edge => this._at("y", edge));
+    return this._make("rect", { class: "cover", x, y, width, height: end - y });
   }
 
   // Where a value lies in the picture.
@@ -117,7 +124,7 @@ export class RunPlot {
     const { lit } = this.runs, meant = values => values.some(([run]) => lit.has(run));
     this.svg.classList.toggle("dimmed", lit.size > 0);
     for (const [place, { points }] of this.about.marks.entries()) {
-      for (const part of this.parts[place]) part.classList.toggle("lit", points.some(meant));
+      for (const part of [...this.parts[place], this.covers[place]]) part?.classList.toggle("lit", points.some(meant));
     }
     const ringed = this.spots.filter(spot =>
       spot === this.current || (spot.mark.kind === "line" && meant(spot.values)));
@@ -130,8 +137,10 @@ export class RunPlot {
     this.note.hidden = true;
     this.spots = this._spots();
     for (const [place, mark] of this.about.marks.entries()) {
+      const some = mark.points.some(values => this._shown(values).length);
       if (mark.kind === "line") this._drawLine(place, mark);
-      else for (const part of this.parts[place]) visible(part, mark.points.some(values => this._shown(values).length));
+      else for (const part of this.parts[place]) visible(part, some);
+      this.covers[place]?.classList.toggle("over", !some);
     }
     for (const verdict of this.svg.querySelectorAll('[data-part="verdict"]')) {
       visible(verdict, this.runs.shown.size === this.runs.all.length);  // it is about all runs
