@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from diabolo.report.collect import Skipped, collect
-from diabolo.report.page import image, run_table, short, write_page
+from diabolo.report.page import figures, image, run_table, short, write_page
 from diabolo.report.sheet import Row
 from diabolo.report.sheets import sheets
 from made_runs import made, sweep
@@ -153,6 +153,10 @@ def test_what_failed_or_was_skipped_is_named_and_stays_text(tmp_path):
     ]
     assert text.count("<script") == 2
     assert not parsed.images
+
+
+def test_errors_of_images_are_json_whatever_they_are():
+    assert json.loads(figures((0.5, float("nan"), float("inf")))) == [0.5, None, None]
 
 
 def test_further_tables_are_shown_with_whole_numbers(tmp_path):

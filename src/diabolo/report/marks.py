@@ -52,4 +52,5 @@ def described(mark: Mark, places: dict[int, int]) -> dict[str, Any]:
 
 
 def _digits(few: bool, *numbers: float) -> list[float]:
-    return [float(f"{number:.6g}") for number in numbers] if few else list(numbers)
+    digits = [float(f"{number:.6g}") if few else number for number in numbers]
+    return [int(number) if number == int(number) else number for number in digits]

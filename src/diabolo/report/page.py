@@ -74,7 +74,7 @@ def write_page(
     environment = Environment(
         autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"short": short, "whole": whole, "image": image, "head": head}
+    environment.filters |= {"short": short, "whole": whole, "figures": figures, "image": image, "head": head}
     template = environment.from_string((files("diabolo.report") / "page.html").read_text("utf-8"))
     states = Counter(run.state for run in runs)
     places, drawn, table = Places(runs), plots(runs), run_table(runs)
@@ -143,6 +143,11 @@ def short(value: Any, key: str = "") -> str:
 def whole(value: Any) -> str | None:
     """A number with all its digits; None for what is none."""
     return None if isinstance(value, bool) or not isinstance(value, int | float) else json.dumps(value)
+
+
+def figures(values: Sequence[float]) -> str:
+    """Numbers as JSON, null for one that is not finite."""
+    return json.dumps([value if math.isfinite(value) else None for value in values])
 
 
 def image(row: Row) -> Markup:

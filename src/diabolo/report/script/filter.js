@@ -10,16 +10,16 @@ export class Filter {
   constructor(place, keys, runs) {
     this.runs = runs;
     this.count = element("span", { role: "status" });
-    this.about = element("p", { className: "note", hidden: true, textContent:
-      `Rows, pictures and points of single runs follow the filter. Sentences, and tables of losses, are about all ${runs.all.length} runs.` });
+    this.about = element("p", { className: "note", hidden: true, textContent: "Rows, pictures and points of runs follow the "
+      + `filter. Sentences, and tables of losses, are about all ${runs.all.length} runs.` });
     this.choices = keys.map((key, column) => {
-      const values = [...new Set(runs.all.map(run => run.values[column]))].sort(inOrder);
-      const numbers = values.length > MOST_VALUES && values.every(value => typeof value === "number");
-      return numbers ? new NumberRange(key, column, values, () => this.apply()) : new Values(key, column, values, runs, () => this.apply());
+      const values = runs.all.map(run => run.values[column]), different = [...new Set(values)].sort(inOrder);
+      const many = different.length > MOST_VALUES && values.every(value => typeof value === "number");
+      return new (many ? NumberRange : Values)(key, column, different, values, () => this.apply());
     });
-    const values = this.choices.reduce((sum, choice) => sum + choice.size, 0);
+    const size = this.choices.reduce((sum, choice) => sum + choice.size, 0);
     const reset = element("button", { type: "button", textContent: "Show all", onclick: () => this.reset() });
-    place.append(element("details", { open: values <= MOST_OPEN },
+    place.append(element("details", { open: size <= MOST_OPEN },
       element("summary", {}, "Filter: ", this.count),
       element("div", { className: "choices" }, ...this.choices.map(({ fields }) => fields), reset), this.about));
     place.hidden = !keys.length;
@@ -41,12 +41,12 @@ export class Filter {
 
 // Values of a key to tick; as long as none is ticked, all are shown.
 class Values {
-  constructor(key, column, values, runs, changed) {
-    Object.assign(this, { column, size: values.length });
-    this.boxes = values.map(value => {
+  constructor(key, column, different, values, changed) {
+    Object.assign(this, { column, size: different.length });
+    this.boxes = different.map(value => {
       const box = element("input", { type: "checkbox", onchange: changed });
-      const count = runs.all.filter(run => run.values[column] === value).length;
-      return { value, box, label: element("label", {}, box, ` ${value === "" ? "none" : value} `, element("small", { textContent: count })) };
+      const count = element("small", { textContent: values.filter(one => one === value).length });
+      return { value, box, label: element("label", {}, box, ` ${value === "" ? "none" : value} `, count) };
     });
     this.fields = element("fieldset", {}, element("legend", { textContent: key }), ...this.boxes.map(({ label }) => label));
   }
@@ -63,10 +63,11 @@ class Values {
 
 // A range of numbers, both ends within.
 class NumberRange {
-  constructor(key, column, values, changed) {
+  constructor(key, column, different, _, changed) {
     Object.assign(this, { column, size: 2 });
-    const end = (name, value) => element("input", { type: "number", step: "any", placeholder: value, ariaLabel: `${key} ${name}`, oninput: changed });
-    [this.low, this.high] = [end("from", values[0]), end("to", values.at(-1))];
+    const end = (name, placeholder) =>
+      element("input", { type: "number", step: "any", placeholder, ariaLabel: `${key} ${name}`, oninput: changed });
+    [this.low, this.high] = [end("from", different[0]), end("to", different.at(-1))];
     this.fields = element("fieldset", {}, element("legend", { textContent: key }), this.low, " to ", this.high);
   }
 

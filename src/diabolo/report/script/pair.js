@@ -49,8 +49,10 @@ export class Pair {
   }
 
   _makeControls() {
-    const button = (textContent, onclick, ariaLabel = textContent) => element("button", { type: "button", textContent, ariaLabel, onclick });
-    this.place = element("input", { type: "number", min: 1, ariaLabel: "Number of the image", onchange: () => this._go(this.place.valueAsNumber - 1) });
+    const button = (textContent, onclick, ariaLabel = textContent) =>
+      element("button", { type: "button", textContent, ariaLabel, onclick });
+    this.place = element("input", { type: "number", min: 1, ariaLabel: "Number of the image",
+      onchange: () => this._go(this.place.valueAsNumber - 1) });
     const modes = MODES.map(value => element("label", {}, element("input", { type: "radio", name: "mode", value,
       checked: value === this.mode, onchange: () => this._go(this.number, value) }), ` ${value}`));
     this.choice = element("div", { className: "row" },
@@ -58,7 +60,8 @@ export class Pair {
       button("▶", () => this._go(this.number + 1), "Next image"),
       element("div", { className: "row", role: "radiogroup", ariaLabel: "How they are compared" }, ...modes));
     this.said = element("p", { role: "status", className: "warning" });
-    this.slider = element("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "How much of A", oninput: () => this._show() });
+    this.slider = element("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "How much of A",
+      oninput: () => this._slide() });
     this.sliding = element("div", { className: "row" }, "all B", this.slider, "all A");
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.alone = element("input", { type: "checkbox", checked: !still, onchange: () => this._show() });
@@ -95,7 +98,7 @@ export class Pair {
     if (this.mode !== "slider" || !buttons) return;
     const { left, width } = this.stage.getBoundingClientRect();
     this.slider.value = (100 * (clientX - left)) / width;
-    this._show();
+    this._slide();
   }
 
   _show() {
@@ -126,7 +129,7 @@ export class Pair {
 
   _describe(side, picture) {
     const { name, errors, error, colour } = picture, own = errors[this.number];
-    side.about.textContent = [name, own === undefined ? "" : `MSE of this image ${short(own)}`,
+    side.about.textContent = [name, Number.isFinite(own) ? `MSE of this image ${short(own)}` : "",
       error === null ? "" : `of the test split ${short(error)}`].filter(Boolean).join(" · ");
     side.name.style.setProperty("--run", colour || "transparent");
     this._draw(side, picture);

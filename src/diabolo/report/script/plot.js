@@ -15,7 +15,8 @@ export class RunPlot {
     this.rings = this._make("g", { class: "rings" });
     this.svg.append(...this.covers.filter(Boolean), this.rings);
     const title = figure.querySelector("h3").textContent;
-    Object.assign(figure, { tabIndex: 0, role: "group", ariaLabel: `${title}. Arrow keys go from point to point, Enter keeps one.` });
+    const ariaLabel = `${title}. Arrow keys go from point to point, Enter keeps one.`;
+    Object.assign(figure, { tabIndex: 0, role: "group", ariaLabel });
     figure.onpointermove = figure.onpointerdown = event => this.point(this._nearest(event));
     figure.onblur = () => this.point(null);
     figure.onpointerleave = ({ pointerType }) => pointerType !== "touch" && this.point(null);  // a finger leaves at once
@@ -62,7 +63,8 @@ export class RunPlot {
   // Where a value lies in the picture.
   _at(side, value) {
     const { ends: [first, last], log } = this.about[side], { box: [left, top, width, height] } = this.about;
-    const [low, high, at] = log ? [first, last, value].map(Math.log) : [first, last, value], share = (at - low) / (high - low);
+    const [low, high, at] = log ? [first, last, value].map(Math.log) : [first, last, value];
+    const share = (at - low) / (high - low);
     return side === "x" ? left + share * width : top + (1 - share) * height;
   }
 
@@ -103,7 +105,8 @@ export class RunPlot {
     const title = names.length === 1 ? names[0] : names.length ? `${mark.name}: mean of ${names.length} runs` : mark.name;
     const { label } = this.about.y, kind = mark.kind === "curve" && mark.name ? mark.name : label;
     const spread = values.length > 1 ? ` (${short(low)} to ${short(high)})` : "";
-    const lines = said ? [said] : [`${kind} ${short(mean(values, 2))}${spread}`, `${this.about.x.label} ${short(mean(values, 1))}`];
+    const across = `${this.about.x.label} ${short(mean(values, 1))}`;
+    const lines = said ? [said] : [`${kind} ${short(mean(values, 2))}${spread}`, across];
     const others = names.length > 1 ? names.slice(0, MOST_NAMED).map((name, i) => `${name}: ${short(values[i][2])}`) : [];
     if (names.length > MOST_NAMED) others.push(`and ${names.length - MOST_NAMED} more`);
     this.note.replaceChildren(element("b", { textContent: title }),
