@@ -11,7 +11,8 @@ from PIL import Image
 
 from diabolo.plotting import COLOURS
 from diabolo.report.figures import inline_svg, svg
-from diabolo.report.plots import MOST_NAMED, plots, write_plots
+from diabolo.report.looks import MOST_NAMED
+from diabolo.report.plots import plots, write_plots
 from made_runs import made, sweep
 
 

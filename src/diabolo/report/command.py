@@ -21,7 +21,7 @@ from diabolo.report.words import say
 from diabolo.runs.terminal import text_table, visible
 
 if TYPE_CHECKING:
-    from diabolo.report.sheets import Sheet
+    from diabolo.report.sheet import Sheet
 
 DEFAULT_FOLDERS = ("runs", "sweeps")
 MOST_LINES = 40  # of a table of losses in the terminal
