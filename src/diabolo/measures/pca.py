@@ -56,14 +56,21 @@ class LinearCode:
         solver = "covariance_eigh" if data.shape[1] <= EXACT_UP_TO else "randomized"
         self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
 
+    def encode(self, images: Tensor) -> Tensor:
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
+        return torch.from_numpy(self.pca.transform(unit_interval(images.flatten(1)).numpy()))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """N x size -> N x C x H x W float32 in the scale of [0, 1], not clipped."""
+        return torch.from_numpy(self.pca.inverse_transform(codes.numpy())).float().view(-1, *self.shape)
+
     def reconstruct(self, images: Tensor, size: int | None = None) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped, of all
         components or of the first `size`."""
-        codes = self.pca.transform(unit_interval(images.flatten(1)).numpy())
+        codes = self.encode(images)
         if size is not None:
             codes[:, size:] = 0
-        reconstructions = self.pca.inverse_transform(codes)
-        return torch.from_numpy(reconstructions).float().view(-1, *self.shape)
+        return self.decode(codes)
 
     def measure(
         self, parts: Iterable[Tensor], corrupt: Callable[[Tensor], Tensor] = lambda images: images
