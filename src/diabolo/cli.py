@@ -172,7 +172,9 @@ def evaluate(arguments: Arguments) -> None:
     if given.generation:
         from diabolo.runs import generation
 
-        generation.print_generation(generation.measure_generation(given.run, settings, given.overrides, given.trust))
+        figures = generation.measure_generation(given.run, settings, given.overrides, given.trust)
+        generation.print_generation(figures)
+        generation.record_generation(given.run, figures)
         return
     if settings:
         refuse(f"--{next(iter(settings))} is for diabolo evaluate --generation: say that, too, or leave it out.")

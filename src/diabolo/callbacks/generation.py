@@ -15,7 +15,7 @@ from diabolo.callbacks.sampling import COMPONENTS, FIT_ON, drawn, sources_of
 from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import ConfigError, UserError, check_int
-from diabolo.measures.generation import Features, generation_figures
+from diabolo.measures.generation import WAYS, Features, generation_figures
 from diabolo.measures.mixture import CodeMixture
 from diabolo.measures.pca import pca_of
 
@@ -39,7 +39,9 @@ class Generation(Callback):
       autoencoders", 2020, section 4);
     - `pca`: the same with one Gaussian and the codes of PCA of the same size.
 
-    Of each way there are as many images, clipped to [0, 1]. A row of each is drawn at the end of the run.
+    Of each way there are as many images, clipped to [0, 1], as test images that they are measured against. Since a
+    reconstruction is near to its own image, their kernel distance may be less than 0. A row of each way is drawn at the
+    end of the run.
 
     Args:
         features: the folder of the classifier's run.
@@ -94,7 +96,7 @@ class Generation(Callback):
             return
         module, data = reconstructing(pl_module), data_of(trainer)
         count = self.count_of(data)
-        figures = {}
+        figures: dict[str, float] = {}
         self.classifier.to(module.device)
         with asking(module), trainer.precision_plugin.forward_context():
             real = Features.of(images_of(data, "test", count), self._seen)
@@ -110,8 +112,8 @@ class Generation(Callback):
         module, data = reconstructing(pl_module), data_of(trainer)
         count = min(self.images, self.count_of(data))
         with asking(module):
-            ways = {"test images": images_of(data, "test", count), **self.ways(module, data, count)}
-            bands = {TITLES.get(way, way): torch.cat(list(images)) for way, images in ways.items()}
+            ways = self.ways(module, data, count)
+            bands = {WAYS[way]: torch.cat(list(ways[way])) for way in WAYS if way in ways}
         log_image(trainer, "generation", labelled(rows(map(data.shown, bands.values())), list(bands)), None)
 
     def count_of(self, data: ImageData) -> int:
@@ -146,9 +148,6 @@ class Generation(Callback):
         """N x C x H x W in [0, 1] -> features, N x numbers, in float32 whatever the precision of the run."""
         with torch.no_grad(), torch.autocast(self.classifier.device.type, enabled=False):
             return self.classifier.features(images.float().to(self.classifier.device))
-
-
-TITLES = {"real": "training images", "pca": "PCA + Gaussian"}
 
 
 def images_of(data: ImageData, split: str, count: int) -> Images:

@@ -15,7 +15,16 @@ from torch import Tensor
 from diabolo.errors import ConfigError, UserError, check_int
 from diabolo.measures.precise import precise
 
-ROWS = 512  # of a matrix of all pairs, held at once
+WAYS = {  # to come by images: title by name, in the order of tables and pictures
+    "real": "training images",
+    "reconstructions": "reconstructions",
+    "prior": "prior",
+    "mixture": "mixture",
+    "gaussian": "Gaussian",
+    "pca": "PCA + Gaussian",
+}
+FIGURES = ("frechet_distance", "kernel_distance", "precision", "recall")
+ROWS = 256  # of a matrix of all pairs, held at once
 SLACK = 1e-10  # of the mean squared length of features: what rounding may add to a squared distance
 
 
@@ -71,7 +80,7 @@ class Features:
 
 
 def generation_figures(real: Features, made: Features, neighbours: int = 3) -> dict[str, float]:
-    """All figures of this file, by name: `frechet_distance`, `kernel_distance`, `precision`, `recall`.
+    """How near the made images are to the real ones, by name: a number for each of `FIGURES`.
 
     Raises:
         UserError: the two have not as many numbers, or not more images than `neighbours`.
@@ -79,13 +88,8 @@ def generation_figures(real: Features, made: Features, neighbours: int = 3) -> d
     if real.values.shape[1] != made.values.shape[1]:
         counts = " and ".join(str(one.values.shape[1]) for one in (real, made))
         raise UserError(f"generation is measured by equal features, and these are {counts} numbers an image.")
-    precision, recall = precision_and_recall(real, made, neighbours)
-    return {
-        "frechet_distance": frechet_distance(real, made),
-        "kernel_distance": kernel_distance(real, made),
-        "precision": precision,
-        "recall": recall,
-    }
+    distances = frechet_distance(real, made), kernel_distance(real, made)
+    return dict(zip(FIGURES, (*distances, *precision_and_recall(real, made, neighbours)), strict=True))
 
 
 def frechet_distance(real: Features, made: Features) -> float:

@@ -192,7 +192,9 @@ def build_callbacks(config: DictConfig, trust: bool = False) -> list[Callback]:
             try:
                 callback.see_by(load_classifier(callback.features, trust))
             except UserError as failure:
-                raise UserError(f"callbacks.{name}.features: {failure}") from failure
+                raise UserError(
+                    f"callbacks.{name}.features: {failure} Or go without: callbacks.{name}=null."
+                ) from failure
     return [spared(callback, name) for name, callback in made.items()]
 
 

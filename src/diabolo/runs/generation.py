@@ -10,33 +10,20 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from diabolo.errors import UserError
+from diabolo.measures.generation import FIGURES, WAYS
+from diabolo.measures.metric_names import metric_of
 from diabolo.runs.evaluation import evaluated
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from diabolo.runs.schema import check_config
 from diabolo.runs.unwritable import unwritable
 
-FIGURES = {  # by name: the head of the column
-    "frechet_distance": "Fréchet distance",
-    "kernel_distance": "kernel distance",
-    "precision": "precision",
-    "recall": "recall",
-}
-WAYS = {  # by name: the head of the row, in the order of the table
-    "real": "training images",
-    "reconstructions": "reconstructions",
-    "prior": "prior",
-    "mixture": "mixture",
-    "gaussian": "Gaussian",
-    "pca": "PCA + Gaussian",
-}
-
 
 def measure_generation(
     folder: str | Path, settings: Mapping[str, Any], overrides: Sequence[str] = (), trust: bool = False
-) -> dict[str, float]:
-    """What `callbacks.generation` measures of the run's best weights, by the keys that it logs. In the folder of a run
-    that is done the figures go into its metrics.
+) -> dict[str, Any]:
+    """What `callbacks.generation` measures of the run's best weights, by the keys that it logs, with
+    `generation/features`, the classifier's folder, and `generation/count`.
 
     Args:
         settings: arguments of `diabolo.callbacks.Generation`; those that are not given are the run's own where it has
@@ -45,8 +32,7 @@ def measure_generation(
         trust: whether to run what the configs of this run and of the classifier's name, whatever it is.
 
     Raises:
-        UserError: no run folder, no checkpoint, no or no fitting classifier, its data are no longer there, or the
-            folder cannot be written.
+        UserError: no run folder, no checkpoint, no or no fitting classifier, or its data are no longer there.
     """
     from diabolo.runs.build import build_callbacks, build_data, build_trainer
     from diabolo.runs.terminal import logging_to
@@ -63,33 +49,44 @@ def measure_generation(
             )
             data.setup()
         measured = trainer.test(module, datamodule=data, verbose=False)[0]
-    figures = {key: value for key, value in measured.items() if key.endswith(tuple(FIGURES))}
-    if run.state()["state"] == "done":
-        try:
-            with run.held():
-                run.write_metrics(run.metrics() | figures)
-        except OSError as failure:
-            raise unwritable(run.path, failure) from failure
-    return figures
+    seen_by = {f"generation/{name}": config.callbacks.generation[name] for name in ("features", "count")}
+    return {key: value for key, value in measured.items() if key.endswith(FIGURES)} | seen_by
 
 
-def print_generation(figures: Mapping[str, float]) -> None:
+def record_generation(folder: str | Path, figures: Mapping[str, Any]) -> None:
+    """Puts the figures into the metrics of a run that is done. One that is not has none yet.
+
+    Raises:
+        UserError: its metrics are damaged, another process trains in the folder, or it cannot be written.
+    """
+    run = RunFolder.find(folder)
+    if run.state()["state"] != "done":
+        return
+    try:
+        with run.held():
+            run.write_metrics(run.metrics() | figures)
+    except OSError as failure:
+        raise unwritable(run.path, failure) from failure
+
+
+def print_generation(figures: Mapping[str, Any]) -> None:
     """Prints a table with a row for each way to come by images."""
     from diabolo.runs.terminal import console, text_table
 
+    heads = [metric.head for name in FIGURES if (metric := metric_of(name))]
     lines = [
         [title, *(f"{figures[f'test/{way}_{figure}']:.4g}" for figure in FIGURES)]
         for way, title in WAYS.items()
-        if f"test/{way}_{next(iter(FIGURES))}" in figures
+        if f"test/{way}_{FIGURES[0]}" in figures
     ]
-    console.print(text_table(["against test images", *FIGURES.values()], lines, right=list(FIGURES.values())))
+    console.print(text_table(["against test images", *heads], lines, right=heads))
 
 
 def _with_callback(config: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
     """The config with no callback but `generation`."""
-    usual = OmegaConf.load(str(files("diabolo.conf").joinpath("callbacks/generation.yaml")))
+    usual: Any = OmegaConf.load(str(files("diabolo.conf").joinpath("callbacks/generation.yaml")))
     own = OmegaConf.select(config, "callbacks.generation") or {}
-    node = OmegaConf.merge(usual["generation"], own, dict(settings))
+    node = OmegaConf.merge(usual.generation, own, dict(settings))
     if OmegaConf.is_missing(node, "features"):
         raise UserError(
             "--generation needs --features RUN: the folder of a classifier's run (task=classify) on the same images."
