@@ -220,7 +220,14 @@ COMMANDS = {
         ),
         takes_folders=True,
     ),
-    "evaluate": Command(evaluate, (("RUN", "measure a run's test metrics again"),), takes_folders=True),
+    "evaluate": Command(
+        evaluate,
+        (
+            ("RUN", "measure a run's test metrics again"),
+            ("RUN --generation", "how near the images that it generates are to real ones"),
+        ),
+        takes_folders=True,
+    ),
     "probe": Command(
         command("report.probe", "probe"),
         (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),

@@ -74,6 +74,16 @@ def test_a_classifier_that_has_gone_costs_evaluate_no_more_than_a_word(diabolo, 
     assert diabolo("evaluate", str(run.path), "callbacks.generation=null").code == 0
 
 
+def test_the_config_of_the_classifier_is_not_trusted_unseen(diabolo, run, classifier, tmp_path):
+    place = shutil.copytree(classifier.path, tmp_path / "strange")
+    config = place / "config.yaml"
+    config.write_text(config.read_text() + "strange:\n  _target_: shutil.copy\n")
+    ended = diabolo("evaluate", "run", "--generation", "--features", "strange")
+    assert ended.code == 2
+    assert "names 'shutil.copy'" in ended.err
+    assert diabolo("evaluate", "run", "--generation", "--features", "strange", "--trust").code == 0
+
+
 def test_a_run_that_is_not_done_keeps_no_figures(diabolo, run, classifier):
     run.mark("stopped")
     before = (run.path / "metrics.json").read_text()
