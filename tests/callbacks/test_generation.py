@@ -70,10 +70,12 @@ def test_the_training_is_left_alone(trained, classifier):
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-OTHERS = ("bottleneck=variational", "bottleneck=vq", "bottleneck=nested", "model=conv_upsample model.upsample=unpool")
+SLOW = ("bottleneck=vq", "bottleneck=nested", "model=conv_upsample model.upsample=unpool")
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    "name", ["bottleneck=variational", *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)]
+)
 def test_every_kind_of_model_is_measured(trained, classifier, name):
     more = ("model.channels=[4]",) if "model" in name else ()
     run = trained(*QUIET, f"callbacks.generation.features={classifier.path}", *name.split(), *more)

@@ -64,7 +64,7 @@ def record_generation(folder: str | Path, figures: Mapping[str, Any]) -> None:
         return
     try:
         with run.held():
-            run.write_metrics(run.metrics() | figures)
+            run.write_metrics({**run.metrics(), **figures})
     except OSError as failure:
         raise unwritable(run.path, failure) from failure
 
