@@ -35,6 +35,7 @@ def test_it_says_and_writes_what_the_callback_measures(diabolo, run, classifier,
     assert ended.code == 0, ended.err
     names = ("training images", "reconstructions", "prior", "mixture", "Gaussian", "PCA + Gaussian")
     lines = ended.out.splitlines()
+    assert "against 24 test images" in ended.out
     assert [line for name in names for line in lines if line.startswith(name)] == lines[-6:]
     after = run.metrics()
     assert {key: value for key, value in after.items() if key in before} == before
@@ -61,6 +62,7 @@ def test_a_run_that_has_the_callback_needs_no_more_said(diabolo, trained, classi
     run = trained(*TINY, "logger=none", "callbacks=generation", f"callbacks.generation.features={classifier.path}")
     ended = diabolo("evaluate", str(run.path), "--generation")
     assert ended.code == 0, ended.err
+    assert run.metrics()["generation/count"] == 32, "as many as the test split has"
     assert f"{run.metrics()['test/mixture_frechet_distance']:.4g}" in ended.out
 
 

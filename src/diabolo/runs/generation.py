@@ -23,7 +23,7 @@ def measure_generation(
     folder: str | Path, settings: Mapping[str, Any], overrides: Sequence[str] = (), trust: bool = False
 ) -> dict[str, Any]:
     """What `callbacks.generation` measures of the run's best weights, by the keys that it logs, with
-    `generation/features`, the classifier's folder, and `generation/count`.
+    `generation/features`, the classifier's folder, and `generation/count`, the images of each kind.
 
     Args:
         settings: arguments of `diabolo.callbacks.Generation`; those that are not given are the run's own where it has
@@ -49,8 +49,10 @@ def measure_generation(
             )
             data.setup()
         measured = trainer.test(module, datamodule=data, verbose=False)[0]
-    seen_by = {f"generation/{name}": config.callbacks.generation[name] for name in ("features", "count")}
-    return {key: value for key, value in measured.items() if key.endswith(FIGURES)} | seen_by
+    asked = config.callbacks.generation
+    count = min(asked["count"], data.count("train"), data.count("test"))
+    figures = {key: value for key, value in measured.items() if key.endswith(FIGURES)}
+    return {**figures, "generation/features": asked.features, "generation/count": count}
 
 
 def record_generation(folder: str | Path, figures: Mapping[str, Any]) -> None:
@@ -79,7 +81,7 @@ def print_generation(figures: Mapping[str, Any]) -> None:
         for way, title in WAYS.items()
         if f"test/{way}_{FIGURES[0]}" in figures
     ]
-    console.print(text_table(["against test images", *heads], lines, right=heads))
+    console.print(text_table([f"against {figures['generation/count']:,} test images", *heads], lines, right=heads))
 
 
 def _with_callback(config: DictConfig, settings: Mapping[str, Any]) -> DictConfig:
