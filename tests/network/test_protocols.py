@@ -11,26 +11,48 @@ from diabolo.network import (
     CanFindNearest,
     CanSample,
     CanTruncate,
+    CountsImages,
     FCDecoder,
     FCEncoder,
     FCTiedDecoder,
     FiniteScalar,
     FollowsEpochs,
     HasDiagnostics,
+    HasPosterior,
+    Importance,
     Nested,
     Noisy,
+    OfDecoder,
+    OfPosterior,
     TiesWeights,
     TopK,
+    Vamp,
     Variational,
     Vector,
     VectorQuantised,
+    WeighsDraws,
 )
-from diabolo.training import L1, Contractive
+from diabolo.training import DIP, L1, MMD, RAE, Contractive, SlicedWasserstein, TotalCorrelation
 
-ABILITIES = (CanFindNearest, CanSample, CanTruncate, FollowsEpochs, HasDiagnostics, TiesWeights)
+ABILITIES = (
+    CanFindNearest,
+    CanSample,
+    CanTruncate,
+    CountsImages,
+    FollowsEpochs,
+    HasDiagnostics,
+    HasPosterior,
+    OfDecoder,
+    OfPosterior,
+    TiesWeights,
+    WeighsDraws,
+)
+GAUSSIAN = {CanSample, FollowsEpochs, HasDiagnostics, HasPosterior}
 PARTS = {
     Vector: (lambda: Vector(4), set()),
-    Variational: (lambda: Variational(4), {CanSample, FollowsEpochs, HasDiagnostics}),
+    Variational: (lambda: Variational(4), GAUSSIAN),
+    Importance: (lambda: Importance(4), {*GAUSSIAN, WeighsDraws}),
+    Vamp: (lambda: Vamp(4, (1, 8, 8)), {*GAUSSIAN, TiesWeights}),
     Nested: (lambda: Nested(4), {CanTruncate}),
     TopK: (lambda: TopK(4, 2), {CanFindNearest, HasDiagnostics}),
     Noisy: (lambda: Noisy(4), {HasDiagnostics}),
@@ -38,6 +60,11 @@ PARTS = {
     FiniteScalar: (lambda: FiniteScalar(4), {CanFindNearest, HasDiagnostics}),
     L1: (lambda: L1(1.0), {HasDiagnostics}),
     Contractive: (lambda: Contractive(1.0), set()),
+    MMD: (lambda: MMD(1.0), set()),
+    SlicedWasserstein: (lambda: SlicedWasserstein(1.0), set()),
+    TotalCorrelation: (lambda: TotalCorrelation(1.0), {OfPosterior, CountsImages}),
+    DIP: (lambda: DIP(1.0, 1.0), {OfPosterior}),
+    RAE: (lambda: RAE(1.0), {OfDecoder}),
     FCDecoder: (lambda: FCDecoder(4, (1, 8, 8)), set()),
     FCTiedDecoder: (lambda: FCTiedDecoder(4, (1, 8, 8)), {TiesWeights}),
 }

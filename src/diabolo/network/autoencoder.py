@@ -1,14 +1,14 @@
 """The autoencoder: encoder, bottleneck and decoder, checked where they meet."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from diabolo.errors import UserError, check_choice
 from diabolo.network.layers import ACTIVATIONS, activation, settled
-from diabolo.network.protocols import HasDiagnostics, TiesWeights, size_of
+from diabolo.network.protocols import HasDiagnostics, HasPosterior, OfDecoder, OfPosterior, TiesWeights, size_of
 from diabolo.network.upsampling import Switched, Switches
 
 
@@ -17,7 +17,7 @@ class AutoencoderOutput(NamedTuple):
 
     raw: Tensor  # N x C x H x W, float32, before the output activation
     code: Tensor  # N x size
-    penalty: Tensor | None  # scalar, to be added to the loss
+    penalty: Tensor | None  # scalar, to be added to the loss; or one a code, see `WeighsDraws`
     features: Tensor  # N x in_features, the encoder's, of which the bottleneck makes the code
 
 
@@ -31,11 +31,12 @@ class Autoencoder(nn.Module):
         image_shape: (channels, height, width).
         output: activation of the reconstruction (see `diabolo.network.layers.ACTIVATIONS`); it is applied in float32
             whatever the precision of the network.
-        penalty: one of `diabolo.training.penalties`, added to the bottleneck's own.
+        penalty: one of `diabolo.training.penalties` and its like, added to the bottleneck's own.
 
     Raises:
         UserError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
-            the decoder unpools and the encoder has no max-poolings to match.
+            the decoder unpools and the encoder has no max-poolings to match; or the penalty looks at Gaussians, and the
+            bottleneck has none.
     """
 
     switch_count: int  # positions of maxima that a reconstruction uses beside the code; 0 but where the decoder unpools
@@ -54,8 +55,9 @@ class Autoencoder(nn.Module):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.penalty = penalty
-        if isinstance(decoder, TiesWeights):
-            decoder.tie(encoder)
+        for part in (bottleneck, decoder):
+            if isinstance(part, TiesWeights):
+                part.tie(encoder)
         self.output_name = output
         self.output = activation(check_choice("model.output", output, ACTIVATIONS))
         self.image_shape = tuple(image_shape)
@@ -65,7 +67,10 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Tensor, switches: Switches | None = None) -> Tensor:
         """N x C x H x W in the network's scale -> N x size; max-poolings push their switches onto a given stack."""
-        code, _ = self.bottleneck(_through(self.encoder, images, switches))
+        features = _through(self.encoder, images, switches)
+        if isinstance(self.bottleneck, HasPosterior) and not self.bottleneck.training:
+            return self.bottleneck.posterior(features)[0].to(features.dtype)  # without what its divergence costs
+        code, _ = self.bottleneck(features)
         return code
 
     def decode(self, code: Tensor, switches: Switches | None = None) -> Tensor:
@@ -85,7 +90,7 @@ class Autoencoder(nn.Module):
         code, penalty = self.bottleneck(features)
         if self.penalty is not None:
             with settled(self.bottleneck):
-                own = self.penalty(images, code, self.encode)
+                own = self._penalised(images, code, features)
             penalty = own if penalty is None else penalty + own
         return AutoencoderOutput(_through(self.decoder, code, switches).float(), code, penalty, features)
 
@@ -102,8 +107,23 @@ class Autoencoder(nn.Module):
                 figures |= part.diagnostics(values)
         return figures
 
+    def _penalised(self, images: Tensor, code: Tensor, features: Tensor) -> Tensor:
+        """What the penalty says of that which it looks at."""
+        assert self.penalty is not None
+        if isinstance(self.penalty, OfPosterior):
+            bottleneck = cast(HasPosterior, self.bottleneck)
+            return self.penalty.of_posterior(code, *bottleneck.posterior(features))
+        if isinstance(self.penalty, OfDecoder):
+            return self.penalty.of_decoder(code, self.decode)
+        return self.penalty(images, code, self.encode)
+
     @torch.no_grad()
     def _check(self) -> None:
+        if isinstance(self.penalty, OfPosterior) and not isinstance(self.bottleneck, HasPosterior):
+            raise UserError(
+                f"`penalty` ({type(self.penalty).__name__}) looks at the Gaussians of a variational bottleneck, and"
+                f" `bottleneck` ({type(self.bottleneck).__name__}) has none: take bottleneck=variational."
+            )
         training = self.training
         self.eval()
         switches: Switches | None = [] if self.unpools else None

@@ -60,14 +60,16 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     """The network with fresh weights: encoder, bottleneck and decoder for the image's shape."""
     from diabolo.data.shape import check_image_shape
     from diabolo.network.autoencoder import Autoencoder
-    from diabolo.network.layers import initialise
+    from diabolo.network.layers import initialise, spectrally_normalised
 
     shape = check_image_shape(config.data.image_shape)
     bottleneck = make(config, "bottleneck")
     encoder = _encoder(config, shape, bottleneck.in_features)
-    decoder = make(config, "decoder", image_shape=shape, in_features=bottleneck.size)
+    decoder = _without(config, "decoder", "spectral_norm", image_shape=shape, in_features=bottleneck.size)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
+    if config.decoder.get("spectral_norm"):
+        spectrally_normalised(decoder)
     return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, _optional(config, "penalty"))
 
 
@@ -245,10 +247,15 @@ def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Modu
     """The config's encoder, out of training where it says so; where it starts from is no matter of its class."""
     from diabolo.network.layers import freeze
 
-    own = [key for key in config.encoder if key not in ("init_from", "frozen")]
-    alone = OmegaConf.create({"encoder": OmegaConf.masked_copy(config.encoder, own)})
-    encoder = make(alone, "encoder", image_shape=shape, out_features=features)
+    encoder = _without(config, "encoder", "init_from", "frozen", image_shape=shape, out_features=features)
     return freeze(encoder) if config.encoder.get("frozen") else encoder
+
+
+def _without(config: DictConfig, group: str, *keys: str, **arguments: Any) -> Any:
+    """What `make` makes of a group without these keys, which are no matter of its class."""
+    node = config[group]
+    own = OmegaConf.masked_copy(node, [key for key in node if key not in keys])
+    return make(OmegaConf.create({group: own}), group, **arguments)
 
 
 def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:

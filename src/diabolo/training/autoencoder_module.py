@@ -1,6 +1,7 @@
 """The LightningModule of an autoencoder: its loss and its yardstick. It knows no concrete family, loss or picture."""
 
 from collections.abc import Callable, Sequence
+from math import log
 from typing import Any, cast
 
 import numpy as np
@@ -8,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from diabolo.data.batches import Batches
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
 from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
-from diabolo.network.protocols import FollowsEpochs
+from diabolo.network.protocols import CountsImages, FollowsEpochs, WeighsDraws
 from diabolo.training.epoch_loss import ADVICE
 from diabolo.training.given import given
 from diabolo.training.learner import Learner
-from diabolo.training.losses import on_logits
+from diabolo.training.losses import PixelLoss, is_log_likelihood, on_logits
 from diabolo.training.protocols import Augments, Batch, Corrupts
 
 Measured = dict[str, Tensor]
@@ -27,6 +29,15 @@ N; `codes`, N x size."""
 def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
     """One loss of several, in whose gradient each counts by what it changes relative to itself."""
     return torch.stack(list(losses)).clamp(min=1e-12).log().mean().exp()
+
+
+def importance_bound(losses: Tensor) -> Tensor:
+    """Minus the log of the mean importance weight, averaged over the images (Burda et al. 2016, section 3).
+
+    Args:
+        losses: draws x N, minus the logarithms of p(x|z) p(z) / q(z|x).
+    """
+    return (log(len(losses)) - (-losses).logsumexp(0)).mean()
 
 
 class AutoencoderModule(Learner):
@@ -43,7 +54,8 @@ class AutoencoderModule(Learner):
             yardstick compare what the network makes of them with the clean images.
 
     Raises:
-        UserError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1].
+        UserError: the loss is computed on logits but the output is no sigmoid, or the data are not in [0, 1]; or the
+            bottleneck weighs draws by their likelihoods, and the loss is none.
     """
 
     def __init__(
@@ -69,6 +81,11 @@ class AutoencoderModule(Learner):
             raise UserError(
                 f"`data.mean` and `data.std` must be null for `loss` ({type(loss).__name__}), which needs pixels in"
                 " [0, 1]: set both, or choose another loss."
+            )
+        if isinstance(autoencoder.bottleneck, WeighsDraws) and not is_log_likelihood(loss):
+            raise UserError(
+                f"`bottleneck` ({type(autoencoder.bottleneck).__name__}) weighs draws by the likelihood of an image,"
+                f" and `loss` ({type(loss).__name__}) says none: take loss=mse, mae or bce with loss.reduction=sum."
             )
         self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
         self.features = Collected()  # the encoder's, of the split that is being measured
@@ -104,6 +121,12 @@ class AutoencoderModule(Learner):
         seen = target if self.corruption is None else self.pixels.to_network(self.corruption(images))
         return self._objective(self.autoencoder(seen), target)
 
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        batches = self.trainer.train_dataloader
+        if isinstance(self.autoencoder.penalty, CountsImages) and isinstance(batches, Batches):
+            self.autoencoder.penalty.images.fill_(batches.order.images)
+
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         if isinstance(self.autoencoder.bottleneck, FollowsEpochs):
@@ -127,6 +150,10 @@ class AutoencoderModule(Learner):
         """Loss plus penalty, in float32 whatever the precision of the network."""
         with torch.autocast(target.device.type, enabled=False):
             reconstruction = out.raw if self.on_logits else self.autoencoder.output(out.raw)
+            if out.penalty is not None and out.penalty.ndim:  # one a code
+                parts = reconstruction.split(len(target))
+                losses = torch.stack([cast(PixelLoss, self.loss).per_image(part, target) for part in parts])
+                return importance_bound(losses + out.penalty.float().view_as(losses))
             if len(reconstruction) == len(target):  # else several codes an image; a split of one would cost a copy
                 loss = self.loss(reconstruction, target)
             else:

@@ -1,4 +1,7 @@
-"""The variational bottleneck: a Gaussian for every image, held close to the standard normal distribution."""
+"""Variational bottlenecks: a Gaussian for every image, held close to the standard normal distribution. By several draws
+an image (`importance`) or towards a prior that is learnt (`vamp`): `importance.py`, `vamp.py`."""
+
+from math import log, pi
 
 import torch
 from torch import Tensor, nn
@@ -55,19 +58,28 @@ class Variational(nn.Module):
         self.register_buffer("done", torch.zeros((), dtype=torch.long))  # steps or epochs, kept with the weights
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = _posterior(features)
+        mean, log_variance = self.posterior(features)
         kl = divergence(mean, log_variance).mean(0)  # size
         penalty = self.weight() * kl.clamp(min=self.free_bits).sum()
         if not self.training:
             return mean.to(features.dtype), penalty
-        if self.warmup_steps:
-            self.done += 1
+        self.count_step()
         code = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         return code.to(features.dtype), penalty
+
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance, N x size each, in float32 whatever the precision of the network."""
+        mean, log_variance = features.float().chunk(2, 1)
+        return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
     def start_epoch(self, epoch: int) -> None:
         if self.warmup_epochs:
             self.done.fill_(epoch)
+
+    def count_step(self) -> None:
+        """Called once in each step of the training."""
+        if self.warmup_steps:
+            self.done += 1
 
     def weight(self) -> Tensor:
         """The beta of this step."""
@@ -81,7 +93,7 @@ class Variational(nn.Module):
     def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
         """`kl` in nats; `active_units`, those whose mean varies over the images by more than .01 (Burda et al. 2016,
         section 5.2); the KL of each unit."""
-        mean, log_variance = _posterior(features)
+        mean, log_variance = self.posterior(features)
         kl = divergence(mean, log_variance).mean(0)
         return {"kl": kl.sum(), "active_units": active_units(mean), "kl_of_units": kl}
 
@@ -96,7 +108,15 @@ def active_units(means: Tensor) -> Tensor:
     return (means.var(0, unbiased=False) > ACTIVE).sum()
 
 
-def _posterior(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log variance, N x size each, in float32 whatever the precision of the network."""
-    mean, log_variance = features.float().chunk(2, 1)
-    return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
+def log_densities(codes: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
+    """Of each code under each Gaussian, unit by unit: N x size and K x size (both) -> N x K x size, in nats."""
+    distances = codes[:, None] - means
+    return -0.5 * (distances.square() * (-log_variances).exp() + log_variances + log(2 * pi))
+
+
+def noise_for(values: Tensor, training: bool) -> Tensor:
+    """Standard normal numbers, one for each of `values`; in evaluation the same ones every time."""
+    if training:
+        return torch.randn_like(values)
+    draw = torch.Generator(values.device).manual_seed(0)
+    return torch.randn(values.shape, generator=draw, device=values.device, dtype=values.dtype)
