@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Normal
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from diabolo.errors import UserError
 from diabolo.network.autoencoder import Autoencoder
@@ -58,7 +58,7 @@ def test_one_draw_is_the_elbo_and_more_lie_above_it():
             means[draws] = sum(float(ours.training_loss(IMAGES, LABELS)) for _ in range(300)) / 300
         ours = module(1)
         mean, log_variance = ours.autoencoder.bottleneck.posterior(ours.autoencoder.encoder(IMAGES))
-        kl = float(torch.distributions.kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean())
+        kl = float(kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean())
         errors = []
         for _ in range(2000):
             logits = ours.autoencoder.decoder(mean + (log_variance / 2).exp() * torch.randn_like(mean))
@@ -73,7 +73,7 @@ def test_in_evaluation_it_is_the_variational_bottleneck():
     mean, log_variance = ours.autoencoder.encoder(IMAGES).chunk(2, 1)
     assert torch.equal(out.code, mean)
     assert torch.equal(ours.encode(IMAGES), mean)
-    kl = torch.distributions.kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
+    kl = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
     assert float(out.penalty.detach()) == pytest.approx(float(kl.detach()), rel=1e-5)
 
 

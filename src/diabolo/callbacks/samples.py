@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diabolo.callbacks.layout import rows, titled
-from diabolo.callbacks.pictures import Drawing, decode, encoded
+from diabolo.callbacks.pictures import Drawing, decode, encoded, in_turn
 from diabolo.errors import check_int
 from diabolo.measures.mixture import CodeMixture
 from diabolo.network.protocols import CanSample
@@ -59,5 +59,8 @@ class Samples(Drawing):
             mixture = CodeMixture(encoded(module, data, "train", self.codes), self.components, self.seed)
             codes = mixture.sample(count)
             source = f"no prior: samples of {mixture} fitted to {min(self.codes, data.count('train')):,} training codes"
-        images = data.shown(decode(module, codes.to(module.device)))
+        condition = module.autoencoder.condition
+        if condition is not None:
+            source += f", of the labels 0 to {condition.classes - 1} in turn"
+        images = data.shown(decode(module, codes.to(module.device), in_turn(module, count)))
         return titled(rows(images.split(self.columns)), source)

@@ -1,12 +1,14 @@
 """The autoencoder: encoder, bottleneck and decoder, checked where they meet."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from diabolo.errors import UserError, check_choice
+from diabolo.network.condition import Condition
 from diabolo.network.layers import ACTIVATIONS, activation, settled
 from diabolo.network.protocols import HasDiagnostics, HasPosterior, OfDecoder, OfPosterior, TiesWeights, size_of
 from diabolo.network.upsampling import Switched, Switches
@@ -32,6 +34,8 @@ class Autoencoder(nn.Module):
         output: activation of the reconstruction (see `diabolo.network.layers.ACTIVATIONS`); it is applied in float32
             whatever the precision of the network.
         penalty: one of `diabolo.training.penalties` and its like, added to the bottleneck's own.
+        condition: where labels are given to encoder and decoder, how; `labels` are then asked for wherever an image or
+            a code is given, N int64. Others do without.
 
     Raises:
         UserError: the encoder does not give what the bottleneck asks for, or the decoder not the image's shape; or
@@ -49,12 +53,14 @@ class Autoencoder(nn.Module):
         image_shape: Sequence[int],
         output: str = "sigmoid",
         penalty: nn.Module | None = None,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.penalty = penalty
+        self.condition = condition
         for part in (bottleneck, decoder):
             if isinstance(part, TiesWeights):
                 part.tie(encoder)
@@ -65,34 +71,39 @@ class Autoencoder(nn.Module):
         self.unpools = isinstance(decoder, Switched) and decoder.unpools
         self._check()
 
-    def encode(self, images: Tensor, switches: Switches | None = None) -> Tensor:
-        """N x C x H x W in the network's scale -> N x size; max-poolings push their switches onto a given stack."""
+    def features(self, images: Tensor, switches: Switches | None = None, labels: Tensor | None = None) -> Tensor:
+        """N x C x H x W in the network's scale -> N x `in_features` of the bottleneck."""
         features = _through(self.encoder, images, switches)
+        return features if self.condition is None else self.condition.features(features, labels)
+
+    def encode(self, images: Tensor, switches: Switches | None = None, labels: Tensor | None = None) -> Tensor:
+        """N x C x H x W in the network's scale -> N x size; max-poolings push their switches onto a given stack."""
+        features = self.features(images, switches, labels)
         if isinstance(self.bottleneck, HasPosterior) and not self.bottleneck.training:
             return self.bottleneck.posterior(features)[0].to(features.dtype)  # without what its divergence costs
         code, _ = self.bottleneck(features)
         return code
 
-    def decode(self, code: Tensor, switches: Switches | None = None) -> Tensor:
+    def decode(self, code: Tensor, switches: Switches | None = None, labels: Tensor | None = None) -> Tensor:
         """N x size -> N x C x H x W in the network's scale, float32; a decoder that unpools does without switches
         where none are given."""
-        return self.output(_through(self.decoder, code, switches).float())
+        return self.output(self._raw(code, switches, labels))
 
-    def reconstruct(self, images: Tensor) -> Tensor:
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """N x C x H x W in the network's scale to their reconstructions, float32: decoded from their codes and, where
         the decoder unpools, from their own switches."""
         switches: Switches | None = [] if self.unpools else None
-        return self.decode(self.encode(images, switches), switches)
+        return self.decode(self.encode(images, switches, labels), switches, labels)
 
-    def forward(self, images: Tensor) -> AutoencoderOutput:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> AutoencoderOutput:
         switches: Switches | None = [] if self.unpools else None
-        features = _through(self.encoder, images, switches)
+        features = self.features(images, switches, labels)
         code, penalty = self.bottleneck(features)
         if self.penalty is not None:
             with settled(self.bottleneck):
-                own = self._penalised(images, code, features)
+                own = self._penalised(images, code, features, labels)
             penalty = own if penalty is None else penalty + own
-        return AutoencoderOutput(_through(self.decoder, code, switches).float(), code, penalty, features)
+        return AutoencoderOutput(self._raw(code, switches, labels), code, penalty, features)
 
     @property
     def has_diagnostics(self) -> bool:
@@ -107,15 +118,20 @@ class Autoencoder(nn.Module):
                 figures |= part.diagnostics(values)
         return figures
 
-    def _penalised(self, images: Tensor, code: Tensor, features: Tensor) -> Tensor:
+    def _raw(self, code: Tensor, switches: Switches | None, labels: Tensor | None) -> Tensor:
+        """The decoder's output in float32, before the output activation."""
+        given = code if self.condition is None else self.condition.code(code, labels)
+        return _through(self.decoder, given, switches).float()
+
+    def _penalised(self, images: Tensor, code: Tensor, features: Tensor, labels: Tensor | None) -> Tensor:
         """What the penalty says of that which it looks at."""
         assert self.penalty is not None
         if isinstance(self.penalty, OfPosterior):
             bottleneck = cast(HasPosterior, self.bottleneck)
             return self.penalty.of_posterior(code, *bottleneck.posterior(features))
         if isinstance(self.penalty, OfDecoder):
-            return self.penalty.of_decoder(code, self.decode)
-        return self.penalty(images, code, self.encode)
+            return self.penalty.of_decoder(code, partial(self.decode, labels=labels))
+        return self.penalty(images, code, partial(self.encode, labels=labels))
 
     @torch.no_grad()
     def _check(self) -> None:
@@ -127,6 +143,7 @@ class Autoencoder(nn.Module):
         training = self.training
         self.eval()
         switches: Switches | None = [] if self.unpools else None
+        labels = torch.zeros(1, dtype=torch.long)
         features = _through(self.encoder, torch.zeros(1, *self.image_shape), switches)
         wanted = self.bottleneck.in_features
         if features.shape != (1, wanted):
@@ -136,7 +153,7 @@ class Autoencoder(nn.Module):
             )
         code, _ = self.bottleneck(features)
         pushed = list(switches or ())
-        images = _through(self.decoder, code, switches)
+        images = self._raw(code, switches, labels)
         self.switch_count = sum(switch.places.numel() for switch in pushed[len(switches or ()) :])
         if images.shape[1:] != self.image_shape:
             raise UserError(

@@ -60,17 +60,27 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     """The network with fresh weights: encoder, bottleneck and decoder for the image's shape."""
     from diabolo.data.shape import check_image_shape
     from diabolo.network.autoencoder import Autoencoder
+    from diabolo.network.condition import Condition
     from diabolo.network.layers import initialise, spectrally_normalised
 
     shape = check_image_shape(config.data.image_shape)
-    bottleneck = make(config, "bottleneck")
+    bottleneck = _bottleneck(config)
+    classes = config.bottleneck.classes if config.bottleneck.get("conditional") else 0
+    condition = Condition(classes, bottleneck.in_features) if classes else None
     encoder = _encoder(config, shape, bottleneck.in_features)
-    decoder = _without(config, "decoder", "spectral_norm", image_shape=shape, in_features=bottleneck.size)
+    decoder = _without(
+        config,
+        "decoder",
+        "spectral_norm",
+        image_shape=shape,
+        in_features=bottleneck.size + (condition.classes if condition else 0),
+    )
     for part in (encoder, decoder):
         initialise(part, config.model.init)
     if config.decoder.get("spectral_norm"):
         spectrally_normalised(decoder)
-    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, _optional(config, "penalty"))
+    penalty = _optional(config, "penalty")
+    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, penalty, condition)
 
 
 def build_encoder(config: DictConfig) -> nn.Module:
@@ -79,7 +89,7 @@ def build_encoder(config: DictConfig) -> nn.Module:
     from diabolo.network.layers import initialise
 
     shape = check_image_shape(config.data.image_shape)
-    encoder = _encoder(config, shape, make(config, "bottleneck").in_features)
+    encoder = _encoder(config, shape, _bottleneck(config).in_features)
     initialise(encoder, config.model.init)
     return encoder
 
@@ -157,7 +167,7 @@ def _optimizer(config: DictConfig) -> Any:
 PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningModule's argument
     "autoencoder": build_autoencoder,
     "encoder": build_encoder,
-    "bottleneck": lambda config: make(config, "bottleneck"),
+    "bottleneck": lambda config: _bottleneck(config),
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
     "optimizer": _optimizer,
@@ -241,6 +251,11 @@ def _is_such(group: str, made: Any) -> tuple[bool, str]:
     }
     wanted, what = classes.get(group, (object, "a part"))
     return isinstance(made, wanted), what
+
+
+def _bottleneck(config: DictConfig) -> Any:
+    """The config's bottleneck; whether encoder and decoder are given labels is no matter of its class."""
+    return _without(config, "bottleneck", "conditional", "classes")
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:

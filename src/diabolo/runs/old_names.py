@@ -20,6 +20,7 @@ ROOMS = {  # first part of the path of a file of 0.1 -> today's room
 }
 CAME_LATER: dict[str, dict[str, Any]] = {  # keys of a group, with what was before
     "data": {"limit_by": "first", "depth": "uint8", "value_range": None, "shown_channels": None},
+    "bottleneck": {"conditional": False, "classes": 10},
     "decoder": {"spectral_norm": False},
 }
 RENAMED = {"diabolo.data.digits": "diabolo.data.digit_images"}

@@ -100,6 +100,8 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "decoder.spectral_norm": check_bool,
     **{f"decoder.{key}": check for key, check in SHAPED.items()},
     "bottleneck": mapping,
+    "bottleneck.conditional": check_bool,
+    "bottleneck.classes": integer(2, 1_000_000),
     "bottleneck.size": integer(1, 10_000_000),
     "bottleneck.activation": ACTIVATION,
     "bottleneck.levels": integers(2, 1_000_000),
@@ -278,7 +280,13 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
 OF_ANY_CLASS: dict[str, Check] = {"_target_": class_name, "_partial_": check_bool}  # in whichever group
 
 KNOWN = ("diabolo.", "torch.optim.", "lightning.")  # whose arguments the table speaks of
-BESIDE_THE_CLASS = ("encoder.init_from", "encoder.frozen", "decoder.spectral_norm")  # read by diabolo itself
+BESIDE_THE_CLASS = (  # in its group, and read by diabolo itself
+    "encoder.init_from",
+    "encoder.frozen",
+    "bottleneck.conditional",
+    "bottleneck.classes",
+    "decoder.spectral_norm",
+)
 SHARED = ("model.", "data.")  # other groups take values from there
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.errors import check_choice, check_int, check_positive
-from diabolo.network.bottlenecks.variational import noise_for
+from diabolo.network.gaussians import noise_for
 from diabolo.training.penalties import Encode
 
 KERNELS = ("imq", "gaussian")

@@ -16,10 +16,14 @@ from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import CountsImages, FollowsEpochs, WeighsDraws
 from diabolo.training.epoch_loss import ADVICE
-from diabolo.training.given import given
+from diabolo.training.given import check_labels, given
 from diabolo.training.learner import Learner
+from diabolo.training.lightning_internals import datamodule_of
 from diabolo.training.losses import PixelLoss, is_log_likelihood, on_logits
 from diabolo.training.protocols import Augments, Batch, Corrupts
+
+Labels = Tensor | np.ndarray | int | None
+"""The labels of N images or codes: N whole numbers, or one for all of them."""
 
 Measured = dict[str, Tensor]
 """What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `ssim`,
@@ -92,19 +96,36 @@ class AutoencoderModule(Learner):
 
     # ---- the model, in [0, 1] ----
 
-    def encode(self, images: Tensor | np.ndarray) -> Tensor:
-        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
-        return self.autoencoder.encode(self._given(images))
+    # A conditional network needs labels beside images and codes, N or one for all; others do without, and take no
+    # notice of them.
 
-    def decode(self, codes: Tensor | np.ndarray) -> Tensor:
+    def encode(self, images: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
+        return self.autoencoder.encode(self._given(images), labels=self._labels(labels, len(images)))
+
+    def decode(self, codes: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
         """N x size -> images, N x C x H x W float32 in the scale of [0, 1] (not clipped), of the code alone."""
         codes = given("codes", codes, [self.autoencoder.code_size], self.device)
-        return self.pixels.to_unit(self.autoencoder.decode(codes))
+        return self.pixels.to_unit(self.autoencoder.decode(codes, labels=self._labels(labels, len(codes))))
 
-    def reconstruct(self, images: Tensor | np.ndarray) -> Tensor:
+    def reconstruct(self, images: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> reconstructions in the scale of [0, 1], of the code and of
         the switches where the decoder unpools; where there is a corruption, corrupted images -> their restorations."""
-        return self.pixels.to_unit(self.autoencoder.reconstruct(self._given(images)))
+        known = self._labels(labels, len(images))
+        return self.pixels.to_unit(self.autoencoder.reconstruct(self._given(images), known))
+
+    def _labels(self, labels: Labels, count: int) -> Tensor | None:
+        """`count` labels that the network knows, int64; None where it asks for none, or for none that are given."""
+        condition = self.autoencoder.condition
+        if condition is None or labels is None:
+            return None
+        known = torch.as_tensor(labels, dtype=torch.long, device=self.device).expand(count)
+        if count and not 0 <= int(known.min()) <= int(known.max()) < condition.classes:
+            raise UserError(
+                f"labels must be whole numbers from 0 to {condition.classes - 1} for this network"
+                f" (bottleneck.classes = {condition.classes}), not {known.min()} to {known.max()}."
+            )
+        return known
 
     def _given(self, images: Tensor | np.ndarray) -> Tensor:
         return self.pixels.to_network(given("images", images, self.autoencoder.image_shape, self.device))
@@ -119,7 +140,11 @@ class AutoencoderModule(Learner):
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         target = self.pixels.to_network(images)
         seen = target if self.corruption is None else self.pixels.to_network(self.corruption(images))
-        return self._objective(self.autoencoder(seen), target)
+        return self._objective(self.autoencoder(seen, labels), target)
+
+    def on_fit_start(self) -> None:
+        if self.autoencoder.condition is not None:
+            check_labels(datamodule_of(self.trainer), self.autoencoder.condition.classes, "bottleneck.classes")
 
     def on_train_start(self) -> None:
         super().on_train_start()
@@ -163,14 +188,14 @@ class AutoencoderModule(Learner):
     def _measure(self, split: str, batch: Batch) -> Measured:
         target = self.pixels.to_network(batch[0])
         seen = target if self.corruption is None else self.pixels.to_network(self.corrupted(batch[0]))
-        out: AutoencoderOutput = self.autoencoder(seen)
+        out: AutoencoderOutput = self.autoencoder(seen, batch[1])
         with torch.autocast(target.device.type, enabled=False):
             reconstructions = self.pixels.to_unit(self.autoencoder.output(out.raw))
             targets = self.pixels.to_unit(target)
             similarity = ssim_per_image(reconstructions, targets)
             self._yardstick(split).update(reconstructions, targets, similarity)
         if self.autoencoder.unpools:  # how much of the figures the code alone would reach
-            alone = (self.decode(out.code) - targets).square().mean()
+            alone = (self.decode(out.code, batch[1]) - targets).square().mean()
             self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
         self.log(f"{split}/loss", self._objective(out, target), batch_size=len(target), sync_dist=True)
         if self.autoencoder.has_diagnostics:

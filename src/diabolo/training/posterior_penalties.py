@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.errors import check_choice, check_not_negative, check_positive
-from diabolo.network.bottlenecks.variational import log_densities, noise_for
+from diabolo.network.gaussians import log_densities, noise_for
 
 COVARIANCES = ("means", "codes")
 
@@ -29,10 +29,9 @@ class TotalCorrelation(nn.Module):
         self.register_buffer("images", torch.zeros((), dtype=torch.long))  # of the training, kept with the weights
 
     def of_posterior(self, code: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-        if self.training:
-            code = code[: len(mean)].float()  # the first of several draws
-        else:
+        if not self.training:
             code = mean + (0.5 * log_variance).exp() * noise_for(mean, False)
+        code = code[: len(mean)].float()  # the first of several draws
         weights = stratified(len(mean), self.images)
         return self.weight * decomposition(code, mean, log_variance, weights)[1].mean()
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from diabolo.errors import check_int
-from diabolo.network.bottlenecks.variational import Variational, active_units, log_densities, noise_for
+from diabolo.network.bottlenecks.variational import Variational, active_units
+from diabolo.network.gaussians import log_densities, noise_for
 from diabolo.network.layers import settled
 
 

@@ -1,8 +1,6 @@
 """Variational bottlenecks: a Gaussian for every image, held close to the standard normal distribution. By several draws
 an image (`importance`) or towards a prior that is learnt (`vamp`): `importance.py`, `vamp.py`."""
 
-from math import log, pi
-
 import torch
 from torch import Tensor, nn
 
@@ -106,17 +104,3 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def active_units(means: Tensor) -> Tensor:
     """How many columns of N x size posterior means vary by more than `ACTIVE` over the images."""
     return (means.var(0, unbiased=False) > ACTIVE).sum()
-
-
-def log_densities(codes: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
-    """Of each code under each Gaussian, unit by unit: N x size and K x size (both) -> N x K x size, in nats."""
-    distances = codes[:, None] - means
-    return -0.5 * (distances.square() * (-log_variances).exp() + log_variances + log(2 * pi))
-
-
-def noise_for(values: Tensor, training: bool) -> Tensor:
-    """Standard normal numbers, one for each of `values`; in evaluation the same ones every time."""
-    if training:
-        return torch.randn_like(values)
-    draw = torch.Generator(values.device).manual_seed(0)
-    return torch.randn(values.shape, generator=draw, device=values.device, dtype=values.dtype)
