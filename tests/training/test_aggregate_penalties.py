@@ -7,6 +7,7 @@ import torch
 from scipy.stats import wasserstein_distance
 
 from diabolo.errors import UserError
+from diabolo.runs.loading import load
 from diabolo.training.aggregate_penalties import MMD, SlicedWasserstein
 
 CODES = torch.randn(7, 3, generator=torch.Generator().manual_seed(0)) * 2 + 0.5
@@ -102,3 +103,14 @@ def test_a_batch_of_one_image_is_finite(penalty):
 def test_values_out_of_range_are_refused(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+def test_codes_are_drawn_from_what_they_are_held_to(trained, tiny):
+    quiet = ("callbacks=none", "logger=none", "trainer.max_epochs=1")
+    plain, held = (load(trained(*tiny, *quiet, *more).path).autoencoder for more in ((), ("penalty=mmd",)))
+    assert (plain.has_prior, held.has_prior) == (False, True)
+    torch.manual_seed(0)
+    codes = held.sample(50_000)
+    torch.testing.assert_close(codes.T.cov(), torch.eye(held.code_size), rtol=0, atol=0.03)
+    with pytest.raises(UserError, match=r"neither the bottleneck \(Vector\) nor a penalty has a prior"):
+        plain.sample(3)

@@ -11,7 +11,6 @@ from diabolo.callbacks.layout import rows, titled
 from diabolo.callbacks.pictures import Drawing, decode, encoded, in_turn
 from diabolo.errors import check_int
 from diabolo.measures.mixture import CodeMixture
-from diabolo.network.protocols import CanSample
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Samples(Drawing):
-    """Draws decoded random codes: from the bottleneck's prior if it has one, else from a mixture of Gaussians fitted to
-    training codes (as Ghosh et al., "From variational to deterministic autoencoders", 2020, section 4). The title says
-    which.
+    """Draws decoded random codes: from the prior of bottleneck or penalty if there is one, else from a mixture of
+    Gaussians fitted to training codes (as Ghosh et al., "From variational to deterministic autoencoders", 2020,
+    section 4). The title says which. A conditional network is given each label in turn.
 
     The codes from a prior are the same in every epoch, so that one sees how their images develop.
 
@@ -51,15 +50,15 @@ class Samples(Drawing):
         self.seed = check_int("seed", seed, 0)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        count, bottleneck = self.columns * self.lines, module.autoencoder.bottleneck
-        if isinstance(bottleneck, CanSample):
+        count, autoencoder = self.columns * self.lines, module.autoencoder
+        if autoencoder.has_prior:
             torch.manual_seed(self.seed)  # `Drawing` restores the state
-            codes, source = bottleneck.sample(count), "samples of the prior"
+            codes, source = autoencoder.sample(count), "samples of the prior"
         else:
             mixture = CodeMixture(encoded(module, data, "train", self.codes), self.components, self.seed)
             codes = mixture.sample(count)
             source = f"no prior: samples of {mixture} fitted to {min(self.codes, data.count('train')):,} training codes"
-        condition = module.autoencoder.condition
+        condition = autoencoder.condition
         if condition is not None:
             source += f", of the labels 0 to {condition.classes - 1} in turn"
         images = data.shown(decode(module, codes.to(module.device), in_turn(module, count)))

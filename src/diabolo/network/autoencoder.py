@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from diabolo.errors import UserError, check_choice
 from diabolo.network.condition import Condition
 from diabolo.network.layers import ACTIVATIONS, activation, settled
-from diabolo.network.protocols import HasDiagnostics, HasPosterior, OfDecoder, OfPosterior, TiesWeights, size_of
+from diabolo.network.protocols import (
+    CanSample,
+    HasDiagnostics,
+    HasPosterior,
+    HoldsToPrior,
+    OfDecoder,
+    OfPosterior,
+    TiesWeights,
+    size_of,
+)
 from diabolo.network.upsampling import Switched, Switches
 
 
@@ -104,6 +113,23 @@ class Autoencoder(nn.Module):
                 own = self._penalised(images, code, features, labels)
             penalty = own if penalty is None else penalty + own
         return AutoencoderOutput(self._raw(code, switches, labels), code, penalty, features)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether one can draw codes without having seen any: from the bottleneck's prior, or the penalty's."""
+        return isinstance(self.bottleneck, CanSample) or isinstance(self.penalty, HoldsToPrior)
+
+    def sample(self, count: int) -> Tensor:
+        """Codes drawn from the prior, `count` x `size`.
+
+        Raises:
+            UserError: there is none.
+        """
+        if isinstance(self.bottleneck, CanSample):
+            return self.bottleneck.sample(count)
+        if isinstance(self.penalty, HoldsToPrior):
+            return self.penalty.prior(count, self.code_size)
+        raise UserError(f"neither the bottleneck ({type(self.bottleneck).__name__}) nor a penalty has a prior.")
 
     @property
     def has_diagnostics(self) -> bool:

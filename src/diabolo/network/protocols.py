@@ -59,6 +59,15 @@ class CanSample(Protocol):
 
 
 @runtime_checkable
+class HoldsToPrior(Protocol):
+    """A penalty that holds the codes of all images together close to a distribution, from which one can draw."""
+
+    def prior(self, count: int, size: int) -> Tensor:
+        """Codes drawn from it, `count` x `size`, on the CPU."""
+        ...
+
+
+@runtime_checkable
 class HasPosterior(Protocol):
     """A bottleneck whose codes are drawn from a Gaussian an image; in evaluation the code is its mean."""
 

@@ -15,7 +15,14 @@ from diabolo.training.penalties import Encode
 KERNELS = ("imq", "gaussian")
 
 
-class MMD(nn.Module):
+class TowardsNormal(nn.Module):
+    """What both have: the standard normal distribution as their prior."""
+
+    def prior(self, count: int, size: int) -> Tensor:
+        return torch.randn(count, size)
+
+
+class MMD(TowardsNormal):
     """`weight` times the squared maximum mean discrepancy between the codes of a batch and as many draws from the
     standard normal distribution: Wasserstein autoencoders (WAE-MMD: Tolstikhin et al., "Wasserstein Auto-Encoders",
     2018, algorithm 2), and beside `bottleneck=variational` the MMD-VAE of InfoVAE (Zhao, Song & Ermon, "InfoVAE",
@@ -51,7 +58,7 @@ class MMD(nn.Module):
         return widths / (widths + distances) if self.kernel == "imq" else (-distances / widths).exp()
 
 
-class SlicedWasserstein(nn.Module):
+class SlicedWasserstein(TowardsNormal):
     """`weight` times the squared sliced Wasserstein distance between the codes of a batch and as many draws from the
     standard normal distribution (Kolouri et al., "Sliced-Wasserstein Autoencoder", 2018, algorithm 1): both are
     projected on random directions, on each of which the optimal transport pairs them by rank.

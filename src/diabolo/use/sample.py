@@ -16,7 +16,6 @@ from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_choice, check_int, printable
 from diabolo.measures.mixture import CodeMixture
-from diabolo.network.protocols import CanSample
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_label, add_out, parser_of, refuse_existing
 from diabolo.use.codes import Codes, write_codes
@@ -42,7 +41,7 @@ def sample(arguments: Sequence[str]) -> None:
         " pixel, so that one sees whether it is new.",
     )
     parser.add_argument("-n", type=int, default=64, metavar="N", help="how many (64)")
-    parser.add_argument("--from", dest="source", help="prior: the bottleneck's own; gaussian, mixture: fitted to the"
+    parser.add_argument("--from", dest="source", help="prior: the run's own; gaussian, mixture: fitted to the"
                         " codes of the training images (prior where there is one, else mixture)")  # fmt: skip
     parser.add_argument("--components", type=int, default=10, metavar="K", help="Gaussians of the mixture (10)")
     parser.add_argument("--seed", type=int, default=0, help="of the random codes (0)")
@@ -86,18 +85,18 @@ def drawn(trained: Trained, count: int, source: str | None, components: int, see
         components: the most Gaussians of a mixture.
 
     Raises:
-        UserError: the bottleneck has no prior, or the run's data are gone.
+        UserError: there is no prior, or the run's data are gone.
     """
-    bottleneck = trained.module.autoencoder.bottleneck
-    if source == "prior" or (source is None and isinstance(bottleneck, CanSample)):
-        if not isinstance(bottleneck, CanSample):
+    autoencoder = trained.module.autoencoder
+    if source == "prior" or (source is None and autoencoder.has_prior):
+        if not autoencoder.has_prior:
             raise UserError(
-                f"--from prior: the bottleneck {type(bottleneck).__name__} has none; take gaussian or mixture, which"
-                " are fitted to the codes of the training images."
+                f"--from prior: the bottleneck {type(autoencoder.bottleneck).__name__} has none; take gaussian or"
+                " mixture, which are fitted to the codes of the training images."
             )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return bottleneck.sample(count).cpu(), "samples of the prior"
+            return autoencoder.sample(count).cpu(), "samples of the prior"
     with torch.no_grad():
         codes = encoded(trained.module, trained.images(), "train", FIT_ON)
     mixture = CodeMixture(codes, components, seed)
