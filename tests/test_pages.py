@@ -85,7 +85,7 @@ def test_each_choice_has_a_row_with_its_keys_and_their_values(group, name):
 
 def test_each_switch_has_a_row_with_its_value():
     root = loaded("train")
-    groups = {group: root.pop(group) for group in ("model", "encoder", "bottleneck", "decoder", "data")}
+    groups = {group: root.pop(group) for group in ("model", "encoder", "bottleneck", "data")}
     groups |= {"trainer": loaded("trainer", "auto")}
     hydra = root.pop("hydra")
     for group, node in groups.items():

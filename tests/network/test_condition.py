@@ -130,3 +130,8 @@ def test_images_without_labels_or_with_others_are_refused_before_the_training(tr
 def test_a_plane_of_codes_has_no_label(trained):
     with pytest.raises(UserError, match=r"`bottleneck.conditional` \(= true\) leaves a plane of codes without labels"):
         trained(*TINY, "bottleneck.conditional=true", "callbacks=[latent_map]", "logger=none")
+
+
+def test_a_classifier_is_given_no_labels():
+    with pytest.raises(UserError, match=r"`bottleneck.conditional` \(= True\) has no place in `task`"):
+        build_module(compose_config(("model=lenet", "task=classify", "bottleneck.conditional=true")))

@@ -34,7 +34,7 @@ def half_norm(ours: Autoencoder) -> torch.Tensor:
 
 def test_without_a_gradient_it_is_half_the_squared_length():
     out = network(RAE(0.3))(IMAGES)
-    assert float(out.penalty.detach()) == pytest.approx(0.15 * float(out.code.square().sum()) / 5, rel=1e-6)
+    assert float(out.penalty.detach()) == pytest.approx(0.15 * float(out.code.detach().square().sum()) / 5, rel=1e-6)
 
 
 def test_random_probes_have_the_norm_of_the_jacobian_as_their_mean():

@@ -167,7 +167,7 @@ def _optimizer(config: DictConfig) -> Any:
 PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningModule's argument
     "autoencoder": build_autoencoder,
     "encoder": build_encoder,
-    "bottleneck": lambda config: _bottleneck(config),
+    "bottleneck": lambda config: _unconditional(config),
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
     "optimizer": _optimizer,
@@ -256,6 +256,13 @@ def _is_such(group: str, made: Any) -> tuple[bool, str]:
 def _bottleneck(config: DictConfig) -> Any:
     """The config's bottleneck; whether encoder and decoder are given labels is no matter of its class."""
     return _without(config, "bottleneck", "conditional", "classes")
+
+
+def _unconditional(config: DictConfig) -> Any:
+    """The bottleneck of a network that is given no labels, as a classifier is none."""
+    if config.bottleneck.get("conditional"):
+        raise ConfigError("bottleneck.conditional", True, f"has no place in `task` ({_target(config.task)})")
+    return _bottleneck(config)
 
 
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:

@@ -23,6 +23,7 @@ CAME_LATER: dict[str, dict[str, Any]] = {  # keys of a group, with what was befo
     "bottleneck": {"conditional": False, "classes": 10},
     "decoder": {"spectral_norm": False},
 }
+OF_OWN_CLASSES = ("decoder",)  # whose keys stand in the yamls of diabolo's own classes alone
 RENAMED = {"diabolo.data.digits": "diabolo.data.digit_images"}
 
 
@@ -45,7 +46,8 @@ def of_today(config: dict[str, Any]) -> dict[str, Any]:
     """A run's plain config as it would be written today."""
     config = with_current_names(config)
     for group, keys in CAME_LATER.items():
-        if isinstance(node := config.get(group), dict):
+        own = group not in OF_OWN_CLASSES or str((config.get(group) or {}).get("_target_")).startswith("diabolo.")
+        if own and isinstance(node := config.get(group), dict):
             config[group] = keys | node
     return config
 
