@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from diabolo.errors import UserError
+from diabolo.lessons.inspection import walk
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.vector import Vector
 from diabolo.network.families.fc import FCDecoder, FCEncoder
@@ -69,6 +70,7 @@ def test_evaluation_measures_it_without_gradients_and_the_same_every_time():
 # ---- decoder.spectral_norm ----
 
 SMALL = ("model.channels=[4,6]", "model.hidden=[16,12]", "data.image_shape=[1,8,8]", "decoder.spectral_norm=true")
+OFF = ("decoder.spectral_norm=false",)
 
 
 @pytest.mark.parametrize("decoder", ["fc", "conv_transpose", "conv_upsample", "lenet", "residual"])
@@ -92,6 +94,21 @@ def test_its_gradients_reach_every_weight():
     module = build_module(compose_config(SMALL))
     module.training_loss(torch.rand(4, 1, 8, 8), torch.zeros(4)).backward()
     assert all(one.grad is not None and one.grad.isfinite().all() for one in module.autoencoder.parameters())
+
+
+def test_inspect_counts_a_normalised_layer_as_the_layer_that_it_is():
+    torch.manual_seed(0)
+    plain, normalised = (walk(build_autoencoder(compose_config((*SMALL, *more)))) for more in (OFF, ()))
+    assert [(one.path, one.layer, one.parameters) for one in normalised] == [
+        (one.path, one.layer, one.parameters) for one in plain
+    ]
+
+
+@pytest.mark.parametrize("part", ["bottleneck=vamp", "bottleneck=importance", "penalty=rae", "penalty=dip"])
+def test_a_classifier_refuses_what_needs_a_decoder_or_its_likelihoods(part):
+    more = ("bottleneck=variational",) if part == "penalty=dip" else ()
+    with pytest.raises(UserError, match=r"is for networks that reconstruct, and a classifier does not"):
+        build_module(compose_config(("model=lenet", "task=classify", part, *more)))
 
 
 def test_a_decoder_without_weights_of_its_own_is_refused():

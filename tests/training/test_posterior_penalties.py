@@ -86,12 +86,12 @@ def test_a_run_tells_the_penalty_how_many_images_it_trains_on(trained, tiny):
     run = trained(*tiny, *quiet)
     kept = torch.load(run.checkpoint("last"), weights_only=True)["state_dict"]
     config = run.config().data
-    assert int(kept["autoencoder.penalty.images"]) == round(config.limit * (1 - config.val_fraction))
+    assert int(kept["autoencoder.penalty.training_images"]) == round(config.limit * (1 - config.val_fraction))
 
 
 def test_evaluation_draws_the_same_codes_every_time():
     penalty = TotalCorrelation(0.5).eval()
-    penalty.images.fill_(60)
+    penalty.training_images.fill_(60)
     noise = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     code = MEAN + (LOG_VARIANCE / 2).exp() * noise
     expected = 0.5 * decomposition(code, MEAN, LOG_VARIANCE, stratified(6, torch.tensor(60)))[1].mean()

@@ -7,6 +7,7 @@ from math import gcd
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from diabolo.errors import UserError, check_choice
 
@@ -96,6 +97,16 @@ def spectrally_normalised(part: nn.Module) -> None:
         )
     for layer in layers:
         nn.utils.parametrizations.spectral_norm(layer)
+
+
+def is_leaf(layer: nn.Module) -> bool:
+    """Whether a layer has none within it, but for what normalises its weights."""
+    return is_parametrized(layer) or not any(True for _ in layer.children())
+
+
+def is_normalisation(path: str) -> bool:
+    """Whether a module lies within a layer to normalise its weights, by its path in the network."""
+    return "parametrizations" in path.split(".")
 
 
 def _evaluate(part: nn.Module, _: Any) -> None:

@@ -106,7 +106,7 @@ class OfDecoder(Protocol):
 class CountsImages(Protocol):
     """A penalty that depends on how many training images there are."""
 
-    images: Tensor  # a whole number, 0 before the training; kept with the weights
+    training_images: Tensor  # a whole number, 0 before the training; kept with the weights
 
 
 @runtime_checkable

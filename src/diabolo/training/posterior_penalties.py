@@ -21,18 +21,20 @@ class TotalCorrelation(nn.Module):
         weight: beside a loss that is a mean over pixels; times their number beside a sum.
     """
 
-    images: Tensor
+    training_images: Tensor
 
     def __init__(self, weight: float) -> None:
         super().__init__()
         self.weight = check_positive("weight", weight)
-        self.register_buffer("images", torch.zeros((), dtype=torch.long))  # of the training, kept with the weights
+        self.register_buffer(
+            "training_images", torch.zeros((), dtype=torch.long)
+        )  # of the training, kept with the weights
 
     def of_posterior(self, code: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         if not self.training:
             code = mean + (0.5 * log_variance).exp() * noise_for(mean, False)
         code = code[: len(mean)].float()  # the first of several draws
-        weights = stratified(len(mean), self.images)
+        weights = stratified(len(mean), self.training_images)
         return self.weight * decomposition(code, mean, log_variance, weights)[1].mean()
 
 
