@@ -87,6 +87,8 @@ def test_a_run_is_measured_drawn_and_loaded(run):
     assert not torch.equal(one, other)
     with pytest.raises(UserError, match=r"labels must be whole numbers from 0 to 9 .*, not 3 to 10"):
         model.reconstruct(IMAGES, [3, 4, 5, 6, 7, 10])
+    with pytest.raises(UserError, match=r"labels must be 6, one for each, or one for all, not \[2\]"):
+        model.reconstruct(IMAGES, [3, 4])
 
 
 def test_the_commands_that_take_a_label_take_it(run, diabolo, tmp_path):

@@ -68,13 +68,8 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     classes = config.bottleneck.classes if config.bottleneck.get("conditional") else 0
     condition = Condition(classes, bottleneck.in_features) if classes else None
     encoder = _encoder(config, shape, bottleneck.in_features)
-    decoder = _without(
-        config,
-        "decoder",
-        "spectral_norm",
-        image_shape=shape,
-        in_features=bottleneck.size + (condition.classes if condition else 0),
-    )
+    width = bottleneck.size + classes  # of what the decoder takes
+    decoder = _without(config, "decoder", "spectral_norm", image_shape=shape, in_features=width)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
     if config.decoder.get("spectral_norm"):

@@ -119,7 +119,10 @@ class AutoencoderModule(Learner):
         condition = self.autoencoder.condition
         if condition is None or labels is None:
             return None
-        known = torch.as_tensor(labels, dtype=torch.long, device=self.device).expand(count)
+        known = torch.as_tensor(labels, dtype=torch.long, device=self.device)
+        if known.ndim and known.shape != (count,):
+            raise UserError(f"labels must be {count}, one for each, or one for all, not {list(known.shape)}.")
+        known = known.expand(count)
         if count and not 0 <= int(known.min()) <= int(known.max()) < condition.classes:
             raise UserError(
                 f"labels must be whole numbers from 0 to {condition.classes - 1} for this network"
