@@ -63,10 +63,11 @@ class ClassifierModule(Learner):
     # ---- the model, in [0, 1] ----
 
     def encode(self, images: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
-        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size. A classifier takes no notice of labels."""
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size. It takes no notice of labels, which are
+        for conditional autoencoders."""
         return self.classifier.encode(self._given(images))
 
-    def forward(self, images: Tensor | np.ndarray) -> Tensor:
+    def forward(self, images: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> logits, N x classes, float32."""
         return self.classifier(self._given(images))[0]
 
