@@ -14,6 +14,7 @@ from support import CONF
 FILES = {group: {path.stem: path.read_text() for path in sorted((CONF / group).glob("*.yaml"))}
          for group in ("model", "encoder", "decoder", "bottleneck")}  # fmt: skip
 UPSAMPLING = ("nearest", "bilinear", "bed_of_nails", "unpool", "pixel_shuffle")
+TWICE = ("variational", "importance", "vamp")  # ask for more than the weights of a tied decoder can give back
 MIRRORED = ("conv_upsample", "lenet")  # models whose poolings and unpoolings match
 
 
@@ -27,7 +28,7 @@ TABLE = [
     (model, bottleneck, upsample)
     for model, bottleneck in product(FILES["model"], FILES["bottleneck"])
     for upsample in upsamplings(model)
-    if (model, bottleneck) != ("fc_tied", "variational")  # which asks for more than the decoder's weights can give back
+    if model != "fc_tied" or bottleneck not in TWICE
 ]
 PAIRS = [(e, d) for e, d in product(FILES["encoder"], FILES["decoder"]) if e == "fc" or d != "fc_tied"]
 
@@ -46,7 +47,12 @@ FEW = list(few())
 
 def overrides(model: str, bottleneck: str, upsample: str, *more: str) -> tuple[str, ...]:
     """Those of a small network on images of odd sides; a bottleneck of 8 numbers."""
-    sized = {"vq": ["bottleneck.entries=32"], "top_k": ["bottleneck.k=3"]}.get(bottleneck, [])
+    sized = {
+        "vq": ["bottleneck.entries=32"],
+        "top_k": ["bottleneck.k=3"],
+        "importance": ["loss.reduction=sum"],
+        "vamp": ["bottleneck.pseudo_inputs=5"],
+    }.get(bottleneck, [])
     wide = ("model.channels=[8,6]", "model.hidden=[16]", "data.image_shape=[1,9,13]", "model.pool=max")
     return (
         f"model={model}", f"bottleneck={bottleneck}", "bottleneck.size=8", *sized, *wide,

@@ -85,7 +85,8 @@ def test_each_choice_has_a_row_with_its_keys_and_their_values(group, name):
 
 def test_each_switch_has_a_row_with_its_value():
     root = loaded("train")
-    groups = {group: root.pop(group) for group in ("model", "encoder", "data")} | {"trainer": loaded("trainer", "auto")}
+    groups = {group: root.pop(group) for group in ("model", "encoder", "bottleneck", "data")}
+    groups |= {"trainer": loaded("trainer", "auto")}
     hydra = root.pop("hydra")
     for group, node in groups.items():
         for word in words({group: node}, 2):
@@ -110,7 +111,7 @@ def test_each_experiment_has_a_row_with_what_it_sweeps(group, name):
         return
     swept = loaded(group, name).get("hydra", {}).get("sweeper", {}).get("params", {})
     cell = ", ".join(f"`{key}`" for key in swept)
-    found = row(section("experiment").split("Two experiments have")[0], name, group, cell, "SOURCE")
+    found = row(section("experiment").split("Three experiments have")[0], name, group, cell, "SOURCE")
     named = set(re.findall(r"`([^`]+)`", found.split(" | ")[2]))
     assert set(swept) <= named, f"conf/README.md, section experiment: the third cell of `{name}` must be\n{cell}"
 
@@ -119,7 +120,7 @@ def test_no_row_names_a_choice_that_is_not_there():
     for group in {group for group, _ in CHOICES}:
         if group == "hydra/launcher" or "/" in group:
             continue  # most launchers are Hydra's own
-        text = section(group).split("Two experiments have")[0].split("The choices:")[-1]
+        text = section(group).split("Three experiments have")[0].split("The choices:")[-1]
         named = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
         gone = named - {name for found, name in CHOICES if found == group}
         assert not gone, f"conf/README.md, section {group}: remove the rows of {gone}, of which there is no yaml"

@@ -78,8 +78,8 @@ def test_a_network_that_finds_its_way_within_patience_is_not_warned_of(lifeless,
 def test_a_dead_unit_is_counted_and_warned_of(trained, monkeypatch):
     from diabolo.training.autoencoder_module import AutoencoderModule
 
-    encode = AutoencoderModule.encode
-    monkeypatch.setattr(AutoencoderModule, "encode", lambda self, x: encode(self, x) * torch.tensor([1.0, 0, 1, 0]))
+    encode, half = AutoencoderModule.encode, torch.tensor([1.0, 0, 1, 0])
+    monkeypatch.setattr(AutoencoderModule, "encode", lambda self, x, labels=None: encode(self, x) * half)
     run = trained(*TINY, "callbacks.codes.patience=1")
     assert run.metrics()["code/dead_units"] == 2
     assert run.metrics()["output/constant"] == 0

@@ -40,14 +40,14 @@ def test_figures_are_those_of_plain_code(run, classifier):
 
     train, test = (data.images(split).float() / 255 for split in ("train", "test"))
     assert len(test) == 32 < len(train)
-    pca = pca_of(data, 4).pca
-    codes = CodeMixture(torch.from_numpy(pca.transform(train.flatten(1).numpy())), 1).sample(32)
+    pca = pca_of(data, 4)
+    codes = CodeMixture(pca.encode(train), 1).sample(32)
     made = {
         "real": train[torch.linspace(0, len(train) - 1, 32).round().long()],
         "reconstructions": model.reconstruct(test),
         "gaussian": model.decode(CodeMixture(model.encode(train), 1).sample(32)),
         "mixture": model.decode(CodeMixture(model.encode(train), 2).sample(32)),
-        "pca": torch.from_numpy(pca.inverse_transform(codes.numpy())),
+        "pca": pca.decode(codes),
     }
     assert ways(run) == set(made)
     recorded = run.metrics()
@@ -73,8 +73,11 @@ def test_the_training_is_left_alone(trained, classifier):
 SLOW = ("bottleneck=vq", "bottleneck=nested", "model=conv_upsample model.upsample=unpool")
 
 
+CONDITIONAL = "bottleneck=variational bottleneck.conditional=true bottleneck.classes=10"
+
+
 @pytest.mark.parametrize(
-    "name", ["bottleneck=variational", *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)]
+    "name", ["bottleneck=variational", CONDITIONAL, *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)]
 )
 def test_every_kind_of_model_is_measured(trained, classifier, name):
     more = ("model.channels=[4]",) if "model" in name else ()

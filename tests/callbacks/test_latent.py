@@ -69,10 +69,10 @@ class Plain:
     def __init__(self, codes: torch.Tensor) -> None:
         self.codes, self.autoencoder = codes, type("A", (), {"bottleneck": None, "code_size": codes.shape[1]})
 
-    def encode(self, images):
+    def encode(self, images, labels=None):
         return self.codes
 
-    def decode(self, codes):
+    def decode(self, codes, labels=None):
         return codes[:, :2].repeat_interleave(4, 1).view(-1, 1, 1, 8).expand(-1, 1, 8, 8)
 
 

@@ -113,7 +113,10 @@ def test_a_long_progression_is_thinned_between_its_first_and_its_last_row(most):
     for epoch in range(40):
         shade = torch.full((1, 1, 8, 8), epoch / 255)
         module = SimpleNamespace(
-            device="cpu", corruption=None, corrupted=lambda images: images, reconstruct=lambda _, shade=shade: shade
+            device="cpu",
+            corruption=None,
+            corrupted=lambda images: images,
+            reconstruct=lambda images, labels, shade=shade: shade,
         )
         progression.epoch = epoch
         picture = (progression.draw(module, data) * 255).round().byte().numpy()

@@ -18,6 +18,11 @@ WAYS = ("nearest", "bilinear", "bed_of_nails", "unpool", "pixel_shuffle")
 CASES = [f"{group}={path.stem}" for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 CASES += [f"model=conv_upsample model.upsample={way}" for way in WAYS]
 CASES += ["data.mean=0.5 data.std=0.5", "model=conv_transpose model.norm=batch", "corruption=gaussian loss=mix"]
+NEEDS = {  # something else beside it
+    "bottleneck=importance": "loss.reduction=sum",
+    "penalty=total_correlation": "bottleneck=variational",
+    "penalty=dip": "bottleneck=variational",
+}
 NOT_SO = {  # what the fake device cannot run
     "bottleneck=vq": "waits within a step for a number of the device",
     "penalty=contractive": "takes an inner gradient",
@@ -35,14 +40,15 @@ def gpu(monkeypatch):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("overrides", [case for case in CASES if case not in NOT_SO])
 def test_the_loss_of_a_step_is_float32_on_the_gpu(overrides, precision, gpu):
-    module, dtype = built(overrides), PRECISIONS[precision]
+    module, dtype = built(f"{overrides} {NEEDS.get(overrides, '')}"), PRECISIONS[precision]
     with faked():
         on_cuda(module)
         with torch.autocast("cuda", dtype, enabled=dtype is not None):
             loss = module.training_loss(*batch())
             codes = module.encode(batch()[0])
     assert (loss.dtype, loss.device.type, loss.shape) == (torch.float32, "cuda", ())
-    assert (codes.device.type, len(codes)) == ("cuda", IMAGES * (4 if "nested" in overrides else 1))  # one a size
+    several = {"bottleneck=nested": 4, "bottleneck=importance": 5}.get(overrides, 1)  # codes an image, in training
+    assert (codes.device.type, len(codes)) == ("cuda", IMAGES * several)
 
 
 @pytest.mark.parametrize("overrides", MEASURED)

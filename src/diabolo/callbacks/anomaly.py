@@ -106,7 +106,8 @@ class Anomaly(Callback):
         top = own.argsort(descending=True)[: self.images]
         images = data.images("test", scored.places[top])
         with asking(module):
-            reconstructions = module.reconstruct(module.corrupted(images.to(module.device))).cpu()
+            seen = module.corrupted(images.to(module.device))
+            reconstructions = module.reconstruct(seen, scored.labels[top]).cpu()
         log_image(trainer, "anomaly_scores", histogram(own, scored.anomalous), None)
         log_image(trainer, "anomaly_curves", curves(scored.scores, scored.anomalous), None)
         pairs = most_anomalous(

@@ -85,9 +85,10 @@ class Codes(Callback):
         data = data_of(trainer)
         split = self.split if data.count(self.split) > 1 else "train"
         pixels = data.images(split, range(min(self.images, data.count(split))))
+        labels = data.labels(split)[: len(pixels)]
         with asking(module):
-            parts = pixels.split(data.eval_batch_size)
-            asked = [self._ask(cast("AutoencoderModule", module), part) for part in parts]
+            parts = zip(*(every.split(data.eval_batch_size) for every in (pixels, labels)), strict=True)
+            asked = [self._ask(cast("AutoencoderModule", module), *part) for part in parts]
         codes, reconstructions = (torch.cat(parts) for parts in zip(*asked, strict=True))
         dead, constant = dead_units(codes), is_constant(reconstructions, unit_interval(pixels))
         module.log_dict({"code/dead_units": float(dead), "output/constant": float(constant)}, rank_zero_only=True)
@@ -96,9 +97,9 @@ class Codes(Callback):
         return codes, f"{dead} of {codes.shape[1]} code units are dead, the same for every image" if dead else ""
 
     @staticmethod
-    def _ask(module: AutoencoderModule, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        codes = module.encode(module.corrupted(pixels.to(module.device))).float()
-        return codes.cpu(), module.decode(codes).cpu()
+    def _ask(module: AutoencoderModule, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        codes = module.encode(module.corrupted(pixels.to(module.device)), labels).float()
+        return codes.cpu(), module.decode(codes, labels).cpu()
 
 
 class Projector(Callback):

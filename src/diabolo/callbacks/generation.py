@@ -10,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from diabolo.callbacks.layout import labelled, rows
-from diabolo.callbacks.pictures import after_training, asking, data_of, decode, log_image, reconstructing
+from diabolo.callbacks.pictures import after_training, asking, data_of, decode, in_turn, log_image, reconstructing
 from diabolo.callbacks.sampling import COMPONENTS, FIT_ON, drawn, sources_of
 from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
@@ -36,7 +36,7 @@ class Generation(Callback):
     - `reconstructions` of the test images themselves;
     - `prior`, `gaussian`, `mixture`: decoded codes that are drawn from the bottleneck's prior, if it has one, and from
       one Gaussian and a mixture of several, fitted to training codes (Ghosh et al., "From variational to deterministic
-      autoencoders", 2020, section 4);
+      autoencoders", 2020, section 4); a conditional network is given each label in turn;
     - `pca`: the same with one Gaussian and the codes of PCA of the same size.
 
     Of each way there are as many images, clipped to [0, 1], as test images that they are measured against. Since a
@@ -130,13 +130,16 @@ class Generation(Callback):
         }
 
     def _reconstructions(self, module: AutoencoderModule, data: ImageData, count: int) -> Images:
-        for images in images_of(data, "test", count):
-            yield module.reconstruct(module.corrupted(images.to(module.device))).clamp(0, 1)
+        labels = data.labels("test")[evenly_spaced(data.count("test"), count)].split(data.eval_batch_size)
+        for images, known in zip(images_of(data, "test", count), labels, strict=True):
+            yield module.reconstruct(module.corrupted(images.to(module.device)), known).clamp(0, 1)
 
     def _samples(self, module: AutoencoderModule, data: ImageData, count: int, source: str) -> Images:
         codes, _ = drawn(module, data, count, source, self.components, self.seed)
-        for part in codes.split(data.eval_batch_size):
-            yield decode(module, part.to(module.device)).clamp(0, 1)
+        labels = in_turn(module, count)
+        for places in torch.arange(count).split(data.eval_batch_size):
+            known = None if labels is None else labels[places]
+            yield decode(module, codes[places].to(module.device), known).clamp(0, 1)
 
     def _pca_samples(self, data: ImageData, count: int, size: int) -> Images:
         pca = pca_of(data, size)

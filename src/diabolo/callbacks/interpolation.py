@@ -22,7 +22,8 @@ class Interpolation(Drawing):
     """Draws two rows for each pair of images: above, their pixels blended; below, their codes blended and decoded. A
     bottleneck that cannot give every code is asked for the nearest one that it can give.
 
-    The images themselves stand at both ends of both rows.
+    The images themselves stand at both ends of both rows. A conditional network is given the first one's label all the
+    way.
 
     Args:
         pairs: pairs of indices into the split.
@@ -62,10 +63,11 @@ class Interpolation(Drawing):
         for pair in self.all_pairs(data):
             pixels = images_at(data, self.split, pair, "pairs").to(module.device)
             start, end = unit_interval(pixels)  # C x H x W
-            codes = module.encode(pixels)  # 2 x size
+            labels = data.labels(self.split)[pair]
+            codes = module.encode(pixels, labels)  # 2 x size
             share = torch.linspace(0, 1, self.steps, device=module.device)
             blended = torch.lerp(start, end, share.view(-1, 1, 1, 1))  # steps x C x H x W
-            decoded = decode(module, torch.lerp(codes[0], codes[1], share.view(-1, 1)))  # steps x C x H x W
+            decoded = decode(module, torch.lerp(codes[0], codes[1], share.view(-1, 1)), labels[0])  # steps x C x H x W
             lines += [torch.cat([start[None], line, end[None]]) for line in (blended, decoded)]
         if not lines:
             raise UserError(

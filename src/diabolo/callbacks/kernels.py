@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from diabolo.callbacks.layout import GAP, diverging, rows, stacked, text_image, text_width
 from diabolo.callbacks.pictures import Drawing, images_at
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_int
+from diabolo.network.layers import is_leaf, is_normalisation
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
-    from diabolo.training.autoencoder_module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule, Labels
 
 IN_A_ROW = 16  # tiles, and numbers of a folded vector
 GREY = 0.75  # between the tiles, since white is 0
@@ -85,7 +87,7 @@ class FeatureMaps(Drawing):
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = images_at(data, self.split, [self.image], "image").to(module.device)
         lines = [caption(f"image {self.image} of the {self.split} split"), rows([data.shown(unit_interval(pixels))])]
-        for title, values in stages(module, pixels):
+        for title, values in stages(module, pixels, data.labels(self.split)[[self.image]]):
             vector = values.dim() == 1
             tiles = folded(values) if vector else values[:, None]
             lines += sheet(f"{title}, {len(values)} numbers" if vector else title, tiles, self.most)
@@ -113,7 +115,7 @@ def kernels(layer: nn.Module, encodes: bool, shape: Sequence[int]) -> list[Tenso
     return [one[:, None] for one in weight.unbind(1)]
 
 
-def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]]:
+def stages(module: AutoencoderModule, pixels: Tensor, label: Labels = None) -> list[tuple[str, Tensor]]:
     """The stages that one image, 1 x C x H x W, passes: each with a title and its output without N.
 
     A layer without weights that keeps the shape belongs to the stage before it; a vector that is unflattened counts as
@@ -125,7 +127,7 @@ def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]
         def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(layer, nn.Flatten) or not isinstance(output, Tensor) or output.dim() not in (2, 4):
                 return
-            values, title = output[0].float().cpu(), f"{path} {type(layer).__name__}"
+            values, title = output[0].float().cpu(), f"{path} {type_before_parametrizations(layer).__name__}"
             if isinstance(layer, nn.Unflatten):
                 joins = bool(passed) and passed[-1][0].split(".")[0] == path.split(".")[0]
             else:
@@ -136,10 +138,14 @@ def stages(module: AutoencoderModule, pixels: Tensor) -> list[tuple[str, Tensor]
 
         return hook
 
-    leaves = [(path, layer) for path, layer in module.trained().named_modules() if not any(layer.children())]
-    hooks = [layer.register_forward_hook(note(path)) for path, layer in leaves if not isinstance(layer, nn.Identity)]
+    leaves = [(path, layer) for path, layer in module.trained().named_modules() if is_leaf(layer)]
+    hooks = [
+        layer.register_forward_hook(note(path))
+        for path, layer in leaves
+        if not isinstance(layer, nn.Identity | nn.Embedding) and not is_normalisation(path)
+    ]
     try:
-        module(pixels)
+        module(pixels, label)
     finally:
         for hook in hooks:
             hook.remove()

@@ -59,12 +59,13 @@ class Traversals(Drawing):
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         pixels = images_at(data, self.split, [self.image], "image").to(module.device)
-        code = module.encode(pixels).float()  # 1 x size
+        label = data.labels(self.split)[[self.image]]
+        code = module.encode(pixels, label).float()  # 1 x size
         low, high = encoded(module, data, self.split, self.codes).quantile(torch.tensor(INNER), 0).to(code)
-        lines, response = traversals(module, code, low, high, self.steps)
+        lines, response = traversals(module, code, low, high, self.steps, label)
         shown = response.argsort(descending=True, stable=True)[: self.units].tolist()
         head = torch.ones(self.steps, *data.image_shape)
-        head[0], head[1] = unit_interval(pixels[0].cpu()), module.decode(code)[0].cpu()
+        head[0], head[1] = unit_interval(pixels[0].cpu()), module.decode(code, label)[0].cpu()
         picture = rows(map(data.shown, [head, *(lines[unit] for unit in shown)]))
         labels = ["image, reconstruction", *(f"unit {unit + 1}: {response[unit]:.3f}" for unit in shown)]
         count = f"{len(shown)} of {len(lines)}" if len(shown) < len(lines) else f"all {len(lines)}"
@@ -85,7 +86,7 @@ class LatentMap(Drawing):
         split, every_n_epochs: as in `Drawing`.
 
     Raises:
-        UserError: the code has one number only.
+        UserError: the code has one number only, or the network is conditional.
     """
 
     name = "latent_map"
@@ -98,6 +99,11 @@ class LatentMap(Drawing):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if reconstructing(pl_module).autoencoder.code_size < 2:
             raise UserError("a code of one number spans no plane: set bottleneck.size above 1 or drop latent_map.")
+        if reconstructing(pl_module).autoencoder.condition is not None:
+            raise UserError(
+                "`bottleneck.conditional` (= true) leaves a plane of codes without labels to decode it by: drop"
+                " latent_map."
+            )
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         codes = encoded(module, data, self.split, self.codes)

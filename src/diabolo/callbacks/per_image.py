@@ -86,9 +86,8 @@ class PerImage(Callback):
         chosen, codes = labelled_images(data, "train", self.most_codes), []
         with trainer.precision_plugin.forward_context():  # the precision in which the test images were encoded
             for part in chosen.split(data.eval_batch_size):
-                codes.append(
-                    module.encode(module.corrupted(data.images("train", part).to(module.device))).float().cpu()
-                )
+                seen = module.corrupted(data.images("train", part).to(module.device))
+                codes.append(module.encode(seen, data.labels("train")[part]).float().cpu())
         train = Labelled(torch.cat(codes), data.labels("train")[chosen])
         return knn_accuracy(train, Labelled(test["codes"][labelled], test["labels"][labelled]), self.neighbours)
 

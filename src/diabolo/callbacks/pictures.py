@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from diabolo.data.datamodule import ImageData
-    from diabolo.training.autoencoder_module import AutoencoderModule
+    from diabolo.training.autoencoder_module import AutoencoderModule, Labels
 
 SPLITS = ("train", "val", "test")
 
@@ -138,20 +138,29 @@ def after_training(trainer: Trainer) -> bool:
 def encoded(module: AutoencoderModule, data: ImageData, split: str, count: int) -> Tensor:
     """The codes of the first `count` images of a split, N x size float32 on the CPU."""
     parts = torch.arange(min(count, data.count(split))).split(data.eval_batch_size)
-    return torch.cat([module.encode(data.images(split, part).to(module.device)).float().cpu() for part in parts])
+    labels = data.labels(split)
+    return torch.cat(
+        [module.encode(data.images(split, part).to(module.device), labels[part]).float().cpu() for part in parts]
+    )
 
 
-def decode(module: AutoencoderModule, codes: Tensor) -> Tensor:
+def decode(module: AutoencoderModule, codes: Tensor, labels: Labels = None) -> Tensor:
     """Images of codes that no image was encoded to: N x size -> N x C x H x W in the scale of [0, 1], not clipped. A
     bottleneck that cannot give every code is asked for the nearest one that it can give."""
     bottleneck = module.autoencoder.bottleneck
     if isinstance(bottleneck, CanFindNearest):
         codes = bottleneck.nearest(codes)
-    return module.decode(codes)
+    return module.decode(codes, labels)
+
+
+def in_turn(module: AutoencoderModule, count: int) -> Tensor | None:
+    """Labels for `count` random codes, each as often; None where the network asks for none."""
+    condition = module.autoencoder.condition
+    return None if condition is None else torch.arange(count) % condition.classes
 
 
 def traversals(
-    module: AutoencoderModule, code: Tensor, low: Tensor, high: Tensor, steps: int
+    module: AutoencoderModule, code: Tensor, low: Tensor, high: Tensor, steps: int, label: Labels = None
 ) -> tuple[list[Tensor], Tensor]:
     """One code, 1 x size, with each unit varied by itself from `low` to `high`, size each.
 
@@ -163,7 +172,7 @@ def traversals(
     for unit in range(code.shape[1]):
         varied = code.repeat(steps, 1)
         varied[:, unit] = torch.linspace(0, 1, steps, device=code.device) * (high - low)[unit] + low[unit]
-        lines.append(decode(module, varied))
+        lines.append(decode(module, varied, label))
     return lines, torch.stack([line.var(0, unbiased=False).mean().sqrt() for line in lines])
 
 

@@ -46,9 +46,10 @@ class Reconstructions(Drawing):
         self.error_map = error_map
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        pixels = probe_images(data, self.split, self.images).to(module.device)
+        chosen = probe_indices(data, self.split, self.images)
+        pixels = images_at(data, self.split, chosen, "images").to(module.device)
         originals, corrupted = unit_interval(pixels), module.corrupted(pixels)
-        made = module.reconstruct(corrupted)
+        made = module.reconstruct(corrupted, data.labels(self.split)[chosen])
         lines = seen_by(module, originals, corrupted)
         lines["reconstruction" if module.corruption is None else "restored"] = made
         lines = {name: data.shown(images) for name, images in lines.items()}
@@ -91,9 +92,10 @@ class Progression(Drawing):
         super().show(trainer, module, epoch)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        pixels = probe_images(data, self.split, self.images).to(module.device)
+        chosen = probe_indices(data, self.split, self.images)
+        pixels = images_at(data, self.split, chosen, "images").to(module.device)
         corrupted = module.corrupted(pixels)
-        reconstructions = data.shown(module.reconstruct(corrupted).clamp(0, 1))
+        reconstructions = data.shown(module.reconstruct(corrupted, data.labels(self.split)[chosen]).clamp(0, 1))
         self.past.append(as_bytes(reconstructions).cpu())
         self.names.append("best" if self.epoch is None else f"epoch {self.epoch}")
         if len(self.past) > self.most_rows:
@@ -119,14 +121,14 @@ def seen_by(module: AutoencoderModule, originals: Tensor, corrupted: Tensor) -> 
     return {"image": originals} | ({"corrupted": corrupted} if module.corruption is not None else {})
 
 
-def probe_images(data: ImageData, split: str, images: int | Sequence[int]) -> Tensor:
-    """The first `images` of a split, or those at the indices: N x C x H x W, as stored.
+def probe_indices(data: ImageData, split: str, images: int | Sequence[int]) -> list[int]:
+    """Where the first `images` of a split are, or those at the indices.
 
     Raises:
-        UserError: an index that the split does not have, or no image at all.
+        UserError: no image at all.
     """
     if isinstance(images, int):
         images = range(min(check_int("images", images), data.count(split)))
     if not len(images):
         raise UserError(f"there is nothing to draw: the {split} split is empty, or `images` names no image.")
-    return images_at(data, split, list(images), "images")
+    return list(images)

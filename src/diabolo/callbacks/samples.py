@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from diabolo.callbacks.layout import rows, titled
-from diabolo.callbacks.pictures import Drawing, decode
+from diabolo.callbacks.pictures import Drawing, decode, in_turn
 from diabolo.callbacks.sampling import COMPONENTS, FIT_ON, drawn
 from diabolo.errors import check_int
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Samples(Drawing):
-    """Draws decoded random codes: from the bottleneck's prior if it has one, else from a mixture of Gaussians fitted to
-    training codes (as Ghosh et al., "From variational to deterministic autoencoders", 2020, section 4). The title says
-    which.
+    """Draws decoded random codes: from the prior of bottleneck or penalty if there is one, else from a mixture of
+    Gaussians fitted to training codes (as Ghosh et al., "From variational to deterministic autoencoders", 2020,
+    section 4). The title says which. A conditional network is given each label in turn.
 
     The codes from a prior are the same in every epoch, so that one sees how their images develop.
 
@@ -51,5 +51,7 @@ class Samples(Drawing):
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
         count = self.columns * self.lines
         codes, source = drawn(module, data, count, None, self.components, self.seed, self.codes)
-        images = data.shown(decode(module, codes.to(module.device)))
+        if (condition := module.autoencoder.condition) is not None:
+            source += f", of the labels 0 to {condition.classes - 1} in turn"
+        images = data.shown(decode(module, codes.to(module.device), in_turn(module, count)))
         return titled(rows(images.split(self.columns)), source)

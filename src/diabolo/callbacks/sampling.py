@@ -1,4 +1,4 @@
-"""Random codes: drawn from a bottleneck's prior, or from Gaussians that are fitted to training codes."""
+"""Random codes: drawn from a run's prior, or from Gaussians that are fitted to training codes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor
 from diabolo.callbacks.pictures import encoded
 from diabolo.errors import UserError, check_choice
 from diabolo.measures.mixture import CodeMixture
-from diabolo.network.protocols import CanSample
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -23,8 +22,7 @@ FIT_ON = 10_000  # training codes
 
 def sources_of(module: AutoencoderModule) -> list[str]:
     """Those of `SOURCES` that the model's codes can be drawn from."""
-    has_prior = isinstance(module.autoencoder.bottleneck, CanSample)
-    return [source for source in SOURCES if has_prior or source != "prior"]
+    return [source for source in SOURCES if module.autoencoder.has_prior or source != "prior"]
 
 
 def drawn(
@@ -47,20 +45,20 @@ def drawn(
         fit_on: training codes that Gaussians are fitted to, from the start of the split.
 
     Raises:
-        UserError: no such source, or the bottleneck has no prior.
+        UserError: no such source, or the run has no prior.
     """
-    bottleneck = module.autoencoder.bottleneck
+    autoencoder = module.autoencoder
     if source is None:
-        source = sources_of(module)[0] if isinstance(bottleneck, CanSample) else "mixture"
+        source = "prior" if autoencoder.has_prior else "mixture"
     if check_choice("source", source, SOURCES) == "prior":
-        if not isinstance(bottleneck, CanSample):
+        if not autoencoder.has_prior:
             raise UserError(
-                f"samples of the prior: the bottleneck {type(bottleneck).__name__} has none; take gaussian or mixture,"
-                " which are fitted to the codes of the training images."
+                f"samples of the prior: the bottleneck {type(autoencoder.bottleneck).__name__} has none; take gaussian"
+                " or mixture, which are fitted to the codes of the training images."
             )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return bottleneck.sample(count).float().cpu(), "samples of the prior"
+            return autoencoder.sample(count).float().cpu(), "samples of the prior"
     with torch.no_grad():
         codes = encoded(module, data, "train", fit_on)
     mixture = CodeMixture(codes, 1 if source == "gaussian" else components, seed)

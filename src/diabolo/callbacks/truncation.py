@@ -67,7 +67,7 @@ class Truncation(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
         targets = outputs["targets"]
-        for place, reconstructions in enumerate(self._truncated(pl_module, outputs["codes"])):
+        for place, reconstructions in enumerate(self._truncated(pl_module, outputs["codes"], batch[1])):
             self.squared[place] += precise_sum((reconstructions - targets).square())
         self.squared[-1] += targets.numel()
 
@@ -86,14 +86,15 @@ class Truncation(Callback):
         data, module = data_of(trainer), reconstructing(pl_module)
         pixels = data.images("test", range(min(self.images, data.count("test")))).to(module.device)
         with torch.no_grad():
-            codes = module.encode(pixels).float()
-            picture = rows(map(data.shown, [unit_interval(pixels), *self._truncated(module, codes)]))
+            labels = data.labels("test")[: len(pixels)]
+            codes = module.encode(pixels, labels).float()
+            picture = rows(map(data.shown, [unit_interval(pixels), *self._truncated(module, codes, labels)]))
         log_image(trainer, "mse_at", self._curve(), None)
         log_image(trainer, "truncations", labelled(picture, ["image", *(f"first {k}" for k in self.measured)]), None)
 
-    def _truncated(self, module: Any, codes: Tensor) -> list[Tensor]:
+    def _truncated(self, module: Any, codes: Tensor, labels: Tensor) -> list[Tensor]:
         truncate = module.autoencoder.bottleneck.truncate
-        return [module.decode(truncate(codes, size)) for size in self.measured]
+        return [module.decode(truncate(codes, size), labels) for size in self.measured]
 
     def _curve(self) -> Tensor:
         from matplotlib.figure import Figure

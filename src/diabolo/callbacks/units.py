@@ -49,8 +49,11 @@ class Units(Drawing):
         """What is drawn: names, each with a number for every unit."""
         autoencoder = module.autoencoder
         parts = torch.arange(min(self.images, data.count(self.split))).split(data.eval_batch_size)
-        pixels = (data.images(self.split, part).to(module.device) for part in parts)
-        features = torch.cat([autoencoder.encoder(module.pixels.to_network(part)).float() for part in pixels])
+        labels = data.labels(self.split).to(module.device)
+        pixels = (module.pixels.to_network(data.images(self.split, part).to(module.device)) for part in parts)
+        features = torch.cat(
+            [autoencoder.features(some, labels=labels[part]).float() for some, part in zip(pixels, parts, strict=True)]
+        )
         codes, _ = autoencoder.bottleneck(features)
         by_unit = {name: values for name, values in autoencoder.diagnostics(features).items() if values.ndim == 1}
         return {"deviation_of_units": codes.std(0), **by_unit}

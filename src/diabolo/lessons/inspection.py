@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from diabolo.lessons.arithmetic import Worked, free_layer, of_layer, weights
+from diabolo.network.autoencoder import Autoencoder
+from diabolo.network.layers import is_leaf, is_normalisation
 from diabolo.network.upsampling import Upsample
 
 if TYPE_CHECKING:
-    from diabolo.network.autoencoder import Autoencoder
     from diabolo.network.classifier import Classifier
 
 LETTERS = "k kernel, s stride, p padding, d dilation, op output padding; weights: inputs*outputs*kernel + biases"
@@ -46,22 +48,26 @@ def walk(network: Autoencoder | Classifier) -> list[Step]:
     def note(path: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if isinstance(output, Tensor) and inputs and isinstance(inputs[0], Tensor):
-                parameters = sum(p.numel() for p in layer.parameters(recurse=_is_leaf(layer)))
+                parameters = sum(p.numel() for p in layer.parameters(recurse=is_leaf(layer)))
                 sizes = _worked(layer, inputs[0].shape, output.shape)
                 steps.append(Step(path, _describe(layer), tuple(output.shape[1:]), parameters, sizes, weights(layer)))
 
         return hook
 
     for path, layer in network.named_modules():
+        if is_normalisation(path):
+            continue
         owns = any(True for _ in layer.parameters(recurse=False))
-        if (_is_leaf(layer) or owns) and not isinstance(layer, nn.Identity):
+        if (is_leaf(layer) or owns) and not isinstance(layer, nn.Identity):
             hooks.append(layer.register_forward_hook(note(path)))
     training = network.training
     network.eval()
     try:
         with torch.no_grad():
             zeros = torch.zeros(1, *network.image_shape)
-            network.decode(network.encode(zeros))
+            conditional = isinstance(network, Autoencoder) and network.condition is not None
+            label: Any = {"labels": torch.zeros(1, dtype=torch.long)} if conditional else {}
+            network.decode(network.encode(zeros, **label), **label)
     finally:
         network.train(training)
         for hook in hooks:
@@ -132,7 +138,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _describe(layer: nn.Module) -> str:
-    name = type(layer).__name__
+    name = type_before_parametrizations(layer).__name__
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         words = [f"{layer.in_channels}->{layer.out_channels}", f"k{_one(layer.kernel_size)}", f"s{_one(layer.stride)}"]
         words.append(f"p{_one(layer.padding)}")
@@ -151,10 +157,6 @@ def _one(values: tuple[int, ...] | str) -> str:
     if isinstance(values, str):
         return values
     return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
-
-
-def _is_leaf(layer: nn.Module) -> bool:
-    return not any(True for _ in layer.children())
 
 
 def _worked(layer: nn.Module, before: torch.Size, after: torch.Size) -> list[Worked]:

@@ -87,16 +87,17 @@ class Probe:
     def codes(self, module: Any) -> tuple[Labelled, Labelled]:
         """The training and the test codes of a model, each N x size."""
         with torch.no_grad():
-            return self._both(lambda images: module.encode(images.to(module.device)).float().cpu())
+            return self._both(lambda images, labels: module.encode(images.to(module.device), labels).float().cpu())
 
     def pixels(self) -> tuple[Labelled, Labelled]:
         """The training and the test pixels themselves, each N x CHW in [0, 1]."""
-        return self._both(lambda images: unit_interval(images.flatten(1)))
+        return self._both(lambda images, _: unit_interval(images.flatten(1)))
 
     def pca(self, size: int) -> tuple[Labelled, Labelled]:
         """Training and test codes of PCA, fitted on the chosen training images, with `size` numbers or as many as there
         can be."""
-        return self._both(LinearCode(self.data.images("train", self.chosen["train"]), size).encode)
+        linear = LinearCode(self.data.images("train", self.chosen["train"]), size)
+        return self._both(lambda images, _: linear.encode(images))
 
     def measure(self, train: Labelled, test: Labelled) -> dict[str, float]:
         """`linear_probe_accuracy` and `knn_accuracy`, each a share in [0, 1]."""
@@ -105,13 +106,14 @@ class Probe:
             "knn_accuracy": knn_accuracy(train, test, self.neighbours),
         }
 
-    def _both(self, vectors: Callable[[Tensor], Tensor]) -> tuple[Labelled, Labelled]:
+    def _both(self, vectors: Callable[[Tensor, Tensor], Tensor]) -> tuple[Labelled, Labelled]:
         return self._part("train", vectors), self._part("test", vectors)
 
-    def _part(self, split: str, vectors: Callable[[Tensor], Tensor]) -> Labelled:
-        chosen = self.chosen[split]
-        parts = [vectors(self.data.images(split, few)) for few in chosen.split(self.data.eval_batch_size)]
-        return Labelled(torch.cat(parts), self.data.labels(split)[chosen])
+    def _part(self, split: str, vectors: Callable[[Tensor, Tensor], Tensor]) -> Labelled:
+        chosen, labels = self.chosen[split], self.data.labels(split)
+        batches = chosen.split(self.data.eval_batch_size)
+        parts = [vectors(self.data.images(split, few), labels[few]) for few in batches]
+        return Labelled(torch.cat(parts), labels[chosen])
 
 
 def _accuracy(model: Any, train: Labelled, test: Labelled) -> float:

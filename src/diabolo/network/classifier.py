@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from diabolo.errors import UserError, check_int
 from diabolo.network.layers import settled
-from diabolo.network.protocols import size_of
+from diabolo.network.protocols import OfDecoder, OfPosterior, TiesWeights, WeighsDraws, size_of
 
 
 class Classifier(nn.Module):
@@ -41,6 +41,12 @@ class Classifier(nn.Module):
         self.penalty = penalty
         self.image_shape = tuple(image_shape)
         self.code_size = size_of(bottleneck)
+        for part, group in ((bottleneck, "bottleneck"), (penalty, "penalty")):
+            if isinstance(part, TiesWeights | WeighsDraws | OfPosterior | OfDecoder):
+                raise UserError(
+                    f"`{group}` ({type(part).__name__}) is for networks that reconstruct, and a classifier does not:"
+                    " choose another."
+                )
         self.classes = check_int("task.classes", classes, 2)
         if not head and self.code_size != classes:
             raise UserError(

@@ -7,8 +7,9 @@ from math import gcd
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from diabolo.errors import check_choice
+from diabolo.errors import UserError, check_choice
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -78,6 +79,34 @@ def freeze(part: nn.Module) -> nn.Module:
     batch normalisation keeps its statistics."""
     part.register_forward_pre_hook(_evaluate)
     return part.requires_grad_(False)
+
+
+def spectrally_normalised(part: nn.Module) -> None:
+    """Has each linear and convolutional layer of `part` divide its weights, as a matrix of its outputs, by their
+    largest singular value, which a power iteration follows step by step in training (Miyato et al., "Spectral
+    Normalization for Generative Adversarial Networks", 2018).
+
+    Raises:
+        UserError: it has no such layer with weights of its own.
+    """
+    layers = [layer for layer in part.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+    if not layers:
+        raise UserError(
+            f"`decoder.spectral_norm` (= true) finds no layer with weights of its own in `decoder`"
+            f" ({type(part).__name__}): set it to false, or choose another decoder."
+        )
+    for layer in layers:
+        nn.utils.parametrizations.spectral_norm(layer)
+
+
+def is_leaf(layer: nn.Module) -> bool:
+    """Whether a layer has none within it, but for what normalises its weights."""
+    return is_parametrized(layer) or not any(True for _ in layer.children())
+
+
+def is_normalisation(path: str) -> bool:
+    """Whether a module lies within a layer to normalise its weights, by its path in the network."""
+    return "parametrizations" in path.split(".")
 
 
 def _evaluate(part: nn.Module, _: Any) -> None:

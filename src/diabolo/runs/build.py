@@ -60,15 +60,22 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     """The network with fresh weights: encoder, bottleneck and decoder for the image's shape."""
     from diabolo.data.shape import check_image_shape
     from diabolo.network.autoencoder import Autoencoder
-    from diabolo.network.layers import initialise
+    from diabolo.network.condition import Condition
+    from diabolo.network.layers import initialise, spectrally_normalised
 
     shape = check_image_shape(config.data.image_shape)
-    bottleneck = make(config, "bottleneck")
+    bottleneck = _bottleneck(config)
+    classes = config.bottleneck.classes if config.bottleneck.get("conditional") else 0
+    condition = Condition(classes, bottleneck.in_features) if classes else None
     encoder = _encoder(config, shape, bottleneck.in_features)
-    decoder = make(config, "decoder", image_shape=shape, in_features=bottleneck.size)
+    width = bottleneck.size + classes  # of what the decoder takes
+    decoder = _without(config, "decoder", "spectral_norm", image_shape=shape, in_features=width)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
-    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, _optional(config, "penalty"))
+    if config.decoder.get("spectral_norm"):
+        spectrally_normalised(decoder)
+    penalty = _optional(config, "penalty")
+    return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, penalty, condition)
 
 
 def build_encoder(config: DictConfig) -> nn.Module:
@@ -77,7 +84,7 @@ def build_encoder(config: DictConfig) -> nn.Module:
     from diabolo.network.layers import initialise
 
     shape = check_image_shape(config.data.image_shape)
-    encoder = _encoder(config, shape, make(config, "bottleneck").in_features)
+    encoder = _encoder(config, shape, _bottleneck(config).in_features)
     initialise(encoder, config.model.init)
     return encoder
 
@@ -155,7 +162,7 @@ def _optimizer(config: DictConfig) -> Any:
 PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningModule's argument
     "autoencoder": build_autoencoder,
     "encoder": build_encoder,
-    "bottleneck": lambda config: make(config, "bottleneck"),
+    "bottleneck": lambda config: _unconditional(config),
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
     "optimizer": _optimizer,
@@ -257,14 +264,31 @@ def _is_such(group: str, made: Any) -> tuple[bool, str]:
     return isinstance(made, wanted), what
 
 
+def _bottleneck(config: DictConfig) -> Any:
+    """The config's bottleneck; whether encoder and decoder are given labels is no matter of its class."""
+    return _without(config, "bottleneck", "conditional", "classes")
+
+
+def _unconditional(config: DictConfig) -> Any:
+    """The bottleneck of a network that is given no labels, as a classifier is none."""
+    if config.bottleneck.get("conditional"):
+        raise ConfigError("bottleneck.conditional", True, f"has no place in `task` ({_target(config.task)})")
+    return _bottleneck(config)
+
+
 def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Module:
     """The config's encoder, out of training where it says so; where it starts from is no matter of its class."""
     from diabolo.network.layers import freeze
 
-    own = [key for key in config.encoder if key not in ("init_from", "frozen")]
-    alone = OmegaConf.create({"encoder": OmegaConf.masked_copy(config.encoder, own)})
-    encoder = make(alone, "encoder", image_shape=shape, out_features=features)
+    encoder = _without(config, "encoder", "init_from", "frozen", image_shape=shape, out_features=features)
     return freeze(encoder) if config.encoder.get("frozen") else encoder
+
+
+def _without(config: DictConfig, group: str, *keys: str, **arguments: Any) -> Any:
+    """What `make` makes of a group without these keys, which are no matter of its class."""
+    node = config[group]
+    own = OmegaConf.masked_copy(node, [key for key in node if key not in keys])
+    return make(OmegaConf.create({group: own}), group, **arguments)
 
 
 def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:

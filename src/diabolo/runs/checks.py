@@ -146,6 +146,13 @@ def below_one(key: str, value: Any) -> None:
         raise ConfigError(key, value, "must be below 1")
 
 
+def numbers(key: str, value: Any) -> None:
+    if not isinstance(value, list) or not value:
+        raise ConfigError(key, value, "must be a list of numbers above 0, such as [0.5,1,2]")
+    for place, one in enumerate(value):
+        check_positive(f"{key}[{place}]", one)
+
+
 def share(key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(key, value, "must be a number of at least 0 and below 1")

@@ -18,12 +18,12 @@ ROOMS = {  # first part of the path of a file of 0.1 -> today's room
     "schedulers": "training",
     "trainer": "training",
 }
-CAME_LATER = {
-    "limit_by": "first",
-    "depth": "uint8",
-    "value_range": None,
-    "shown_channels": None,
-}  # keys of `data`, with what was before
+CAME_LATER: dict[str, dict[str, Any]] = {  # keys of a group, with what was before
+    "data": {"limit_by": "first", "depth": "uint8", "value_range": None, "shown_channels": None},
+    "bottleneck": {"conditional": False, "classes": 10},
+    "decoder": {"spectral_norm": False},
+}
+OF_OWN_CLASSES = ("decoder",)  # whose keys stand in the yamls of diabolo's own classes alone
 RENAMED = {"diabolo.data.digits": "diabolo.data.digit_images"}
 
 
@@ -45,9 +45,10 @@ def current_name(target: str) -> str:
 def of_today(config: dict[str, Any]) -> dict[str, Any]:
     """A run's plain config as it would be written today."""
     config = with_current_names(config)
-    if isinstance(data := config.get("data"), dict):
-        for key, before in CAME_LATER.items():
-            data.setdefault(key, before)
+    for group, keys in CAME_LATER.items():
+        own = group not in OF_OWN_CLASSES or str((config.get(group) or {}).get("_target_")).startswith("diabolo.")
+        if own and isinstance(node := config.get(group), dict):
+            config[group] = keys | node
     return config
 
 

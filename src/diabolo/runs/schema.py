@@ -33,6 +33,7 @@ from diabolo.runs.checks import (
     mapping,
     not_negative,
     number,
+    numbers,
     one_of,
     optional,
     pairs,
@@ -96,8 +97,11 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "encoder.init_from": optional(folder),
     "encoder.frozen": check_bool,
     "decoder": optional(mapping),
+    "decoder.spectral_norm": check_bool,
     **{f"decoder.{key}": check for key, check in SHAPED.items()},
     "bottleneck": mapping,
+    "bottleneck.conditional": check_bool,
+    "bottleneck.classes": integer(2, 1_000_000),
     "bottleneck.size": integer(1, 10_000_000),
     "bottleneck.activation": ACTIVATION,
     "bottleneck.levels": integers(2, 1_000_000),
@@ -116,9 +120,18 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "bottleneck.truncations": integer(1, 10_000),
     "bottleneck.hidden": integer(0),
     "bottleneck.noise": positive(1e3),
+    "bottleneck.draws": integer(1, 10_000),
+    "bottleneck.pseudo_inputs": integer(1, 1_000_000),
+    "bottleneck.image_shape": lambda key, value: check_image_shape(value),
     "penalty": optional(mapping),
     "penalty.weight": positive(1e9),
     "penalty.probes": optional(integer(1, 10_000)),
+    "penalty.kernel": one_of("imq", "gaussian"),
+    "penalty.scales": numbers,
+    "penalty.projections": integer(1, 100_000),
+    "penalty.diagonal": not_negative(1e9),
+    "penalty.covariance": one_of("means", "codes"),
+    "penalty.gradient": not_negative(1e9),
     "loss": optional(mapping),
     **{f"loss.{key}": check for key, check in LOSS.items()},
     "loss.terms": mapping,
@@ -269,7 +282,13 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
 OF_ANY_CLASS: dict[str, Check] = {"_target_": class_name, "_partial_": check_bool}  # in whichever group
 
 KNOWN = ("diabolo.", "torch.optim.", "lightning.")  # whose arguments the table speaks of
-BESIDE_THE_CLASS = ("encoder.init_from", "encoder.frozen")  # in its group, and read by diabolo itself
+BESIDE_THE_CLASS = (  # in its group, and read by diabolo itself
+    "encoder.init_from",
+    "encoder.frozen",
+    "bottleneck.conditional",
+    "bottleneck.classes",
+    "decoder.spectral_norm",
+)
 SHARED = ("model.", "data.")  # other groups take values from there
 
 

@@ -15,7 +15,7 @@ from diabolo.data.pixels import PixelScale
 from diabolo.errors import ReconstructsNothing, UserError
 from diabolo.measures.precise import precise
 from diabolo.network.classifier import Classifier
-from diabolo.training.given import given
+from diabolo.training.given import check_labels, given
 from diabolo.training.learner import Learner
 from diabolo.training.lightning_internals import datamodule_of
 from diabolo.training.protocols import Augments, Batch, Corrupts
@@ -23,7 +23,7 @@ from diabolo.training.protocols import Augments, Batch, Corrupts
 if TYPE_CHECKING:
     import numpy as np
 
-    from diabolo.data.datamodule import ImageData
+    from diabolo.training.autoencoder_module import Labels
 
 
 class ClassifierModule(Learner):
@@ -62,11 +62,12 @@ class ClassifierModule(Learner):
 
     # ---- the model, in [0, 1] ----
 
-    def encode(self, images: Tensor | np.ndarray) -> Tensor:
-        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size."""
+    def encode(self, images: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size. It takes no notice of labels, which are
+        for conditional autoencoders."""
         return self.classifier.encode(self._given(images))
 
-    def forward(self, images: Tensor | np.ndarray) -> Tensor:
+    def forward(self, images: Tensor | np.ndarray, labels: Labels = None) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> logits, N x classes, float32."""
         return self.classifier(self._given(images))[0]
 
@@ -103,14 +104,7 @@ class ClassifierModule(Learner):
         return self._objective(logits, penalty, labels)
 
     def on_fit_start(self) -> None:
-        data: ImageData = datamodule_of(self.trainer)
-        labels = torch.cat([data.labels(split) for split in ("train", "val", "test")])
-        classes = self.classifier.classes
-        if strange := [label for label in labels.unique().tolist() if not 0 <= label < classes]:
-            raise UserError(
-                f"the data have images {f'of label {strange[-1]}' if strange[-1] >= 0 else 'without a label'}, and"
-                f" `task.classes` (= {classes}) needs labels from 0 to {classes - 1}: set it, or choose labelled data."
-            )
+        check_labels(datamodule_of(self.trainer), self.classifier.classes, "task.classes")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._measure("val", batch)

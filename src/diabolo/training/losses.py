@@ -55,6 +55,18 @@ class PixelLoss(nn.Module):
         loss = self.reduced(reconstruction, target, reduction=self.reduction)
         return loss if self.reduction == "mean" else loss / len(target)
 
+    def per_image(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each image, N: the sum or the mean over its pixels and channels."""
+        losses = self.reduced(reconstruction, target, reduction="none").flatten(1)
+        return losses.mean(1) if self.reduction == "mean" else losses.sum(1)
+
+
+def is_log_likelihood(loss: nn.Module) -> bool:
+    """Whether a loss is, up to a constant, minus the log of the likelihood of an image: a sum over its pixels. Squared
+    errors stand for a Gaussian of variance 1/2 a pixel, absolute ones for a Laplace distribution of scale 1, `bce` for
+    Bernoulli's."""
+    return isinstance(loss, PixelLoss) and loss.reduction == "sum"
+
 
 class MSE(PixelLoss):
     """Squared error."""

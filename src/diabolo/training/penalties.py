@@ -1,5 +1,6 @@
 """Penalties on the code that any bottleneck can carry: modules that take the images, their code and the function that
-encodes images, and return a scalar to be added to the loss."""
+encodes images, and return a scalar to be added to the loss. Those on the codes of all images together, on Gaussians and
+on the decoder: `aggregate_penalties.py`, `posterior_penalties.py`, `decoder_penalties.py`."""
 
 from collections.abc import Callable
 
@@ -80,6 +81,10 @@ class Contractive(nn.Module):
     def _vectors(self, code: Tensor) -> list[Tensor]:
         if self.probes is None:
             return [unit.expand_as(code) for unit in torch.eye(code.shape[1]).to(code)]
-        draw = None if self.training else torch.Generator(code.device).manual_seed(0)
-        shape = (self.probes, *code.shape)
-        return list(torch.randint(0, 2, shape, generator=draw, device=code.device).to(code) * 2 - 1)
+        return list(signs(self.probes, code, self.training))
+
+
+def signs(count: int, values: Tensor, training: bool) -> Tensor:
+    """Random signs, `count` times as many as `values`; in evaluation the same ones every time."""
+    draw = None if training else torch.Generator(values.device).manual_seed(0)
+    return torch.randint(0, 2, (count, *values.shape), generator=draw, device=values.device).to(values) * 2 - 1

@@ -28,6 +28,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corrupt", action="store_true", help="corrupt the images first, as the run was trained")
 
 
+def add_label(parser: argparse.ArgumentParser, text: str) -> None:
+    """The label that a conditional network is given."""
+    parser.add_argument("--label", type=int, metavar="N", help=f"of a conditional run: {text}")
+
+
 def add_out(parser: argparse.ArgumentParser, metavar: str, text: str, required: bool = True) -> None:
     """Where the result goes."""
     parser.add_argument("--out", required=required, type=Path, metavar=metavar, help=text)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from diabolo.runs.terminal import say
 from diabolo.use.anomalies import RARE, finds_anomalies, normal_errors, shares_below
-from diabolo.use.arguments import add_images, add_out, parser_of, refuse_existing
+from diabolo.use.arguments import add_images, add_label, add_out, parser_of, refuse_existing
 from diabolo.use.codes import Codes, check_codes_file, write_codes
 from diabolo.use.images import Images, given_images
 from diabolo.use.progress import progress
@@ -30,13 +31,15 @@ def encode(arguments: Sequence[str]) -> None:
         " anomaly score: the share of its normal test images whose error is smaller.",
     )
     add_images(parser)
+    add_label(parser, "the label of all images; those of a --split have their own")
     add_out(parser, "FILE", "codes.npz, codes.csv or codes.parquet")
     given = parser.parse_intermixed_args(arguments)
     out: Path = given.out
     check_codes_file(out)
     refuse_existing([out], given.overwrite)
-    trained = open_trained(given.run, given.trust, given.data_root)
-    codes = encoded(trained, given_images(trained, given.images, given.split, given.skip), given.corrupt)
+    trained = open_trained(given.run, given.trust, given.data_root, gives_labels=True)
+    images = given_images(trained, given.images, given.split, given.skip)
+    codes = encoded(trained, images, given.corrupt, trained.labels(given.label, len(images.names), given.split))
     normal = normal_errors(trained) if finds_anomalies(trained) else None
     if normal is not None:
         codes.figures["anomaly"] = shares_below(codes.figures["mse"], normal)
@@ -51,13 +54,13 @@ def encode(arguments: Sequence[str]) -> None:
         )
 
 
-def encoded(trained: Trained, images: Images, corrupt: bool = False) -> Codes:
-    """The codes of images, which are read batch by batch."""
+def encoded(trained: Trained, images: Images, corrupt: bool = False, labels: Tensor | None = None) -> Codes:
+    """The codes of images, which are read batch by batch; `labels` are theirs, where the network is conditional."""
     places: list[int] = []
     codes, errors = [], []
     with progress("encoding", len(images.names)) as advance:
         for batch in images.batches():
-            passed = trained.through(batch.images, corrupt)
+            passed = trained.through(batch.images, corrupt, None if labels is None else labels[batch.places])
             places += batch.places
             codes.append(passed.codes)
             errors.append(passed.errors)

@@ -12,7 +12,6 @@ from torch import Tensor
 from diabolo.callbacks.layout import labelled, rows
 from diabolo.data.pixels import unit_interval
 from diabolo.errors import UserError, check_choice, check_int, printable
-from diabolo.network.protocols import CanSample
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_out, parser_of, refuse_existing
 from diabolo.use.images import chosen_images
@@ -37,7 +36,7 @@ def interpolate(arguments: Sequence[str]) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="two or more, each a file or test:5")
     parser.add_argument("--steps", type=int, default=10, help="images from one to the next, both ends included (10)")
     parser.add_argument("--path", help="straight, or sphere: along the sphere that the codes lie near, which is the"
-                        " default where the bottleneck has a Gaussian prior")  # fmt: skip
+                        " default where codes have a Gaussian prior")  # fmt: skip
     add_out(parser, "FILE", "strip.png, or a film, film.gif")
     given = parser.parse_intermixed_args(arguments)
     check_film_or_strip(given)
@@ -68,7 +67,7 @@ def check_film_or_strip(given: argparse.Namespace) -> None:
 
 def has_prior(trained: Trained) -> bool:
     """Whether codes lie near a sphere: those of a Gaussian of many dimensions do."""
-    return isinstance(trained.module.autoencoder.bottleneck, CanSample)
+    return trained.module.autoencoder.has_prior
 
 
 def strip(trained: Trained, images: Tensor, codes: Tensor, steps: int, paths: Sequence[str]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diabolo.callbacks.layout import ERROR_LIMIT, diverging, headed, rows
 from diabolo.runs.terminal import say
-from diabolo.use.arguments import add_images, add_out, parser_of
+from diabolo.use.arguments import add_images, add_label, add_out, parser_of
 from diabolo.use.images import given_images
 from diabolo.use.progress import progress
 from diabolo.use.trained import Passed, Trained, open_trained
@@ -31,18 +31,20 @@ def reconstruct(arguments: Sequence[str]) -> None:
         " the images that it is given, which are taken as corrupted ones unless --corrupt is said.",
     )
     add_images(parser)
+    add_label(parser, "the label of all images; those of a --split have their own")
     add_out(parser, "FOLDER", "where the reconstructions go")
     parser.add_argument("--side-by-side", action="store_true", help="image, reconstruction and error beside each other")
     given = parser.parse_intermixed_args(arguments)
     out: Path = given.out
-    trained = open_trained(given.run, given.trust, given.data_root)
+    trained = open_trained(given.run, given.trust, given.data_root, gives_labels=True)
     images = given_images(trained, given.images, given.split, given.skip)
+    labels = trained.labels(given.label, len(images.names), given.split)
     files = ImageWriter(trained.data.image_shape, trained.data.depth, trained.data.value_range)
     places = files.places(images.names, out, given.overwrite, ".png" if given.side_by_side else None)
     total, count = 0.0, 0
     with progress("reconstructing", len(images.names)) as advance:
         for batch in images.batches():
-            passed = trained.through(batch.images, given.corrupt)
+            passed = trained.through(batch.images, given.corrupt, None if labels is None else labels[batch.places])
             for row, place in enumerate(batch.places):
                 if given.side_by_side:
                     save_picture(places[place], side_by_side(trained, passed, row, given.corrupt))

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from diabolo.callbacks.layout import labelled, rows, stacked, titled
+from diabolo.callbacks.pictures import in_turn
 from diabolo.callbacks.sampling import COMPONENTS, SOURCES, drawn
 from diabolo.data.datamodule import ImageData
 from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_choice, check_int, printable
 from diabolo.runs.terminal import say
-from diabolo.use.arguments import add_out, parser_of, refuse_existing
+from diabolo.use.arguments import add_label, add_out, parser_of, refuse_existing
 from diabolo.use.codes import Codes, write_codes
 from diabolo.use.nearest import Nearest, nearest_images
 from diabolo.use.trained import Trained, open_trained
@@ -38,10 +39,11 @@ def sample(arguments: Sequence[str]) -> None:
         " pixel, so that one sees whether it is new.",
     )
     parser.add_argument("-n", type=int, default=64, metavar="N", help="how many (64)")
-    parser.add_argument("--from", dest="source", help="prior: the bottleneck's own; gaussian, mixture: fitted to the"
+    parser.add_argument("--from", dest="source", help="prior: the run's own; gaussian, mixture: fitted to the"
                         " codes of the training images (prior where there is one, else mixture)")  # fmt: skip
     parser.add_argument("--components", type=int, default=COMPONENTS, metavar="K", help="Gaussians of the mixture (10)")
     parser.add_argument("--seed", type=int, default=0, help="of the random codes (0)")
+    add_label(parser, "the label of all images (every one in turn)")
     add_out(parser, "FOLDER|FILE", "a folder for images, codes and sheet, or sheet.png for the sheet alone")
     given = parser.parse_args(arguments)
     count, out = check_int("-n", given.n), given.out
@@ -53,10 +55,11 @@ def sample(arguments: Sequence[str]) -> None:
         raise UserError(f"{printable(out)!r} must be a folder, or a file that ends in .png.")
     sheet = out if alone else out / "sheet.png"
     refuse_existing([sheet] if alone else [sheet, out / "codes.npz"], given.overwrite)
-    trained = open_trained(given.run, given.trust, given.data_root)
+    trained = open_trained(given.run, given.trust, given.data_root, gives_labels=True)
     components = check_int("--components", given.components)
     codes, source = drawn(trained.module, trained.images(), count, given.source, components, given.seed)
-    images = trained.decoded(codes)
+    labels = in_turn(trained.module, count) if given.label is None else trained.labels(given.label, count)
+    images = trained.decoded(codes, labels)
     nearest, usual = _nearest(images, trained.images())
     if not alone:
         _write_each(trained, out, codes, images, nearest, given.overwrite)

@@ -1,4 +1,5 @@
-"""The variational bottleneck: a Gaussian for every image, held close to the standard normal distribution."""
+"""Variational bottlenecks: a Gaussian for every image, held close to the standard normal distribution. By several draws
+an image (`importance`) or towards a prior that is learnt (`vamp`): `importance.py`, `vamp.py`."""
 
 import torch
 from torch import Tensor, nn
@@ -55,19 +56,28 @@ class Variational(nn.Module):
         self.register_buffer("done", torch.zeros((), dtype=torch.long))  # steps or epochs, kept with the weights
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = _posterior(features)
+        mean, log_variance = self.posterior(features)
         kl = divergence(mean, log_variance).mean(0)  # size
         penalty = self.weight() * kl.clamp(min=self.free_bits).sum()
         if not self.training:
             return mean.to(features.dtype), penalty
-        if self.warmup_steps:
-            self.done += 1
+        self.count_step()
         code = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
         return code.to(features.dtype), penalty
+
+    def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance, N x size each, in float32 whatever the precision of the network."""
+        mean, log_variance = features.float().chunk(2, 1)
+        return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
     def start_epoch(self, epoch: int) -> None:
         if self.warmup_epochs:
             self.done.fill_(epoch)
+
+    def count_step(self) -> None:
+        """Called once in each step of the training."""
+        if self.warmup_steps:
+            self.done += 1
 
     def weight(self) -> Tensor:
         """The beta of this step."""
@@ -81,7 +91,7 @@ class Variational(nn.Module):
     def diagnostics(self, features: Tensor) -> dict[str, Tensor]:
         """`kl` in nats; `active_units`, those whose mean varies over the images by more than .01 (Burda et al. 2016,
         section 5.2); the KL of each unit."""
-        mean, log_variance = _posterior(features)
+        mean, log_variance = self.posterior(features)
         kl = divergence(mean, log_variance).mean(0)
         return {"kl": kl.sum(), "active_units": active_units(mean), "kl_of_units": kl}
 
@@ -94,9 +104,3 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def active_units(means: Tensor) -> Tensor:
     """How many columns of N x size posterior means vary by more than `ACTIVE` over the images."""
     return (means.var(0, unbiased=False) > ACTIVE).sum()
-
-
-def _posterior(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log variance, N x size each, in float32 whatever the precision of the network."""
-    mean, log_variance = features.float().chunk(2, 1)
-    return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)

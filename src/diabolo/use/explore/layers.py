@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from diabolo import network
 from diabolo.errors import UserError
@@ -56,9 +57,10 @@ def described(module: nn.Module, weights: Numbers) -> list[Layer]:
     """
     if isinstance(module, nn.Sequential) and type(module).forward in (nn.Sequential.forward, network.Switched.forward):
         return [layer for child in module for layer in described(child, weights)]
-    if type(module) not in DESCRIPTIONS:
+    kind = type_before_parametrizations(module)  # where `decoder.spectral_norm` has made a class of its own
+    if kind not in DESCRIPTIONS:
         raise Unknown(module)
-    return DESCRIPTIONS[type(module)](module, weights)
+    return DESCRIPTIONS[kind](module, weights)
 
 
 def scaling(scale: Tensor, shift: Tensor, channels: int, weights: Numbers) -> list[Layer]:
@@ -226,7 +228,7 @@ DESCRIPTIONS: dict[type[nn.Module], Callable[[Any, Numbers], list[Layer]]] = {
     network.ResidualBlock: _residual,
     **dict.fromkeys(ACTIVATION_NAMES, _activation),
     network.Vector: lambda bottleneck, weights: described(bottleneck.activation, weights),
-    network.Variational: _variational,
+    **dict.fromkeys((network.Variational, network.Importance, network.Vamp), _variational),
     network.TopK: _top_k,
     network.Noisy: lambda bottleneck, weights: described(bottleneck.normalise, weights),
     network.Nested: _nothing,
