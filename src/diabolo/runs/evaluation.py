@@ -24,7 +24,7 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
         UserError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
     """
     from diabolo.callbacks.pictures import Drawing
-    from diabolo.runs.build import build_callbacks, build_data, build_trainer
+    from diabolo.runs.build import build_callbacks, build_data, build_metrics, build_trainer
     from diabolo.runs.terminal import logging_to
     from diabolo.runs.train import measure
 
@@ -35,6 +35,7 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
     with logging_to(run.log):
         module = load(folder, trust=trust)
         with run.describes_a_run():
+            module.also_measure(build_metrics(config))
             data = build_data(config)
             callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
             trainer = build_trainer(

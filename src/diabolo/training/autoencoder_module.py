@@ -1,6 +1,6 @@
 """The LightningModule of an autoencoder: its loss and its yardstick. It knows no concrete family, loss or picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
-from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
+from diabolo.measures.image_metrics import ImageMetric
+from diabolo.measures.yardstick import Collected, Yardstick
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import FollowsEpochs
 from diabolo.training.epoch_loss import ADVICE
@@ -20,8 +21,8 @@ from diabolo.training.losses import on_logits
 from diabolo.training.protocols import Augments, Batch, Corrupts
 
 Measured = dict[str, Tensor]
-"""What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `ssim`,
-N; `codes`, N x size."""
+"""What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `codes`,
+N x size; `ssim` and each further metric by its name, N."""
 
 
 def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
@@ -70,7 +71,7 @@ class AutoencoderModule(Learner):
                 f"`data.mean` and `data.std` must be null for `loss` ({type(loss).__name__}), which needs pixels in"
                 " [0, 1]: set both, or choose another loss."
             )
-        self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
+        self.also_measure({})
         self.features = Collected()  # the encoder's, of the split that is being measured
 
     # ---- the model, in [0, 1] ----
@@ -95,6 +96,10 @@ class AutoencoderModule(Learner):
     forward = reconstruct
 
     # ---- steps ----
+
+    def also_measure(self, metrics: Mapping[str, ImageMetric]) -> None:
+        self.metrics = dict(metrics)
+        self.yardsticks = nn.ModuleDict({split: Yardstick(self.metrics) for split in ("val", "test")})
 
     def trained(self) -> nn.Module:
         return self.autoencoder
@@ -140,8 +145,8 @@ class AutoencoderModule(Learner):
         with torch.autocast(target.device.type, enabled=False):
             reconstructions = self.pixels.to_unit(self.autoencoder.output(out.raw))
             targets = self.pixels.to_unit(target)
-            similarity = ssim_per_image(reconstructions, targets)
-            self._yardstick(split).update(reconstructions, targets, similarity)
+            per_image = self._yardstick(split).per_image(reconstructions, targets)
+            self._yardstick(split).update(reconstructions, targets, per_image)
         if self.autoencoder.unpools:  # how much of the figures the code alone would reach
             alone = (self.decode(out.code) - targets).square().mean()
             self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
@@ -150,7 +155,7 @@ class AutoencoderModule(Learner):
             self.features.update(out.features)
         if out.penalty is not None:
             self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
-        return {"reconstructions": reconstructions, "targets": targets, "ssim": similarity, "codes": out.code.float()}
+        return {**per_image, "reconstructions": reconstructions, "targets": targets, "codes": out.code.float()}
 
     def _yardstick(self, split: str) -> Yardstick:
         return cast(Yardstick, self.yardsticks[split])
