@@ -152,7 +152,7 @@ def test_a_metric_of_ones_own_is_one_file_and_one_yaml(diabolo, tmp_path, monkey
 
 REFUSED = {
     "metrics=wit": "metrics=wit does not exist; there are gmsd, haarpsi, mdsi, none, perceptual.",
-    "metrics=perceptual": "`metrics.haarpsi`: HaarPSI needs images of at least 16 pixels a side, not 8x8: leave it out.",
+    "metrics=perceptual": "`metrics.haarpsi`: HaarPSI needs images of at least 16 pixels a side, not 8x8: leave it",
     "metrics=gmsd metrics.gmsd.better=up": "`metrics.gmsd.better` (= 'up') must be one of min, max.",
     "metrics=gmsd +metrics.gmsd.foo=1": "metrics.gmsd: ",
     "metrics=gmsd metrics.gmsd._target_=own_metrics.Contrast +metrics.gmsd.foo=1": "metrics.gmsd: ",
