@@ -102,6 +102,20 @@ def test_evaluate_measures_them_again_or_leaves_one_out(run):
     assert "test/gmsd" not in evaluate(run.path, ["metrics.gmsd=null"])
 
 
+def test_evaluate_measures_a_run_by_others_than_it_was_trained_with(run, trained, diabolo):
+    older = trained(*SIXTEEN, *BARE)
+    config = older.path / "config.yaml"
+    config.write_text(config.read_text().replace("metrics: {}\n", ""))  # as before there was the group
+    with torch.no_grad():
+        images = opened_data(run.config()).images("test")
+        wanted = HaarPSI()(load(older.path).reconstruct(images), images / 255).mean().item()
+    assert evaluate(older.path, ["metrics=haarpsi"])["test/haarpsi"] == pytest.approx(wanted, rel=1e-5)
+    assert "test/haarpsi" not in evaluate(older.path)
+    assert "test/haarpsi" not in evaluate(run.path, ["metrics=none"])
+    ended = diabolo("evaluate", str(older.path), "metrics=wit")
+    assert (ended.code, ended.err) == (2, f"diabolo: {REFUSED['metrics=wit']}\n")
+
+
 def test_a_report_knows_their_direction_from_the_run_alone(run):
     assert direction("val/haarpsi") == "min", "nothing has been described yet"
     collect([run.path])

@@ -6,18 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diabolo.runs.config import override
+from omegaconf import DictConfig
+
+from diabolo.errors import UserError
+from diabolo.runs.config import compose_config, concerns_overrides, explain, override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from diabolo.runs.resume import revised
 from diabolo.runs.safe_reading import Unreadable
+
+CHOICE = "metrics="
 
 
 def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> dict[str, float]:
     """The validation and test metrics of the run's best weights, under the run's own trainer settings.
 
     Args:
-        overrides: of what may change in a finished run, such as `data.root=`.
+        overrides: of what may change in a finished run, such as `data.root=`; with `metrics=NAME` it is measured by
+            these, whatever it was measured by.
         trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trusted_classes`.
 
     Raises:
@@ -29,9 +35,13 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
     from diabolo.runs.train import measure
 
     run = RunFolder.find(folder)
+    chosen = [pair for pair in overrides if pair.startswith(CHOICE)]
+    others = [pair for pair in overrides if pair not in chosen]
     config = override(
-        revised(run, overrides, also=["trainer.precision"], trust=trust), ["trainer.devices=1", "trainer.strategy=auto"]
+        revised(run, others, also=["trainer.precision"], trust=trust), ["trainer.devices=1", "trainer.strategy=auto"]
     )  # one process says it once
+    if chosen:
+        config.metrics = _composed(chosen[-1])
     with logging_to(run.log):
         module = load(folder, trust=trust)
         with run.describes_a_run():
@@ -43,6 +53,16 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
             )
             data.setup()
         return measure(trainer, module, data)
+
+
+def _composed(choice: str) -> DictConfig:
+    """The group `metrics` for a choice such as `metrics=perceptual`."""
+    try:
+        return compose_config([choice]).metrics
+    except Exception as failure:
+        if not concerns_overrides(failure):
+            raise
+        raise UserError(explain(failure, [choice])) from failure
 
 
 def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:
