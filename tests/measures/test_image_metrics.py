@@ -24,9 +24,9 @@ def test_what_measures_is_let_through():
 @pytest.mark.parametrize(
     ("name", "metric", "message"),
     [
-        ("mse", peak, "`metrics.mse` has a name that means something else here: call it otherwise."),
-        ("loss", peak, "`metrics.loss` has a name that means something else"),
-        ("pca_peak", peak, "`metrics.pca_peak` has a name that means something else"),
+        ("mse", peak, "`metrics.mse` must have a name of small letters, digits and _ that means nothing else here"),
+        ("loss", peak, "`metrics.loss` must have a name"),
+        ("pca_peak", peak, "`metrics.pca_peak` must have a name"),
         ("Peak/1", peak, "`metrics.Peak/1` must have a name of small letters, digits and _"),
         (
             "peak",

@@ -71,11 +71,19 @@ def test_a_metric_that_a_run_describes_is_shown_everywhere(tmp_path, monkeypatch
 
 def test_what_a_run_says_of_the_yardstick_or_otherwise_than_it_should_does_not_count(monkeypatch):
     monkeypatch.setattr(metric_names, "_described", {})
-    describe({"mse": {"title": "the best", "better": "max"}, "a": 3, "b": {"title": ["x"], "better": 2, "unit": {}}})
+    describe(
+        {
+            "mse": {"title": "the best", "better": "max"},
+            "a": 3,
+            "loss": {"better": "max"},
+            "b": {"title": ["x"], "better": 2, "unit": {}},
+        }
+    )
     describe({"c": {"title": "two\nlines " + 99 * "x", "digits": 10**9}})
     for nothing in (None, [], "text", 3, {}):
         describe(nothing)
     assert (direction("val/mse"), metric_of("val/mse").title) == ("min", "MSE")
+    assert direction("train/loss") == "min"
     assert [(one.name, one.better, one.unit, one.digits) for one in described()] == [("b", "min", "", 4), ("c", "min", "", 4)]  # fmt: skip  # noqa: E501
     assert described()[1].title.startswith("two lines xxx")
     assert len(described()[1].title) == 60

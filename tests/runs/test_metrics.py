@@ -174,7 +174,7 @@ REFUSED = {
         "`metrics.gmsd` cannot measure images of 1x8x8 (no contrast): leave it out."
     ),
     "metrics=gmsd task=classify task.head=true": "`metrics` compare reconstructions with images, and this task makes",
-    "+metrics.mse._target_=diabolo.measures.GMSD": "`metrics.mse` has a name that means something else here",
+    "+metrics.mse._target_=diabolo.measures.GMSD": "`metrics.mse` must have a name of small letters",
 }
 
 

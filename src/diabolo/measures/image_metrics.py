@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from diabolo.errors import UserError
-from diabolo.measures.metric_names import METRICS
+from diabolo.measures.metric_names import is_free
 
 ImageMetric = Callable[[Tensor, Tensor], Tensor]
 """(reconstructions, targets) -> a number for each image, N. Both are N x C x H x W float32 in the scale of [0, 1], from
 which reconstructions may stray. It draws no random numbers, which would be taken from the training."""
-
-NAME = re.compile("[a-z][a-z0-9_]*")
-TAKEN = {metric.name for metric in METRICS} | {"loss", "penalty", "images", "labels"}  # of figures and of arrays
 
 
 def check_metrics(metrics: Mapping[str, ImageMetric], image_shape: Sequence[int]) -> None:
@@ -28,10 +24,9 @@ def check_metrics(metrics: Mapping[str, ImageMetric], image_shape: Sequence[int]
     """
     ramp = torch.linspace(0, 1, 2 * torch.Size(image_shape).numel()).view(2, *image_shape)
     for name, metric in metrics.items():
-        if not NAME.fullmatch(name):
-            raise UserError(f"`metrics.{name}` must have a name of small letters, digits and _: call it otherwise.")
-        if name in TAKEN or name.startswith("pca_"):
-            raise UserError(f"`metrics.{name}` has a name that means something else here: call it otherwise.")
+        if not is_free(name):
+            rule = "a name of small letters, digits and _ that means nothing else here"
+            raise UserError(f"`metrics.{name}` must have {rule}: call it otherwise.")
         try:
             with torch.no_grad():
                 figures = metric(ramp.flip(0), ramp)

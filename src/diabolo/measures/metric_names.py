@@ -68,19 +68,33 @@ METRICS = (
     Metric("average_precision", "average precision", "max", shown=()),
 )
 
-
 DESCRIBED = ("title", "better", "unit", "digits")  # what a yaml of the group `metrics` says beside class and arguments
 MOST_DIGITS = 12
 LONGEST_TITLE = 60
+NAME = re.compile("(?!pca_)[a-z][a-z0-9_]*")
+OTHERS = (
+    "loss",
+    "penalty",
+    "batch_loss",
+    "learning_rate",
+    "images",
+    "labels",
+)  # other figures and arrays
 _described: dict[str, Metric] = {}
+
+
+def is_free(name: str) -> bool:
+    """Whether a metric beyond diabolo's own may have this name: small letters, digits and _, and nothing else here is
+    called so."""
+    return bool(NAME.fullmatch(name)) and name not in (*OTHERS, *(own.name for own in METRICS))
 
 
 def describe(metrics: Any) -> None:
     """Makes known what the group `metrics` of a config says: name -> `title`, by default the name, and `better`, `unit`
-    and `digits` as in `Metric`. A metric of the same name that was described before is replaced; one of `METRICS` is
-    not. What a run's config says otherwise than it should counts as not said."""
+    and `digits` as in `Metric`. A metric that was described before is replaced. A stranger's config, whose metrics have
+    names that are not free, or that says something otherwise than it should, has not said it."""
     for name, said in metrics.items() if isinstance(metrics, Mapping) else ():
-        if isinstance(said, Mapping) and all(name != own.name for own in METRICS):
+        if isinstance(said, Mapping) and is_free(str(name)):
             title, better, unit, digits = map(said.get, DESCRIBED)
             _described[str(name)] = Metric(
                 str(name),
@@ -110,7 +124,7 @@ def shown_in(place: Place) -> list[Metric]:
 def metric_of(key: str) -> Metric | None:
     """The metric that a key such as `val/mse` is a figure of, by the longest name that the key ends with, behind a
     slash or an underscore."""
-    named = (one for one in known() if re.search(f"(^|[/_]){re.escape(one.name)}$", key))
+    named = (one for one in known() if f"/{key}".endswith((f"/{one.name}", f"_{one.name}")))
     return max(named, key=lambda one: len(one.name), default=None)
 
 
