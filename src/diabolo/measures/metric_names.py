@@ -72,21 +72,22 @@ DESCRIBED = ("title", "better", "unit", "digits")  # what a yaml of the group `m
 MOST_DIGITS = 12
 LONGEST_TITLE = 60
 NAME = re.compile("(?!pca_)[a-z][a-z0-9_]*")
-OTHERS = (
-    "loss",
-    "penalty",
-    "batch_loss",
-    "learning_rate",
+OTHERS = {"loss", "penalty", "batch_loss", "learning_rate"}  # what else is measured
+OTHERS |= {
     "images",
     "labels",
-)  # other figures and arrays
+    "hashes",
+    "codes",
+    "reconstructions",
+    "targets",
+}  # what lies beside the figures of images
 _described: dict[str, Metric] = {}
 
 
 def is_free(name: str) -> bool:
     """Whether a metric beyond diabolo's own may have this name: small letters, digits and _, and nothing else here is
     called so."""
-    return bool(NAME.fullmatch(name)) and name not in (*OTHERS, *(own.name for own in METRICS))
+    return bool(NAME.fullmatch(name)) and name not in OTHERS | {own.name for own in METRICS}
 
 
 def describe(metrics: Any) -> None:

@@ -50,14 +50,14 @@ class Perceptual:
 class HaarPSI(Perceptual):
     """Haar wavelet-based perceptual similarity index, 1 for equal images (Reisenhofer, Bosse, Kutyniok & Wiegand, "A
     Haar wavelet-based perceptual similarity index for image quality assessment", 2018,
-    https://arxiv.org/abs/1607.06140). Two black images, of which the formula gives no number, are equal.
+    https://arxiv.org/abs/1607.06140). Two black images, of which the formula gives infinity, are equal.
     """
 
     smallest = 16
 
     def compare(self, reconstructions: Tensor, targets: Tensor) -> Tensor:
         similarity: Tensor = self.piq.haarpsi(reconstructions, targets, reduction="none")
-        return similarity.nan_to_num(1.0, posinf=1.0).clamp(max=1)
+        return similarity.clamp(max=1)
 
 
 class GMSD(Perceptual):
