@@ -73,14 +73,7 @@ MOST_DIGITS = 12
 LONGEST_TITLE = 60
 NAME = re.compile("(?!pca_)[a-z][a-z0-9_]*")
 OTHERS = {"loss", "penalty", "batch_loss", "learning_rate"}  # what else is measured
-OTHERS |= {
-    "images",
-    "labels",
-    "hashes",
-    "codes",
-    "reconstructions",
-    "targets",
-}  # what lies beside the figures of images
+OTHERS |= {"images", "labels", "hashes", "codes", "reconstructions", "targets"}  # and lies beside it
 _described: dict[str, Metric] = {}
 
 
