@@ -26,13 +26,18 @@ from made_runs import write_run
 NEW = Metric("sharpness", "sharpness", "max", "%", digits=1)
 
 
-@pytest.fixture
-def runs(tmp_path):
+def written(folder, **config):
+    """Two losses with two seeds each."""
     for loss, part in (("mae", 0.25), ("mse", 0.5)):
         for seed in (0, 1):
             metrics = {"test/mse": 0.125, "test/sharpness": part}
-            write_run(tmp_path / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics)
-    return collect([tmp_path])[0]
+            write_run(folder / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics, **config)
+    return collect([folder])[0]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return written(tmp_path)
 
 
 def everywhere(runs) -> dict[str, bool]:
@@ -65,10 +70,7 @@ def test_a_new_metric_is_shown_everywhere_by_its_row_alone(runs, monkeypatch):
 def test_a_metric_that_a_run_describes_is_shown_everywhere(tmp_path, monkeypatch):
     monkeypatch.setattr(metric_names, "_described", {})
     said = {"title": "sharpness", "better": "max", "unit": "%", "digits": 1, "_target_": "nowhere.Sharpness"}
-    for loss, part in (("mae", 0.25), ("mse", 0.5)):
-        config = {f"metrics.sharpness.{key}": value for key, value in said.items()}
-        write_run(tmp_path / loss, loss=loss, metrics={"test/mse": 0.125, "test/sharpness": part}, config=config)
-    runs = collect([tmp_path])[0]
+    runs = written(tmp_path, config={f"metrics.sharpness.{key}": value for key, value in said.items()})
     assert described() == [NEW]
     assert all(everywhere(runs).values()), everywhere(runs)
 
