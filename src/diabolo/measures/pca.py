@@ -63,15 +63,18 @@ class LinearCode:
         self.components = pca.components_  # size x C H W, float32
 
     def encode(self, images: Tensor) -> Tensor:
-        """N x C x H x W, as stored or floats in [0, 1] -> N x size float32."""
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size float32."""
         return torch.from_numpy(self._centred(images) @ self.components.T)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes, or the first numbers of each, N x size -> N x C x H x W float32 in the scale of [0, 1], not clipped."""
+        pixels = codes.numpy() @ self.components[: codes.shape[1]] + self.mean
+        return torch.from_numpy(pixels).float().view(-1, *self.shape)
 
     def reconstruct(self, images: Tensor, size: int | None = None) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped, of all
         components or of the first `size`."""
-        components = self.components[:size]
-        codes = self._centred(images) @ components.T  # N x size
-        return torch.from_numpy(codes @ components + self.mean).float().view(-1, *self.shape)
+        return self.decode(self.encode(images)[:, :size])
 
     def measure(
         self,

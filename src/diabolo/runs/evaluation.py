@@ -35,24 +35,30 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
     from diabolo.runs.train import measure
 
     run = RunFolder.find(folder)
-    chosen = [pair for pair in overrides if pair.startswith(CHOICE)]
-    others = [pair for pair in overrides if pair not in chosen]
-    config = override(
-        revised(run, others, also=["trainer.precision"], trust=trust), ["trainer.devices=1", "trainer.strategy=auto"]
-    )  # one process says it once
-    if chosen:
-        config.metrics = _composed(chosen[-1])
+    config = evaluated(run, overrides, trust)
     with logging_to(run.log):
         module = load(folder, trust=trust)
         with run.describes_a_run():
             module.also_measure(build_metrics(config))
             data = build_data(config)
-            callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
+            callbacks = [callback for callback in build_callbacks(config, trust) if not isinstance(callback, Drawing)]
             trainer = build_trainer(
                 config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
             )
             data.setup()
         return measure(trainer, module, data)
+
+
+def evaluated(run: RunFolder, overrides: Sequence[str], trust: bool) -> DictConfig:
+    """The config under which a run is measured again: in one process, which says it once, and by what `metrics=NAME`
+    chooses."""
+    chosen = [pair for pair in overrides if pair.startswith(CHOICE)]
+    others = [pair for pair in overrides if pair not in chosen]
+    config = revised(run, others, also=["trainer.precision"], trust=trust)
+    config = override(config, ["trainer.devices=1", "trainer.strategy=auto"])
+    if chosen:
+        config.metrics = _composed(chosen[-1])
+    return config
 
 
 def _composed(choice: str) -> DictConfig:
