@@ -67,7 +67,7 @@ class LinearCode:
         return torch.from_numpy(self._centred(images) @ self.components.T)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes, or the first numbers of each, N x size -> N x C x H x W float32 in the scale of [0, 1], not clipped."""
+        """Codes, or the first numbers of each, N x size -> N x C x H x W float32 in the scale of [0, 1], unclipped."""
         pixels = codes.numpy() @ self.components[: codes.shape[1]] + self.mean
         return torch.from_numpy(pixels).float().view(-1, *self.shape)
 
