@@ -45,6 +45,7 @@ NEEDS = {  # what a yaml asks of the other groups
     ("callbacks", "super_resolution"): ("corruption=downsample",),
     ("callbacks", "inpainting"): ("corruption=block",),
     ("callbacks", "anomaly"): ("data.exclude_classes=[8]",),
+    **{("metrics", name): ("data.image_shape=[1,16,16]",) for name in ("haarpsi", "perceptual")},
     **{("data", name): ("data.root=.",) for name in ("folder", "arrays", "hdf5", "table", "shards")},
 }
 WRITTEN = ("MNIST", "FashionMNIST", "KMNIST")  # whose files are simple enough to write

@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from diabolo.measures import metric_names
-from diabolo.measures.metric_names import METRICS, YARDSTICK, Metric, direction, metric_of, shown_in
+from diabolo.measures.metric_names import (
+    METRICS,
+    YARDSTICK,
+    Metric,
+    describe,
+    described,
+    direction,
+    metric_of,
+    shown_in,
+)
 from diabolo.measures.yardstick import Yardstick
 from diabolo.report.collect import collect
 from diabolo.report.losses import compare_losses, matrix
@@ -17,13 +26,18 @@ from made_runs import write_run
 NEW = Metric("sharpness", "sharpness", "max", "%", digits=1)
 
 
-@pytest.fixture
-def runs(tmp_path):
+def written(folder, **config):
+    """Two losses with two seeds each."""
     for loss, part in (("mae", 0.25), ("mse", 0.5)):
         for seed in (0, 1):
             metrics = {"test/mse": 0.125, "test/sharpness": part}
-            write_run(tmp_path / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics)
-    return collect([tmp_path])[0]
+            write_run(folder / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics, **config)
+    return collect([folder])[0]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return written(tmp_path)
 
 
 def everywhere(runs) -> dict[str, bool]:
@@ -51,6 +65,46 @@ def test_a_new_metric_is_shown_everywhere_by_its_row_alone(runs, monkeypatch):
     monkeypatch.setattr(metric_names, "METRICS", (*METRICS, NEW))
     assert all(everywhere(runs).values()), everywhere(runs)
     assert set(everywhere(runs)) == set(metric_names.EVERYWHERE)
+
+
+def test_a_metric_that_a_run_describes_is_shown_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(metric_names, "_described", {})
+    said = {"title": "sharpness", "better": "max", "unit": "%", "digits": 1, "_target_": "nowhere.Sharpness"}
+    runs = written(tmp_path, config={f"metrics.sharpness.{key}": value for key, value in said.items()})
+    assert described() == [NEW]
+    assert all(everywhere(runs).values()), everywhere(runs)
+
+
+def test_what_a_run_says_of_the_yardstick_or_otherwise_than_it_should_does_not_count(monkeypatch):
+    monkeypatch.setattr(metric_names, "_described", {})
+    describe(
+        {
+            "mse": {"title": "the best", "better": "max"},
+            "a": 3,
+            "loss": {"better": "max"},
+            "b": {"title": ["x"], "better": 2, "unit": {}},
+        }
+    )
+    describe({"c": {"title": "two\nlines " + 99 * "x", "digits": 10**9}})
+    for nothing in (None, [], "text", 3, {}):
+        describe(nothing)
+    assert (direction("val/mse"), metric_of("val/mse").title) == ("min", "MSE")
+    assert direction("train/loss") == "min"
+    assert [(one.name, one.better, one.unit, one.digits) for one in described()] == [("b", "min", "", 4), ("c", "min", "", 4)]  # fmt: skip  # noqa: E501
+    assert described()[1].title.startswith("two lines xxx")
+    assert len(described()[1].title) == 60
+
+
+def test_a_name_ends_a_key_as_a_whole(monkeypatch):
+    monkeypatch.setattr(metric_names, "_described", {})
+    describe({"peak": {"better": "max"}})
+    assert [direction(key) for key in ("val/peak", "test/pca_peak", "peak", "val/speak")] == [
+        "max",
+        "max",
+        "max",
+        "min",
+    ]
+    assert metric_of("test/peak").title == "peak"
 
 
 def test_a_metric_is_found_by_the_longest_end_of_its_key():

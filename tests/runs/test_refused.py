@@ -28,6 +28,7 @@ REFUSED = {  # a command -> how it ends
     "train encoder._target_=nowhere.Mine": 2,
     "train trainer.monitor=val/wit": 2,
     "train scheduler=plateau scheduler.monitor=val/wit": 2,
+    "train metrics=perceptual": 2,
     "train optimizer=sgd optimizer.momentum=0": 2,
     "train optimizer._target_=torch.optim.LBFGS ~optimizer.betas ~optimizer.fused ~optimizer.weight_decay": 2,
     "train optimizer._target_=torch.optim.SparseAdam ~optimizer.fused ~optimizer.weight_decay": 2,

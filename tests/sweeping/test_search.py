@@ -18,6 +18,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from diabolo.measures import metric_names
 from diabolo.runs.folder import RunFolder
 from diabolo.sweeping.study import Question
 from diabolo.sweeping.trials import KILLS
@@ -270,6 +271,14 @@ def test_a_damaged_study_is_named_in_a_sentence(diabolo):
             Path("study/study.db").rmdir()
         shutil.copy("whole.db", "study/study.db")
     assert diabolo(*command, "2").code == 0, "with a whole copy it goes on"
+
+
+def test_an_objective_of_ones_own_has_the_direction_that_its_yaml_says(diabolo, study, monkeypatch):
+    monkeypatch.setattr(metric_names, "_described", {})
+    command = ("search", *BARE, "data.image_shape=[1,16,16]", "bottleneck.size=2,4", "metrics=[haarpsi,gmsd]")
+    more = ("--trials", "1", "--objective", "val/haarpsi", "--objective", "val/gmsd")
+    assert diabolo(*command, *more).code == 0
+    assert [direction.name for direction in study().directions] == ["MAXIMIZE", "MINIMIZE"]
 
 
 REFUSED = {

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.cuda.amp import common
 
+from diabolo.measures.yardstick import Yardstick
 from fake_gpu import IMAGES, PRECISIONS, batch, built, faked, on_cuda
 from support import CONF
 
@@ -55,14 +56,16 @@ def test_the_loss_of_a_step_is_float32_on_the_gpu(overrides, precision, gpu):
 def test_what_is_measured_is_float32_on_the_gpu_whatever_the_network_computes_in(overrides, gpu, monkeypatch):
     module = built(overrides)
     monkeypatch.setattr(module, "log", lambda name, value, **_: seen.update({name: value}))
-    yardstick = SimpleNamespace(update=lambda *given: seen.update(zip("rts", given, strict=True)))
+    yardstick = SimpleNamespace(
+        per_image=Yardstick().per_image, update=lambda r, t, per_image: seen.update(r=r, t=t, **per_image)
+    )
     monkeypatch.setattr(module, "_yardstick", lambda split: yardstick)
     seen: dict[str, Tensor] = {}
     with faked():
         on_cuda(module)
         with torch.autocast("cuda", torch.bfloat16), torch.no_grad():
             seen |= module.validation_step(batch(), 0) or {}
-    assert seen.keys() == {"r", "t", "s", "val/loss"}
+    assert seen.keys() == {"r", "t", "ssim", "val/loss"}
     assert {(value.dtype, value.device.type) for value in seen.values()} == {(torch.float32, "cuda")}
 
 

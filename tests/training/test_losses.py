@@ -1,24 +1,13 @@
-"""Reconstruction losses, against plain NumPy and scikit-image."""
+"""Reconstruction losses, against plain NumPy."""
 
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from diabolo.errors import UserError
-from diabolo.training.losses import BCE, MAE, MSE, MSSSIM, SSIM, Huber, Mix, SmoothL1
-
-
-def pair(*shape: int, low: float = 0.0, high: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """A reconstruction drawn from [low, high] and images from [0, 1]."""
-    draw = torch.Generator().manual_seed(0)
-    return torch.rand(shape, generator=draw) * (high - low) + low, torch.rand(shape, generator=draw)
-
-
-def noisy(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A reconstruction that still resembles the images."""
-    noise, images = pair(*shape, low=-0.2, high=0.2)
-    return images + noise, images
+from diabolo.training.losses import BCE, MAE, MSE, Huber, Mix, SmoothL1
+from diabolo.training.structural_losses import MSSSIM, SSIM
+from made_images import noisy, pair
 
 
 def huber(difference: np.ndarray, delta: float) -> np.ndarray:
@@ -63,78 +52,10 @@ def test_bce_and_its_gradient_are_right_for_logits_far_out(dtype):
     np.testing.assert_allclose(ours.grad.float(), 1 / (1 + np.exp(-logits)) - targets, atol=1e-6)
 
 
-@pytest.mark.parametrize(("shape", "window"), [((2, 1, 28, 28), 7), ((2, 3, 9, 13), 5), ((1, 1, 8, 8), 7)])
-def test_ssim_agrees_with_scikit_image_on_images_with_a_reflected_border(shape, window):
-    """The loss averages over every pixel and reflects the border (without its last pixel) to do so. scikit-image
-    averages where the window lies inside; so on images that are reflected beforehand the two are the same."""
-    ours, theirs = noisy(*shape)
-    border = [(0, 0)] + [(window // 2, window // 2)] * 2
-    values = [
-        structural_similarity(
-            *(np.pad(image.double().numpy(), border, mode="reflect") for image in images),
-            win_size=window,
-            use_sample_covariance=False,
-            data_range=1.0,
-            channel_axis=0,
-        )
-        for images in zip(ours, theirs, strict=True)
-    ]
-    assert SSIM(window)(ours, theirs).item() == pytest.approx(1 - np.mean(values), abs=1e-5)
-
-
-@pytest.mark.parametrize("loss", [SSIM, MSSSIM])
-def test_structural_losses_undo_the_normalisation(loss):
-    ours, theirs = noisy(2, 3, 28, 28)
-    mean, std = [0.1, 0.4, 0.5], [0.3, 0.2, 0.9]
-    scale = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
-    normalised = [(images - scale[0]) / scale[1] for images in (ours, theirs)]
-    unit = loss()(ours, theirs).item()
-    assert loss(mean=mean, std=std, channels=3)(*normalised).item() == pytest.approx(unit, abs=1e-5)
-    assert abs(loss()(*normalised).item() - unit) > 0.01
-
-
-def test_ms_ssim_of_one_level_is_ssim_and_of_more_grows_with_the_noise():
-    ours, theirs = noisy(2, 1, 28, 28)
-    assert MSSSIM(levels=1)(ours, theirs).item() == pytest.approx(SSIM()(ours, theirs).item(), abs=1e-6)
-    near = MSSSIM()(theirs + (ours - theirs) / 4, theirs)
-    assert 0.001 < near < MSSSIM()(ours, theirs) < 1
-
-
-def test_ms_ssim_is_the_papers_product_over_the_scales():
-    ours, theirs = noisy(1, 1, 28, 28)
-    small = [torch.nn.functional.avg_pool2d(images, 2) for images in (ours, theirs)]
-    contrast = 0.0448 / (0.0448 + 0.2856)  # the weight of the first of two levels
-    x, y = (images.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).double() for images in (ours, theirs))
-    covariance = (x * y).mean(-1) - x.mean(-1) * y.mean(-1)
-    cs = (2 * covariance + 0.0009) / (x.var(-1, correction=0) + y.var(-1, correction=0) + 0.0009)
-    wanted = cs.mean() ** contrast * (1 - SSIM(3)(*small)) ** (1 - contrast)
-    assert MSSSIM(3, levels=2)(ours, theirs).item() == pytest.approx(1 - wanted.item(), abs=1e-5)
-
-
 @pytest.mark.parametrize("loss", [MSE(), MAE(), Huber(), SmoothL1(), SSIM(), MSSSIM()])
 def test_equal_images_cost_nothing(loss):
     _, images = pair(2, 1, 28, 28)
     assert loss(images, images).item() == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("reconstruct", [torch.rand_like, torch.zeros_like, lambda images: 1 - images])
-def test_ms_ssim_has_a_finite_gradient_for_images_that_have_nothing_in_common(reconstruct):
-    _, images = pair(4, 1, 28, 28)
-    ours = reconstruct(images).requires_grad_()
-    loss = MSSSIM()(ours, images)
-    loss.backward()
-    assert 0.5 < loss <= 1
-    assert ours.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("window", [3, 5, 7, 9])
-@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5])
-def test_the_smallest_image_for_ms_ssim_is_the_one_that_its_message_names(window, levels):
-    side = max(2 ** (levels - 1), (levels - 1) ** 2) * window
-    assert MSSSIM(window, levels)(*pair(1, 1, side, side + 1)).isfinite()
-    message = f"must be at least {side}" if levels > 1 else "must not exceed"
-    with pytest.raises(UserError, match=message):
-        MSSSIM(window, levels)(*pair(1, 1, side + 1, side - 1))
 
 
 def test_a_mix_is_the_weighted_sum_of_its_terms():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -13,11 +13,12 @@ from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_int
 from diabolo.measures.metric_names import YARDSTICK
 from diabolo.measures.pca import LinearCode, pca_of
+from diabolo.training.learner import Learner
 
 
 class PCABaseline(Callback):
-    """Logs the yardstick of PCA of the same code size, fitted on the training images: `val/pca_mse`, `val/pca_mae`, ...
-    each epoch and `test/pca_*` at the end.
+    """Logs the yardstick, and what `metrics=` adds to it, of PCA of the same code size, fitted on the training images:
+    `val/pca_mse`, `val/pca_mae`, ... each epoch and `test/pca_*` at the end.
 
     If there is a corruption, PCA restores the same corrupted images, by projecting them on the components.
 
@@ -32,7 +33,8 @@ class PCABaseline(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if data_of(trainer).has_val and (writer := tensorboard(trainer)) is not None:
-            charts = {name: ["Multiline", [f"val/{name}", f"val/pca_{name}"]] for name in YARDSTICK}
+            names = (*YARDSTICK, *cast(Learner, pl_module).metrics)
+            charts = {name: ["Multiline", [f"val/{name}", f"val/pca_{name}"]] for name in names}
             writer.add_custom_scalars({"beside PCA of the same size": charts})
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -53,7 +55,8 @@ class PCABaseline(Callback):
         return torch.cat(found)
 
     def _measure(self, trainer: Trainer, module: Any, split: str) -> dict[str, float]:
-        measured = self._pca(trainer, module).measure(data_of(trainer).parts(split), module.corrupted)
+        parts = data_of(trainer).parts(split)
+        measured = self._pca(trainer, module).measure(parts, module.corrupted, module.metrics)
         return {f"{split}/pca_{name}": value for name, value in measured.items()}
 
     def _pca(self, trainer: Trainer, module: Any) -> LinearCode:

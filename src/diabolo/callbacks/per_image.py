@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ from diabolo.callbacks.baseline import PCABaseline
 from diabolo.callbacks.pictures import after_training, data_of, reconstructing
 from diabolo.errors import check_int
 from diabolo.measures.probes import Labelled, knn_accuracy, labelled_images
+from diabolo.training.learner import Learner
 from diabolo.training.lightning_internals import callbacks_of
 from diabolo.training.whole_files import whole
 
@@ -27,11 +29,12 @@ MEASURED = ("mse", "mae", "ssim", "pca_mse")
 
 
 class PerImage(Callback):
-    """Writes `per_image.npz`: MSE, MAE and SSIM of the best weights on each test image, in the split's order.
+    """Writes `per_image.npz`: MSE, MAE, SSIM and what `metrics=` adds, of the best weights on each test image, in the
+    split's order.
 
-    Beside `mse`, `mae` and `ssim` (N float32, per pixel in [0, 1]) it holds `pca_mse`, where the run has PCA beside it,
-    `labels` (N int32, -1 where unknown) and `images`, a hash of the images' bytes: two runs with the same hash can be
-    compared image by image. An evaluation of a finished run leaves the file as it is.
+    Beside `mse`, `mae`, `ssim` and so on (N float32, per pixel in [0, 1]) it holds `pca_mse`, where the run has PCA
+    beside it, `labels` (N int32, -1 where unknown) and `images`, a hash of the images' bytes: two runs with the same
+    hash can be compared image by image. An evaluation of a finished run leaves the file as it is.
 
     If there are labels, logs `test/knn_accuracy`: the accuracy on the codes of the labelled test images of the majority
     label of the `neighbours` nearest training codes (Euclidean distance).
@@ -59,7 +62,7 @@ class PerImage(Callback):
         figures = {
             "mse": difference.square().mean(1),
             "mae": difference.abs().mean(1),
-            "ssim": outputs["ssim"],
+            **{name: outputs[name] for name in ("ssim", *cast(Learner, pl_module).metrics)},
             "codes": outputs["codes"],
             "labels": batch[1],
             "hashes": _hashes(batch[0]),
@@ -68,12 +71,12 @@ class PerImage(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         mine = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
-        figures = gathered(mine, trainer.world_size)
+        figures, module = gathered(mine, trainer.world_size), cast(Learner, pl_module)
         self.parts = []
         if after_training(trainer):
             for baseline in (each for each in callbacks_of(trainer) if isinstance(each, PCABaseline)):
                 figures["pca_mse"] = baseline.errors(trainer, pl_module)
-            _write(Path(trainer.default_root_dir) / FILE, figures)
+            _write(Path(trainer.default_root_dir) / FILE, figures, (*MEASURED, *module.metrics))
         if self.neighbours and (accuracy := self._accuracy(trainer, pl_module, figures)) is not None:
             pl_module.log("test/knn_accuracy", accuracy, rank_zero_only=True)
 
@@ -117,8 +120,8 @@ def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
     return everything
 
 
-def _write(path: Path, figures: dict[str, Tensor]) -> None:
-    measured: dict[str, Any] = {name: figures[name].float().numpy() for name in MEASURED if name in figures}
+def _write(path: Path, figures: dict[str, Tensor], metrics: Iterable[str]) -> None:
+    measured: dict[str, Any] = {name: figures[name].float().numpy() for name in metrics if name in figures}
     images = hashlib.sha256(figures["hashes"].numpy().tobytes()).hexdigest()
     labels = figures["labels"].int().numpy()
     with whole(path) as draft, draft.open("wb") as file:

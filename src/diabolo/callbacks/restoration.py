@@ -89,7 +89,8 @@ class Restoration(Callback):
         if self.linear is not None:
             restored["linear"] = self.linear(corrupted)
         for name, images in restored.items():
-            yardstick = self.yardsticks.setdefault(name, Yardstick().to(pl_module.device))
+            further = reconstructing(pl_module).metrics
+            yardstick = self.yardsticks.setdefault(name, Yardstick(further).to(pl_module.device))
             yardstick.update(images, clean)
         if not batch_idx:
             strips = {"clean": clean, **restored, "this run": outputs["reconstructions"]}
@@ -107,7 +108,8 @@ class Restoration(Callback):
             return
         log_image(trainer, self.name, labelled(rows(self.shown.values()), list(self.shown)), None)
         if (writer := tensorboard(trainer)) is not None:
-            own = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in YARDSTICK}
+            names = (*YARDSTICK, *reconstructing(pl_module).metrics)
+            own = {name: float(trainer.callback_metrics[f"test/{name}"]) for name in names}
             own |= self.measured.pop(OWN, {})
             writer.add_text(self.name, _table(self.measured | {"this run": own}), trainer.current_epoch)
 

@@ -1,14 +1,17 @@
 """The metrics as people meet them: title, unit, which way they improve, where they are shown. Imports no torch, which
 takes long.
 
-A new metric gets a row in `METRICS`; the table at the end of a run, the comparison and its page then show it.
+A new metric of diabolo's own gets a row in `METRICS`. A further one is described where it is chosen, in a yaml of the
+config group `metrics`. A run keeps its config: so a report knows direction and title as data, without the class that
+measured it. The table at the end of a run, the comparison and its page show both kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 YARDSTICK = ("mse", "mae", "psnr", "ssim")
 
@@ -18,7 +21,7 @@ EVERYWHERE: Sequence[Place] = ("closing", "words", "table", "losses", "page")
 
 @dataclass(frozen=True)
 class Metric:
-    """A row of `METRICS`.
+    """A row of `METRICS`, or a metric that a config describes.
 
     Args:
         name: how its keys end: that of "mse" is `val/mse`, `test/mse`, `train/mse`, ...
@@ -70,15 +73,58 @@ METRICS = (
     Metric("average_precision", "average precision", "max", shown=()),
 )
 
+DESCRIBED = ("title", "better", "unit", "digits")  # what a yaml of the group `metrics` says beside class and arguments
+MOST_DIGITS = 12
+LONGEST_TITLE = 60
+NAME = re.compile("(?!pca_)[a-z][a-z0-9_]*")
+OTHERS = {"loss", "penalty", "batch_loss", "learning_rate"}  # what else is measured
+OTHERS |= {"images", "labels", "hashes", "codes", "reconstructions", "targets"}  # and lies beside it
+_described: dict[str, Metric] = {}
+
+
+def is_free(name: str) -> bool:
+    """Whether a metric beyond diabolo's own may have this name: small letters, digits and _, and nothing else here is
+    called so."""
+    return bool(NAME.fullmatch(name)) and name not in OTHERS | {own.name for own in METRICS}
+
+
+def describe(metrics: Any) -> None:
+    """Makes known what the group `metrics` of a config says: name -> `title`, by default the name, and `better`, `unit`
+    and `digits` as in `Metric`. A metric that was described before is replaced. A stranger's config, whose metrics have
+    names that are not free, or that says something otherwise than it should, has not said it."""
+    for name, said in metrics.items() if isinstance(metrics, Mapping) else ():
+        if isinstance(said, Mapping) and is_free(str(name)):
+            title, better, unit, digits = map(said.get, DESCRIBED)
+            _described[str(name)] = Metric(
+                str(name),
+                " ".join(str(title or name).split())[:LONGEST_TITLE],
+                "max" if better == "max" else "min",
+                " ".join(unit.split())[:LONGEST_TITLE] if isinstance(unit, str) else "",
+                digits if isinstance(digits, int) and 0 <= digits <= MOST_DIGITS else Metric.digits,
+            )
+
+
+def described() -> list[Metric]:
+    """The metrics beyond diabolo's own that have been described."""
+    return list(_described.values())
+
+
+def known() -> list[Metric]:
+    """All metrics in the order in which they are shown: the yardstick, what configs describe, the others."""
+    yardstick = [metric for metric in METRICS if metric.name in YARDSTICK]
+    return [*yardstick, *described(), *(metric for metric in METRICS if metric not in yardstick)]
+
 
 def shown_in(place: Place) -> list[Metric]:
     """The metrics that are shown in a place, in their order."""
-    return [metric for metric in METRICS if place in metric.shown]
+    return [metric for metric in known() if place in metric.shown]
 
 
 def metric_of(key: str) -> Metric | None:
-    """The metric that a key such as `val/mse` is a figure of, by the longest name that the key ends with."""
-    return max((one for one in METRICS if key.endswith(one.name)), key=lambda one: len(one.name), default=None)
+    """The metric that a key such as `val/mse` is a figure of, by the longest name that the key ends with, behind a
+    slash or an underscore."""
+    named = (one for one in known() if f"/{key}".endswith((f"/{one.name}", f"_{one.name}")))
+    return max(named, key=lambda one: len(one.name), default=None)
 
 
 def direction(key: str) -> Literal["min", "max"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from torch import Tensor
 from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError
+from diabolo.measures.image_metrics import ImageMetric
 from diabolo.measures.yardstick import Yardstick
 
 if TYPE_CHECKING:
@@ -76,15 +77,19 @@ class LinearCode:
         return self.decode(self.encode(images)[:, :size])
 
     def measure(
-        self, parts: Iterable[Tensor], corrupt: Callable[[Tensor], Tensor] = lambda images: images
+        self,
+        parts: Iterable[Tensor],
+        corrupt: Callable[[Tensor], Tensor] = lambda images: images,
+        metrics: Mapping[str, ImageMetric] | None = None,
     ) -> dict[str, float]:
         """The yardstick's metrics by name.
 
         Args:
             parts: the images, each part N x C x H x W, as stored.
             corrupt: what is done to a part before it is reconstructed; it is compared with the clean part.
+            metrics: further ones, as in `Yardstick`.
         """
-        yardstick = Yardstick()
+        yardstick = Yardstick(metrics)
         for part in parts:
             yardstick.update(self.reconstruct(corrupt(part)), unit_interval(part))
         return {name: float(value) for name, value in yardstick.compute().items()}

@@ -1,5 +1,6 @@
 """The yardstick: the same four numbers for every run, per pixel in [0, 1], in float32, over a whole split."""
 
+from collections.abc import Mapping
 from functools import cache
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from diabolo.measures.image_metrics import ImageMetric
 from diabolo.measures.precise import PreciseMetric, precise_sum
 
 SIGMA = 1.5  # pixels, of SSIM's Gaussian window
@@ -94,41 +96,50 @@ class Yardstick(PreciseMetric):
     MSE and MAE are means over images, channels and pixels, in the units of [0, 1]; PSNR is 10 log10(1 / MSE) of that
     mean, in dB; SSIM is the mean over images of `ssim_per_image`. Reconstructions outside [0, 1] are not clipped: they
     count as the errors they are.
+
+    Args:
+        metrics: further ones by name, of which the mean over images is taken.
     """
 
     full_state_update = False
     squared: Tensor
     absolute: Tensor
-    similarity: Tensor
+    of_images: Tensor  # the sum of each figure that an image has by itself
     pixels: Tensor
     images: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Mapping[str, ImageMetric] | None = None) -> None:
         super().__init__()
-        for name in ("squared", "absolute", "similarity", "pixels", "images"):
+        self.metrics: dict[str, ImageMetric] = {"ssim": ssim_per_image, **(metrics or {})}
+        for name in ("squared", "absolute", "pixels", "images"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("of_images", torch.zeros(len(self.metrics), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, reconstructions: Tensor, targets: Tensor, similarity: Tensor | None = None) -> None:
+    def per_image(self, reconstructions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`ssim` and the further metrics of each image, N numbers each."""
+        return {name: metric(reconstructions, targets) for name, metric in self.metrics.items()}
+
+    def update(self, reconstructions: Tensor, targets: Tensor, per_image: Mapping[str, Tensor] | None = None) -> None:
         """Adds a batch.
 
         Args:
             reconstructions, targets: N x C x H x W float32 in the scale of [0, 1].
-            similarity: their `ssim_per_image`, N, if it is known already: it costs more than all the rest.
+            per_image: what `per_image` gives, if it is known already: it costs more than all the rest.
         """
         difference = reconstructions - targets
-        similarity = ssim_per_image(reconstructions, targets) if similarity is None else similarity
+        per_image = self.per_image(reconstructions, targets) if per_image is None else per_image
         self.squared += precise_sum(difference.square())
         self.absolute += precise_sum(difference.abs())
-        self.similarity += precise_sum(similarity)
+        self.of_images += torch.stack([precise_sum(per_image[name]) for name in self.metrics])
         self.pixels += targets.numel()
         self.images += len(targets)
 
     def compute(self) -> dict[str, Tensor]:
-        """`mse`, `mae`, `psnr` and `ssim`, each a float64 scalar."""
+        """`mse`, `mae`, `psnr`, `ssim` and the further metrics, each a float64 scalar."""
         mse = self.squared / self.pixels
         return {
             "mse": mse,
             "mae": self.absolute / self.pixels,
             "psnr": -10 * torch.log10(mse),
-            "ssim": self.similarity / self.images,
+            **dict(zip(self.metrics, self.of_images / self.images, strict=True)),
         }

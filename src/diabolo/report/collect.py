@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diabolo.errors import UserError
+from diabolo.measures.metric_names import describe
 from diabolo.report.settings import Words, all_choices, settings
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import Flat, flat
@@ -136,6 +137,7 @@ def read(path: Path, name: str) -> Run:
     folder = RunFolder(path)
     state = _shown(read_state(path / "state.json"))
     config = _shown(of_today(read_yaml(path / "config.yaml")))
+    describe(config.get("metrics"))
     metrics = _shown(read_metrics(path / "metrics.json")) if (path / "metrics.json").exists() else {}
     if (path / "history.jsonl").exists():  # whose lines are read when they are asked for
         check_file(path / "history.jsonl")

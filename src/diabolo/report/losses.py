@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 from statistics import median
 
-from diabolo.measures.metric_names import METRICS, shown_in
+from diabolo.measures.metric_names import known, shown_in
 from diabolo.report.collect import Run
 from diabolo.report.evidence import SAME, Difference, Figures, Pair, common, enough_seeds
 from diabolo.report.fold import Folded, fold, grouped
@@ -174,7 +174,7 @@ def _without_loss(run: Run) -> Words:
 
 
 def _title(metric: str) -> str:
-    return next((one.title for one in METRICS if one.name == metric), metric)
+    return next((one.title for one in known() if one.name == metric), metric)
 
 
 def _share(one: Difference, name: str | None) -> str:

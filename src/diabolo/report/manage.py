@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diabolo.errors import UserError
+from diabolo.measures.metric_names import described
 from diabolo.report.collect import Run, read
 from diabolo.report.command import add_selection, console, count, say_skipped, selected
 from diabolo.report.names import Names, order_key
@@ -59,7 +60,8 @@ def _ls(arguments: Sequence[str]) -> None:
     settings = Names(runs).columns[:]
     if any(run.get("seed") != runs[0].get("seed") for run in runs):
         settings.append("seed")
-    metrics = [key for key in LISTED if any(run.number(key) is not None for run in runs)]
+    listed = [*LISTED, *(metric.key for metric in described())]
+    metrics = [key for key in listed if any(run.number(key) is not None for run in runs)]
     if given.sort:
         runs = ranked(runs, given.sort, runs)
         if given.sort not in (*settings, *metrics):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, check_positive
+from diabolo.measures.metric_names import DESCRIBED, describe
 
 if TYPE_CHECKING:
     from lightning import Callback, Trainer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from diabolo.data.augmentation import Augmentation
     from diabolo.data.datamodule import ImageData
+    from diabolo.measures.image_metrics import ImageMetric
     from diabolo.network.autoencoder import Autoencoder
     from diabolo.training.learner import Learner
 
@@ -120,6 +122,21 @@ def build_augmentation(config: DictConfig) -> Augmentation | None:
     from diabolo.data.augmentation import Augmentation
 
     return Augmentation(parts)
+
+
+def build_metrics(config: DictConfig) -> dict[str, ImageMetric]:
+    """The metrics beside the yardstick by name, each tried on images of the config's shape. From then on tables and
+    `trainer.monitor` know their titles and directions."""
+    from diabolo.measures.image_metrics import check_metrics
+
+    nodes = {name: node for name, node in (config.get("metrics") or {}).items() if node}
+    describe(nodes)
+    metrics = {}
+    for name, node in nodes.items():
+        own = OmegaConf.masked_copy(node, [key for key in node if key not in DESCRIBED])
+        metrics[name] = make(OmegaConf.create({"metrics": {name: own}}), f"metrics.{name}")
+    check_metrics(metrics, config.data.image_shape)
+    return metrics
 
 
 def check_steps(config: DictConfig) -> None:
@@ -246,7 +263,7 @@ def _is_such(group: str, made: Any) -> tuple[bool, str]:
         if group == "bottleneck":
             return isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size and in_features"
         return isinstance(made, nn.Module), "a torch.nn.Module"
-    if group in ("loss", "augmentation", "corruption", "penalty"):
+    if group in ("loss", "augmentation", "corruption", "penalty", "metrics"):
         return callable(made), "something that can be called"
     import lightning
     from lightning.pytorch.loggers import Logger

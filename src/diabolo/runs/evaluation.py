@@ -8,25 +8,29 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from diabolo.runs.config import override
+from diabolo.errors import UserError
+from diabolo.runs.config import compose_config, concerns_overrides, explain, override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
 from diabolo.runs.resume import revised
 from diabolo.runs.safe_reading import Unreadable
+
+CHOICE = "metrics="
 
 
 def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> dict[str, float]:
     """The validation and test metrics of the run's best weights, under the run's own trainer settings.
 
     Args:
-        overrides: of what may change in a finished run, such as `data.root=`.
+        overrides: of what may change in a finished run, such as `data.root=`; with `metrics=NAME` it is measured by
+            these, whatever it was measured by.
         trust: whether to run what the folder's config names, whatever it is; see `diabolo.runs.trusted_classes`.
 
     Raises:
         UserError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
     """
     from diabolo.callbacks.pictures import Drawing
-    from diabolo.runs.build import build_callbacks, build_data, build_trainer
+    from diabolo.runs.build import build_callbacks, build_data, build_metrics, build_trainer
     from diabolo.runs.terminal import logging_to
     from diabolo.runs.train import measure
 
@@ -35,6 +39,7 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
     with logging_to(run.log):
         module = load(folder, trust=trust)
         with run.describes_a_run():
+            module.also_measure(build_metrics(config))
             data = build_data(config)
             callbacks = [callback for callback in build_callbacks(config, trust) if not isinstance(callback, Drawing)]
             trainer = build_trainer(
@@ -45,9 +50,25 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
 
 
 def evaluated(run: RunFolder, overrides: Sequence[str], trust: bool) -> DictConfig:
-    """The config under which a run is measured again: in one process, which says it once."""
-    config = revised(run, overrides, also=["trainer.precision"], trust=trust)
-    return override(config, ["trainer.devices=1", "trainer.strategy=auto"])
+    """The config under which a run is measured again: in one process, which says it once, and by what `metrics=NAME`
+    chooses."""
+    chosen = [pair for pair in overrides if pair.startswith(CHOICE)]
+    others = [pair for pair in overrides if pair not in chosen]
+    config = revised(run, others, also=["trainer.precision"], trust=trust)
+    config = override(config, ["trainer.devices=1", "trainer.strategy=auto"])
+    if chosen:
+        config.metrics = _composed(chosen[-1])
+    return config
+
+
+def _composed(choice: str) -> DictConfig:
+    """The group `metrics` for a choice such as `metrics=perceptual`."""
+    try:
+        return compose_config([choice]).metrics
+    except Exception as failure:
+        if not concerns_overrides(failure):
+            raise
+        raise UserError(explain(failure, [choice])) from failure
 
 
 def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ state.json      running, done, stopped or failed, with the reason, the command's
                 and the versions
 metrics.json    the final metrics, flat, by TensorBoard's tags
 history.jsonl   the metrics of each epoch, a line each
-per_image.npz   the best weights' MSE, MAE and SSIM of each test image
+per_image.npz   the best weights' MSE, MAE, SSIM and further metrics of each test image
 checkpoints/    best.ckpt and last.ckpt
 pictures/       every picture as PNG
 run.log         the log

@@ -80,6 +80,7 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "trainer.accelerator": Kind.WHERE,
     "trainer.devices": Kind.WHERE,  # but see `kind`
     "callbacks": Kind.DRAWING,  # but see `kind`
+    "metrics": Kind.DRAWING,  # they change no weight, and no figure but their own
     "logger": Kind.DRAWING,
     "rerun": Kind.WHERE,
     "hydra": Kind.WHERE,

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diabolo.data.shape import DEPTHS, MOST_CHANNELS, check_image_shape, check_shown_channels, check_value_range
 from diabolo.errors import ConfigError, UserError, check_between, check_bool
+from diabolo.measures.metric_names import DESCRIBED, MOST_DIGITS
 from diabolo.runs.checks import (
     LARGEST_SEED,
     Check,
@@ -78,6 +79,13 @@ LOSS: dict[str, Check] = {  # also of each term of a mix
     "beta": SCALE,
     "window": integer(3, 1023),
     "levels": integer(1, 5),
+    "pixel": one_of("mse", "mae"),
+    "weight": not_negative(1e6),
+    "operator": one_of("difference", "sobel"),
+    "alpha": not_negative(100),
+    "patch_factor": integer(1, 8192),
+    "ave_spectrum": check_bool,
+    "log_matrix": check_bool,
     "mean": optional(pixel_scale(-1e3, 1e3)),
     "std": optional(pixel_scale(1e-6, 1e3)),
     "channels": integer(1, MOST_CHANNELS),
@@ -236,6 +244,12 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "trainer.threads": optional(integer(1, 1024)),
     "trainer.overfit": optional(integer()),
     "trainer.detect_anomaly": check_bool,
+    "metrics": optional(mapping),
+    "metrics.*": optional(mapping),
+    "metrics.*.title": text,
+    "metrics.*.better": one_of("min", "max"),
+    "metrics.*.unit": text,
+    "metrics.*.digits": integer(0, MOST_DIGITS),
     "logger": optional(mapping),
     "logger.name": optional(subfolder),
     "logger.version": optional(subfolder),
@@ -343,7 +357,8 @@ def _keys(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     known = not isinstance(target, str) or target.startswith(KNOWN)
     for name in sorted(node, key=lambda name: f"{prefix}{name}." not in SHARED):
         key, value = f"{prefix}{name}", node[name]
-        if known or key in BESIDE_THE_CLASS or name in OF_ANY_CLASS:
+        beside = key in BESIDE_THE_CLASS or (prefix.startswith("metrics.") and name in DESCRIBED)
+        if known or beside or name in OF_ANY_CLASS:
             yield key, value
             if isinstance(value, Mapping):
                 yield from _keys(value, f"{key}.")

@@ -154,7 +154,15 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from diabolo.errors import check_int
-    from diabolo.runs.build import build_callbacks, build_data, build_module, build_trainer, check_steps, make
+    from diabolo.runs.build import (
+        build_callbacks,
+        build_data,
+        build_metrics,
+        build_module,
+        build_trainer,
+        check_steps,
+        make,
+    )
     from diabolo.runs.terminal import console, say_closing
     from diabolo.runs.transfer import start_from
     from diabolo.training.first_nan import first_nan_named
@@ -166,6 +174,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     data = build_data(config)
     stop.check()
     module = build_module(config, data)
+    module.also_measure(build_metrics(config))
     last = going_on_from(run)
     if last is None and (source := OmegaConf.select(config, "encoder.init_from")):
         start_from(module.trained().encoder, source)  # type: ignore[arg-type]

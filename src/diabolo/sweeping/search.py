@@ -12,7 +12,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from diabolo.errors import UserError, check_choice, check_int
-from diabolo.measures.metric_names import direction
+from diabolo.measures.metric_names import describe, direction
 from diabolo.runs.config import compose_config, concerns_overrides, explain
 from diabolo.runs.terminal import console, short, text_table
 from diabolo.sweeping.space import Space, parse_space
@@ -81,6 +81,7 @@ def _checked_space(question: Question) -> Space:
                 refused = failure
                 continue
             composed += 1
+            describe(config.metrics)  # so that an objective among them has its direction
             if str(config.trainer.strategy).startswith("ddp"):
                 raise UserError("a search trains its trials in one process: take a trainer without strategy=ddp.")
     except Exception as failure:

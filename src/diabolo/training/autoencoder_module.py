@@ -1,6 +1,6 @@
 """The LightningModule of an autoencoder: its loss and its yardstick. It knows no concrete family, loss or picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log
 from typing import Any, cast
 
@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from diabolo.data.batches import Batches
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, UserError
-from diabolo.measures.yardstick import Collected, Yardstick, ssim_per_image
+from diabolo.measures.image_metrics import ImageMetric
+from diabolo.measures.yardstick import Collected, Yardstick
 from diabolo.network.autoencoder import Autoencoder, AutoencoderOutput
 from diabolo.network.protocols import CountsImages, FollowsEpochs, WeighsDraws
 from diabolo.training.epoch_loss import ADVICE
@@ -26,8 +27,8 @@ Labels = Tensor | np.ndarray | int | None
 """The labels of N images or codes: N whole numbers, or one for all of them."""
 
 Measured = dict[str, Tensor]
-"""What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `ssim`,
-N; `codes`, N x size."""
+"""What a test step gives to callbacks: `reconstructions` and `targets`, N x C x H x W in the scale of [0, 1]; `codes`,
+N x size; `ssim` and each further metric by its name, N."""
 
 
 def geometric_mean(losses: Sequence[Tensor]) -> Tensor:
@@ -91,7 +92,7 @@ class AutoencoderModule(Learner):
                 f"`bottleneck` ({type(autoencoder.bottleneck).__name__}) weighs draws by the likelihood of an image,"
                 f" and `loss` ({type(loss).__name__}) says none: take loss=mse, mae or bce with loss.reduction=sum."
             )
-        self.yardsticks = nn.ModuleDict({"val": Yardstick(), "test": Yardstick()})
+        self.also_measure({})
         self.features = Collected()  # the encoder's, of the split that is being measured
 
     # ---- the model, in [0, 1] ----
@@ -136,6 +137,10 @@ class AutoencoderModule(Learner):
     forward = reconstruct
 
     # ---- steps ----
+
+    def also_measure(self, metrics: Mapping[str, ImageMetric]) -> None:
+        self.metrics = dict(metrics)
+        self.yardsticks = nn.ModuleDict({split: Yardstick(self.metrics) for split in ("val", "test")})
 
     def trained(self) -> nn.Module:
         return self.autoencoder
@@ -195,8 +200,8 @@ class AutoencoderModule(Learner):
         with torch.autocast(target.device.type, enabled=False):
             reconstructions = self.pixels.to_unit(self.autoencoder.output(out.raw))
             targets = self.pixels.to_unit(target)
-            similarity = ssim_per_image(reconstructions, targets)
-            self._yardstick(split).update(reconstructions, targets, similarity)
+            per_image = self._yardstick(split).per_image(reconstructions, targets)
+            self._yardstick(split).update(reconstructions, targets, per_image)
         if self.autoencoder.unpools:  # how much of the figures the code alone would reach
             alone = (self.decode(out.code, batch[1]) - targets).square().mean()
             self.log(f"{split}/mse_of_code_alone", alone, batch_size=len(target), sync_dist=True)
@@ -205,7 +210,7 @@ class AutoencoderModule(Learner):
             self.features.update(out.features)
         if out.penalty is not None:
             self.log(f"{split}/penalty", out.penalty.float(), batch_size=len(target), sync_dist=True)
-        return {"reconstructions": reconstructions, "targets": targets, "ssim": similarity, "codes": out.code.float()}
+        return {**per_image, "reconstructions": reconstructions, "targets": targets, "codes": out.code.float()}
 
     def _yardstick(self, split: str) -> Yardstick:
         return cast(Yardstick, self.yardsticks[split])

@@ -1,6 +1,6 @@
 """What every LightningModule here learns by: optimiser steps, schedules, and what a continued run needs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from diabolo.data.batches import Batches, Resumable, ResumableSampler
 from diabolo.data.chance import seen_in
 from diabolo.data.pixels import PixelScale
 from diabolo.errors import Diverged, NotMeasured, UserError
+from diabolo.measures.image_metrics import ImageMetric
 from diabolo.network.torch_internals import leave_scaling
 from diabolo.training.epoch_loss import ADVICE, EpochLoss
 from diabolo.training.fused_adam import kernel_of
@@ -52,6 +53,7 @@ class Learner(LightningModule):
         self.pixels = pixels or PixelScale()
         self.corruption = corruption
         self.augmentation = augmentation
+        self.metrics: dict[str, ImageMetric] = {}  # measured beside the module's own
         self._epoch_order: tuple[ResumableSampler, int, Tensor] | None = None  # of this sampler in this epoch
         self._epoch_loss = EpochLoss()
         self._batches: dict[str, Any] | None = None  # where the batches of a continued run stood
@@ -65,6 +67,17 @@ class Learner(LightningModule):
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """What a step lowers, a scalar in float32, for a minibatch of images and labels as in `Batch`."""
         raise NotImplementedError
+
+    def also_measure(self, metrics: Mapping[str, ImageMetric]) -> None:
+        """Has validation and test measure further metrics of reconstructions, by name.
+
+        Raises:
+            UserError: there are some, and the module reconstructs nothing.
+        """
+        if metrics:
+            raise UserError(
+                "`metrics` compare reconstructions with images, and this task makes none: take metrics=none."
+            )
 
     def corrupted(self, images: Tensor) -> Tensor:
         """What the network is measured on: `images` themselves or, where there is a corruption, each of them corrupted

@@ -3,23 +3,19 @@ float32, and give a scalar.
 
 They see the scale the network is trained on. A loss with `on_logits = True` is handed the decoder's output before the
 output activation, which then has to be a sigmoid. `reduction` is "mean" (over all pixels, channels and images) or "sum"
-(over the pixels and channels of an image, then the mean over images).
+(over the pixels and channels of an image, then the mean over images). Losses that compare more than one pixel at a time
+are in `diabolo.training.structural_losses`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    structural_similarity_index_measure,
-)
 
-from diabolo.data.pixels import PixelScale
-from diabolo.errors import ConfigError, UserError, check_choice, check_int, check_positive
+from diabolo.errors import ConfigError, UserError, check_choice, check_positive
 
 REDUCTIONS = ("mean", "sum")
 
@@ -105,92 +101,6 @@ class BCE(PixelLoss):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__(F.binary_cross_entropy_with_logits, reduction)
-
-
-class SSIM(nn.Module):
-    """1 - structural similarity (Wang et al. 2004), on the scale of [0, 1]. One value an image, so that there is no
-    `reduction`.
-
-    Args:
-        window: side of the uniform window, in pixels, odd.
-        mean, std: those by which the data were normalised: a number, one a channel, or None.
-        channels: of the images.
-    """
-
-    on_logits: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        window: int = 7,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
-        channels: int = 1,
-    ) -> None:
-        super().__init__()
-        if check_int("window", window, 3) % 2 == 0:
-            raise ConfigError("window", window, "must be odd")
-        self.window = window
-        self.pixels = PixelScale(mean, std, channels)
-
-    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        side = min(target.shape[-2:])
-        if side < self.window:
-            raise ConfigError("loss.window", self.window, f"must not exceed the image's smaller side ({side})")
-        return 1 - self.similarity(self.pixels.to_unit(reconstruction), self.pixels.to_unit(target))
-
-    def similarity(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        """Of images in [0, 1], a scalar."""
-        value = structural_similarity_index_measure(
-            reconstruction, target, gaussian_kernel=False, kernel_size=self.window, data_range=1.0
-        )
-        assert isinstance(value, Tensor)  # a tuple only where a full image is asked for
-        return value
-
-
-class MSSSIM(SSIM):
-    """1 - multi-scale structural similarity (Wang et al. 2003) over an image and its halvings.
-
-    The weights are the paper's first `levels`, scaled to sum to 1; negative contrast terms count as 0 (its "relu"
-    form), which keeps the gradient finite. The window must fit into the smallest scale, and torchmetrics asks for a
-    smaller side of at least window * (levels - 1)^2, which is more at 4 levels.
-
-    Args:
-        window, mean, std, channels: as in `SSIM`.
-        levels: how many scales, the image itself included.
-    """
-
-    WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-
-    def __init__(
-        self,
-        window: int = 7,
-        levels: int = 3,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
-        channels: int = 1,
-    ) -> None:
-        super().__init__(window, mean, std, channels)
-        if check_int("levels", levels) > len(self.WEIGHTS):
-            raise ConfigError("levels", levels, f"must be at most {len(self.WEIGHTS)}")
-        self.betas = tuple(weight / sum(self.WEIGHTS[:levels]) for weight in self.WEIGHTS[:levels])
-
-    def similarity(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        levels, side = len(self.betas), min(target.shape[-2:])
-        needed = self.window * max(2 ** (levels - 1), (levels - 1) ** 2)
-        if side < needed:
-            raise UserError(
-                f"the image's smaller side (= {side}) must be at least {needed} with `loss.levels` (= {levels}) and"
-                f" `loss.window` (= {self.window}): take fewer levels or a smaller window."
-            )
-        return multiscale_structural_similarity_index_measure(
-            reconstruction,
-            target,
-            gaussian_kernel=False,
-            kernel_size=self.window,
-            data_range=1.0,
-            betas=self.betas,
-            normalize="relu",
-        )
 
 
 class Mix(nn.Module):
