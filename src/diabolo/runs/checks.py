@@ -206,11 +206,14 @@ def compile_mode(key: str, value: Any) -> None:
 
 
 def kernel(key: str, value: Any) -> None:
-    """One number; for LeNet also a list of numbers for each stage."""
+    """One number, or a list with a number a stage; for LeNet a list of numbers a stage."""
     if not isinstance(value, list):
         check_int(key, value, 1, 255)
     for i, stage in enumerate(value if isinstance(value, list) else ()):
-        check_ints(f"{key}[{i}]", stage, maximum=255)
+        if isinstance(stage, list):
+            check_ints(f"{key}[{i}]", stage, maximum=255)
+        else:
+            check_int(f"{key}[{i}]", stage, 1, 255)
 
 
 def class_name(key: str, value: Any) -> None:
