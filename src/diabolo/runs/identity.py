@@ -81,6 +81,7 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "trainer.devices": Kind.WHERE,  # but see `kind`
     "callbacks": Kind.DRAWING,  # but see `kind`
     "logger": Kind.DRAWING,
+    "published": Kind.WHERE,  # is said beside the run's figures, and changes none
     "rerun": Kind.WHERE,
     "hydra": Kind.WHERE,
 }

@@ -41,6 +41,7 @@ from diabolo.runs.checks import (
     plain,
     positive,
     precision,
+    published_figures,
     shade,
     share,
     split,
@@ -85,6 +86,9 @@ LOSS: dict[str, Check] = {  # also of each term of a mix
 }
 SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "rerun": check_bool,
+    "published": optional(mapping),
+    "published.source": text,
+    "published.figures": published_figures,
     "seed": SEED,
     "task": mapping,
     "task.classes": integer(2),
@@ -149,6 +153,7 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "scheduler.final": not_negative(1e3),
     "scheduler.patience": EPOCHS,
     "scheduler.factor": check_between,
+    "scheduler.lowest": not_negative(1e3),
     "scheduler.monitor": text,
     "corruption": optional(mapping),
     "corruption.std": positive(1e3),
