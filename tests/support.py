@@ -80,7 +80,7 @@ def write_cifar10(root: Path, images: np.ndarray, test: int, labels: Sequence[in
     train = len(images) - test
     ends = [train * i // 5 for i in range(6)] + [len(images)]
     names = [*(f"data_batch_{i + 1}" for i in range(5)), "test_batch"]
-    for name, start, end in zip(names, ends, ends[1:], strict=True):
+    for name, start, end in zip(names, ends[:-1], ends[1:], strict=True):
         (folder / name).write_bytes(pickle.dumps({"data": rows[start:end], "labels": labels[start:end]}))
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}))
     return root
