@@ -143,7 +143,9 @@ def closing_table(metrics: Mapping[str, Any]) -> Table:
     lines = [[row.head, *(_cell(row, metrics.get(prefix + row.name)) for _, prefix in columns)] for row in rows]
     if "test/mse" in metrics and (values := _values_of_an_image(metrics)):
         errors = [metrics.get(f"{prefix}mse") for _, prefix in columns]
-        lines.append([f"sum of {values:,} squared errors", *("" if mse is None else f"{values * mse:.4g}" for mse in errors)])
+        lines.append(
+            [f"sum of {values:,} squared errors", *("" if mse is None else f"{values * mse:.4g}" for mse in errors)]
+        )
     return text_table(["per pixel in [0, 1]" if "test/mse" in metrics else "", *titles], lines, right=titles)
 
 

@@ -29,7 +29,9 @@ LAYERS = {
     "average pooling": pooling("average"),
     "residual": network.ResidualBlock(6, "silu", "group"),
     "residual of fewer maps": network.ResidualBlock(6, "relu", "none", inner=2),
-    "permuted": nn.Sequential(network.Permute(1, 2, 0), nn.Flatten(), nn.Unflatten(1, (5, 7, 6)), network.Permute(2, 0, 1)),
+    "permuted": nn.Sequential(
+        network.Permute(1, 2, 0), nn.Flatten(), nn.Unflatten(1, (5, 7, 6)), network.Permute(2, 0, 1)
+    ),
     "permuted otherwise": network.Permute(2, 0, 1),
     **{mode: make((9, 14)) for mode, make in MODES.items() if mode != "pixel_shuffle"},
     "nearest to any size": network.Upsample((8, 17)),
