@@ -60,7 +60,7 @@ def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str
 
 
 def photograph_parts(count: int, side: int = 32) -> np.ndarray:
-    """Parts of the two photographs that come with scikit-learn, first of one, then of the other: N x H x W x 3 bytes."""
+    """Parts of the two photographs of scikit-learn, first of one, then of the other: N x H x W x 3 bytes."""
     photographs = load_sample_images().images  # 427 x 640 x 3 each
     draw = np.random.default_rng(0)
     parts = []

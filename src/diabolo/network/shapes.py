@@ -55,8 +55,8 @@ def descent(image: Size, steps: Sequence[Callable[[int], int]]) -> list[Size]:
         height, width = sizes[-1]
         if min(height, width) < 2:
             raise UserError(
-                f"an image of {image[0]}x{image[1]} is too small for {len(steps)} stages: it is down to {height}x{width}"
-                f" after {stage}; use at most {stage} (fewer `model.channels`) or larger images (`data.image_shape`)."
+                f"an image of {image[0]}x{image[1]} is too small for {len(steps)} stages: it is down to"
+                f" {height}x{width} after {stage}; use at most {stage} (fewer `model.channels`) or larger images (`data.image_shape`)."
             )
         sizes.append((step(height), step(width)))
     return sizes

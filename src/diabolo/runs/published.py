@@ -20,7 +20,7 @@ def beside_published(published: Mapping[str, Any] | None, metrics: Mapping[str, 
     """
     lines = []
     for figure in (published or {}).get("figures") or ():
-        there = {size: value for size, value in figure["values"]}.get(metrics.get("code_size"))
+        there = dict(figure["values"]).get(metrics.get("code_size"))
         here = metrics.get(figure["metric"])
         if there is not None and here is not None:
             lines.append([figure["what"], *(_shown(value, there) for value in (here * figure["times"], there))])

@@ -82,8 +82,7 @@ class FinishedRun:
 
     def _table(self) -> Console:
         console = Console(record=True, width=120, file=io.StringIO(), force_jupyter=False)
-        published: Any = OmegaConf.to_container(RunFolder(self.folder).config()).get("published")
-        for table in closing_tables(self.metrics, published):
+        for table in closing_tables(self.metrics, RunFolder(self.folder).config().get("published")):
             console.print(table)
         return console
 
