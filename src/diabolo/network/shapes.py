@@ -56,7 +56,8 @@ def descent(image: Size, steps: Sequence[Callable[[int], int]]) -> list[Size]:
         if min(height, width) < 2:
             raise UserError(
                 f"an image of {image[0]}x{image[1]} is too small for {len(steps)} stages: it is down to"
-                f" {height}x{width} after {stage}; use at most {stage} (fewer `model.channels`) or larger images (`data.image_shape`)."
+                f" {height}x{width} after {stage}; use at most {stage} (fewer `model.channels`) or larger images"
+                " (`data.image_shape`)."
             )
         sizes.append((step(height), step(width)))
     return sizes
