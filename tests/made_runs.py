@@ -62,9 +62,10 @@ def write_run(
 
 
 def write_per_image(path: Path, images: str = "the same", **figures: Sequence[float]) -> None:
-    """Writes `per_image.npz` with the figures of each image; those that are not given are 0."""
+    """Writes `per_image.npz` with the figures of each image; those of the yardstick that are not given are 0."""
     count = len(next(iter(figures.values())))
-    arrays = {name: np.asarray(figures.get(name, np.zeros(count)), np.float32) for name in ("mse", "mae", "ssim")}
+    arrays = {"mse": np.zeros(count), "mae": np.zeros(count), "ssim": np.zeros(count)} | figures
+    arrays = {name: np.asarray(values, np.float32) for name, values in arrays.items()}
     np.savez(path / "per_image.npz", images=np.array(images), labels=np.zeros(count, np.int32), **arrays)
 
 

@@ -36,6 +36,7 @@ OF_THEIR_OWN = {"data", "experiment", "trainer"}  # groups whose yamls need more
 NEEDS = {  # what a yaml asks of the other groups
     ("callbacks", "classify"): ("task=classify",),
     ("decoder", "fc_tied"): ("encoder=fc",),
+    ("callbacks", "generation"): ("callbacks.generation.features=CLASSIFIER",),
     ("callbacks", "truncation"): ("bottleneck=nested",),
     ("callbacks", "denoising"): ("corruption=gaussian",),
     ("callbacks", "super_resolution"): ("corruption=downsample",),
@@ -58,7 +59,11 @@ def test_each_group_of_the_root_has_a_folder_and_each_folder_is_a_group():
 
 @pytest.mark.parametrize(("group", "name"), [pair for pair in YAMLS if pair[0] not in OF_THEIR_OWN])
 def test_a_choice_of_a_group_trains_a_step(trained, group, name):
-    run = one_step(trained, *NEEDS.get((group, name), ()), f"{group}={name}", "data.limit=40")
+    needs = NEEDS.get((group, name), ())
+    if any("CLASSIFIER" in need for need in needs):
+        classifier = one_step(trained, "task=classify", "callbacks=none", "model=fc", "data.limit=40").path
+        needs = [need.replace("CLASSIFIER", str(classifier)) for need in needs]
+    run = one_step(trained, *needs, f"{group}={name}", "data.limit=40")
     own = OmegaConf.load(CONF / group / f"{name}.yaml")
     if "_target_" in own:
         assert run.config()[group]._target_ == own._target_
@@ -155,7 +160,7 @@ def test_a_default_in_python_is_that_of_the_yaml(group, name):
     paired = group in ("encoder", "decoder") and (CONF / "model" / f"{model}.yaml").exists()
     pair = (f"model={model}",) if paired else ()
     needs = (*pair, *NEEDS.get((group, name), ()))
-    config = compose_config((*needs, f"callbacks=[{name}]" if group == "callbacks" else f"{group}={name}"))
+    config = compose_config((f"callbacks=[{name}]" if group == "callbacks" else f"{group}={name}", *needs))
     path = CONF / group / f"{name}.yaml"
     own = OmegaConf.load(path)
     if group == "data":

@@ -159,8 +159,25 @@ def evaluate(arguments: Arguments) -> None:
     parser = argparse.ArgumentParser("diabolo evaluate", description="Measure a run's test metrics again.")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("overrides", nargs="*", help="such as data.root=FOLDER where the data have moved")
+    parser.add_argument("--generation", action="store_true", help="measure generated images instead, beside real ones"
+                        " and PCA, and write the figures into the run folder")  # fmt: skip
+    parser.add_argument("--features", metavar="RUN", help="for --generation: a classifier's run (task=classify) on the"
+                        " same images, in whose features they are measured")  # fmt: skip
+    parser.add_argument("--count", type=int, metavar="N", help="for --generation: images of each kind, at most (10000)")
+    parser.add_argument("--seed", type=int, metavar="SEED", help="for --generation: of the random codes (0)")
     parser.add_argument(TRUST, action="store_true", help="trust the config: run whatever code it names")
     given = parser.parse_intermixed_args(arguments)
+    settings = {"features": given.features, "count": given.count, "seed": given.seed}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if given.generation:
+        from diabolo.runs import generation
+
+        figures = generation.measure_generation(given.run, settings, given.overrides, given.trust)
+        generation.print_generation(figures)
+        generation.record_generation(given.run, figures)
+        return
+    if settings:
+        refuse(f"--{next(iter(settings))} is for diabolo evaluate --generation: say that, too, or leave it out.")
     from diabolo.runs import evaluation
 
     evaluation.print_evaluation(given.run, evaluation.evaluate(given.run, given.overrides, given.trust))
@@ -203,7 +220,14 @@ COMMANDS = {
         ),
         takes_folders=True,
     ),
-    "evaluate": Command(evaluate, (("RUN", "measure a run's test metrics again"),), takes_folders=True),
+    "evaluate": Command(
+        evaluate,
+        (
+            ("RUN", "measure a run's test metrics again"),
+            ("RUN --generation", "how near the images that it generates are to real ones"),
+        ),
+        takes_folders=True,
+    ),
     "probe": Command(
         command("report.probe", "probe"),
         (("RUN ...", "what their codes know of the labels: linear probe and nearest neighbours"),),

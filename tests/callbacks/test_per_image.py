@@ -8,6 +8,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from diabolo.callbacks.per_image import gathered
+from diabolo.data.pixels import unit_interval
+from diabolo.measures.pca import LinearCode
 from diabolo.runs.evaluation import evaluate
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
@@ -51,8 +53,16 @@ def test_each_image_of_the_split_has_its_figures(run, figures, data):
 
 
 def test_their_means_are_the_test_metrics(run, figures):
-    for name in ("mse", "mae", "ssim"):
+    for name in ("mse", "mae", "ssim", "pca_mse"):
         assert figures[name].mean(dtype=float) == pytest.approx(run.metrics()[f"test/{name}"], rel=1e-6)
+
+
+def test_pca_is_measured_image_by_image_where_it_stands_beside_the_run(figures, data, trained):
+    pca = LinearCode(data.images("train"), 4).reconstruct(data.images("test"))
+    errors = (pca - unit_interval(data.images("test"))).square().flatten(1).mean(1)
+    np.testing.assert_allclose(figures["pca_mse"], errors, rtol=1e-4)
+    with np.load(trained(*TINY, *OTHERS_OFF, "callbacks.pca=null").path / "per_image.npz") as file:
+        assert "pca_mse" not in file
 
 
 def test_the_hash_is_that_of_the_images_and_not_of_the_batches(run, figures, data, trained):

@@ -75,6 +75,29 @@ def test_the_mean_image_is_that_of_the_images_it_is_fitted_on():
     np.testing.assert_allclose(LinearCode(train, 2).mean_image, train.double().mean(0) / 255, atol=1e-6)
 
 
+BRIGHT = {  # standard deviations along eight axes, and along all the others
+    "noise": ([0] * 8, 5),
+    "equal axes": ([40] * 8, 1.3),
+    "falling axes": (130 * 0.5 ** np.arange(8), 0.3),
+}
+
+
+@pytest.mark.parametrize("deviations", BRIGHT)
+@pytest.mark.parametrize("depth", ["uint8", "float32"])
+def test_bright_images_of_little_contrast_are_measured_to_four_digits(deviations, depth):
+    """Squares of 230 and what is left of them after the mean's: float32 has too few digits for both."""
+    draw, (axes, others) = np.random.default_rng(0), BRIGHT[deviations]
+    directions = np.linalg.qr(draw.normal(size=(144, 8)))[0].T
+    data = 230 + draw.normal(size=(20_000, 8)) * axes @ directions + others * draw.normal(size=(20_000, 144))
+    train = from_unit(torch.from_numpy(data.clip(0, 255) / 255), depth).view(-1, 1, 12, 12)
+    unit = train.flatten(1).double().numpy() / (255 if depth == "uint8" else 1)
+    values = np.linalg.svd(unit - unit.mean(0), compute_uv=False) ** 2
+    code, parts = LinearCode(train, 8), train.split(1500)
+    assert code.measure(parts)["mse"] == pytest.approx(values[8:].sum() / unit.size, rel=1e-4)
+    by_size = [values[k:].sum() / unit.size for k in range(1, 9)]
+    np.testing.assert_allclose(code.mse_by_size(parts).numpy(), by_size, rtol=1e-4)
+
+
 def forty_images() -> ImageData:
     sets = MemoryImages(images(40, 1, 8, 8), torch.zeros(40, dtype=torch.long))
     data = ImageData(lambda **_: Splits(sets, sets), (1, 8, 8), val_fraction=0)

@@ -10,7 +10,8 @@ from diabolo.report.board import write_board
 from diabolo.report.collect import collect
 from diabolo.report.figures import png
 from diabolo.report.plots import plots
-from diabolo.report.sheets import captioned, sheets
+from diabolo.report.sheet import captioned
+from diabolo.report.sheets import sheets
 from support import drawn
 
 

@@ -41,7 +41,10 @@ def test_500_runs_are_compared(diabolo, tmp_path):
         deviation = factor * np.arange(50).std(ddof=1) / 10_000
         assert float(row["test/mse std"]) == pytest.approx(deviation)
     text = (tmp_path / "all.md").read_text()
-    assert text.count("| mse |") == 10, "once in the table and once in the matrix for each size"
+    assert text.count("| mse |") == 15, "in the table, in the matrix, and as the better one, for each size"
+    with open("table.losses.csv", newline="") as file:
+        found = [(row["bottleneck.size"], row["metric"], row["better"]) for row in csv.DictReader(file)]
+    assert found == [(str(size), "mse", "mse") for size in (2, 4, 8, 16, 32)]
 
     ended = diabolo("runs", "ls", "all", "--where", "bottleneck.size=32", "--where", "loss=mae", "--sort", "test/mse")
     lines = ended.out.splitlines()

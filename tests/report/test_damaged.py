@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from diabolo.report.losses import per_image
+from diabolo.report.evidence import per_image
 from diabolo.runs.safe_reading import Unreadable, read_picture
 from harm import ANY_FILE, CONFIG_FILE, JSON_FILE, Harm, changed, text
 from made_runs import write_per_image, write_run

@@ -20,7 +20,9 @@ NEW = Metric("sharpness", "sharpness", "max", "%", digits=1)
 @pytest.fixture
 def runs(tmp_path):
     for loss, part in (("mae", 0.25), ("mse", 0.5)):
-        write_run(tmp_path / loss, loss=loss, metrics={"test/mse": 0.125, "test/sharpness": part})
+        for seed in (0, 1):
+            metrics = {"test/mse": 0.125, "test/sharpness": part}
+            write_run(tmp_path / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics)
     return collect([tmp_path])[0]
 
 
@@ -33,7 +35,9 @@ def everywhere(runs) -> dict[str, bool]:
     return {
         "closing": closing == [["sharpness (%)"], ["50.0"]],
         "words": any(
-            said.endswith("Best sharpness (chosen and measured on test images): loss=mse, with sharpness 50 %.")
+            said.startswith(
+                "Best sharpness (chosen and measured on test images): loss=mse, with sharpness 50 % over 2 seeds,"
+            )
             for said in say(runs)
         ),
         "table": "test/sharpness (%)" in table.titles() and "50" in cells,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from diabolo.plotting import COLOURS
 from diabolo.report.figures import inline_svg, svg
-from diabolo.report.plots import MOST_NAMED, plots, write_plots
+from diabolo.report.looks import MOST_NAMED
+from diabolo.report.plots import plots, write_plots
 from made_runs import made, sweep
 
 
@@ -33,13 +34,13 @@ def test_error_against_size_has_means_bands_and_pca_and_marks_where_it_wins():
     assert found["loss=mse"][0] == [2, 8, 32]
     assert found["loss=mse"][1] == pytest.approx([0.045, 0.0135, 0.006])
     assert found["PCA"][1] == pytest.approx([0.04, 0.01, 0.0025])  # .08 / size
-    assert found["PCA is better"] == ([2, 8, 32], pytest.approx([0.04, 0.01, 0.0025]))
-    assert "PCA is better at size 2, 8, 32" in plot.note
+    assert found["PCA lies lower"] == ([2, 8, 32], pytest.approx([0.04, 0.01, 0.0025]))
+    assert "PCA lies lower at size 2, 8, 32" in plot.note
     assert axes.get_xscale() == axes.get_yscale() == "log"
     band = axes.collections[1].get_paths()[0].vertices  # MAE first, MSE second
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.004, 0.06))
     better = [run for run in sweep() if run.get("seed") == 0]
-    assert "PCA is better at size 32" in drawn(better)["error_by_size"].note  # .03 < .04, .009 < .01, .004 > .0025
+    assert "PCA lies lower at size 32" in drawn(better)["error_by_size"].note  # .03 < .04, .009 < .01, .004 > .0025
 
 
 def test_error_against_costs():

@@ -15,7 +15,8 @@ from sklearn.decomposition import PCA
 import diabolo
 from diabolo.data.datamodule import ImageData
 from diabolo.report.collect import collect
-from diabolo.report.sheets import captioned, sheets
+from diabolo.report.sheet import captioned
+from diabolo.report.sheets import sheets
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.trusted_classes import note_own_parts
 from support import opened_data

@@ -37,10 +37,11 @@ def test_the_best_run_of_each_metric_is_named_with_its_figures(words):
     assert said[0] == "3 runs, 2 settings: 3 done."
     assert said[1] == (  # (.1 + .3) / 2 and sqrt(.01 + .01); PSNR 10 and 5.2288
         "Best MSE, MAE and PSNR (chosen on validation images, measured on test images): bottleneck.size=2, with MSE"
-        " 0.2 ± 0.14, MAE 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds."
+        " 0.2 ± 0.14, MAE 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds, best of 2 with one seed each: other seeds"
+        " may give another order (3 seeds would probably decide it)."
     )
-    assert (
-        said[2] == "Best SSIM (chosen on validation images, measured on test images): bottleneck.size=4, with SSIM 0.9."
+    assert said[2].startswith(
+        "Best SSIM (chosen on validation images, measured on test images): bottleneck.size=4, with SSIM 0.9, best of 2"
     )
 
 
@@ -49,42 +50,14 @@ def test_the_best_is_chosen_on_validation_and_in_test_only_where_there_is_none(w
         a={"size": 2, "metrics": measured(0.1, **{"val/mse": 0.4})},
         b={"size": 4, "metrics": measured(0.2, **{"val/mse": 0.3})},
     )
-    assert any(one.startswith("Best MSE (chosen on validation") and "size=4, with MSE 0.2." in one for one in said)
+    assert any(one.startswith("Best MSE (chosen on validation") and "size=4, with MSE 0.2, " in one for one in said)
 
 
 def test_without_validation_the_test_chooses_and_that_is_said(words):
     said = words(a={"size": 2, "metrics": {"test/mse": 0.1}}, b={"size": 4, "metrics": {"test/mse": 0.2}})
-    assert "Best MSE (chosen and measured on test images): bottleneck.size=2, with MSE 0.1." in said
-
-
-@pytest.mark.parametrize(
-    ("errors", "sentence"),
-    [
-        ((0.2, 0.104, 0.1), "The smallest bottleneck within 5 % of the lowest test MSE (0.1) is 4 (0.104)."),
-        ((0.2, 0.106, 0.1), "is 8 (0.1), the largest that was tried: larger ones may still be better."),
-        ((0.1, 0.2, 0.3), "The smallest bottleneck within 5 % of the lowest test MSE (0.1) is 2 (0.1)."),
-    ],
-)
-def test_the_smallest_bottleneck_that_is_enough(words, errors, sentence):
-    runs = {f"r{s}": {"size": s, "metrics": measured(mse)} for s, mse in zip((2, 4, 8), errors, strict=True)}
-    assert sum(sentence in one for one in words(**runs)) == 1
-
-
-def test_where_pca_is_better(words):
-    said = words(
-        a={"size": 2, "metrics": measured(0.2, pca=0.3)},
-        b={"size": 4, "metrics": measured(0.2, pca=0.15)},
-        c={"size": 4, "loss": "mae", "metrics": measured(0.1, pca=0.15)},
-        d={"size": 8, "metrics": measured(0.2, pca=0.05)},
-        e={"size": 16, "metrics": measured(0.2, pca=0.01)},
+    assert said[1].startswith(
+        "Best MSE (chosen and measured on test images): bottleneck.size=2, with MSE 0.1, best of 2"
     )
-    assert "At bottleneck sizes 8 and 16, PCA has a lower test MSE than every run." in said
-    assert "PCA of the same size has a lower test MSE than loss=mse bottleneck.size=4 (0.2, PCA 0.15)." in said
-
-
-def test_where_it_never_is(words):
-    said = words(a={"size": 2, "metrics": measured(0.2)}, b={"size": 4, "metrics": measured(0.1)})
-    assert "Every network has a lower test MSE than PCA of its own size." in said
 
 
 def test_runs_on_different_images_are_not_compared_with_each_other(words):
@@ -96,8 +69,8 @@ def test_runs_on_different_images_are_not_compared_with_each_other(words):
         d={"size": 4, "metrics": measured(0.02), **other},
     )
     assert "The runs are measured on 2 different sets of images; only runs on the same compare." in said
-    assert any(one.startswith("On digits 1x8x8: Best MSE") and "with MSE 0.2" in one for one in said)
-    assert any(one.startswith("On mnist 1x28x28: Best MSE") and "with MSE 0.01" in one for one in said)
+    assert any(one.startswith("On digits 1x8x8: Best MSE") and "with MSE 0.2," in one for one in said)
+    assert any(one.startswith("On mnist 1x28x28: Best MSE") and "with MSE 0.01," in one for one in said)
 
 
 def test_runs_that_failed_or_look_broken_are_named(words):
@@ -159,5 +132,6 @@ def test_accuracies_are_in_percent(words):
     )
     assert said[1] == (  # (34 - 32) / sqrt 2
         "Best accuracy (chosen on validation images, measured on test images): bottleneck.size=2, with accuracy"
-        " 33 ± 1.4 % over 2 seeds."
+        " 33 ± 1.4 % over 2 seeds, best of 2 with one seed each: other seeds may give another order (3 seeds would"
+        " probably decide it)."
     )

@@ -24,6 +24,7 @@ from support import CONF, TINY
 CHOICES = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.glob("*/*.yaml"))
 OF_A_ROOT = ("folder", "arrays", "hdf5", "table", "shards")
 NEEDS = {**{f"data/{name}": ("data.root=/somewhere",) for name in OF_A_ROOT}, "decoder/fc_tied": ("encoder=fc",)}
+NEEDS |= {"callbacks/generation": ("callbacks.generation.features=/somewhere",)}
 NEEDS |= {f"experiment/colour_{side}": ("data.root=/somewhere",) for side in (64, 128, 256)}
 
 

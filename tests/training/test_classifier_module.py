@@ -50,6 +50,22 @@ def test_two_epochs_equal_a_plain_loop_bit_for_bit(run, data):
         assert torch.equal(kept[f"classifier.encoder.{name}"], weight), name
 
 
+def test_features_are_what_the_last_linear_layer_gets(run, data, trained):
+    model, images = load(run.path), data.images("test")
+    features = model.features(images)
+    last = model.classifier.encoder[-1]
+    assert (features.shape, last.in_features) == ((48, 16), 16)
+    torch.testing.assert_close(last(features), model(images))
+    headed = load(trained(*SMALL, "task.head=true", "bottleneck.size=5", "callbacks=none").path)
+    assert torch.equal(headed.features(images), headed.encode(images))
+
+
+def test_a_classifier_of_convolutions_alone_has_no_features():
+    config = compose_config([*SMALL, "model=conv_transpose", "model.channels=[4]", "model.head=conv"])
+    with pytest.raises(UserError, match="no linear layer"):
+        build_module(config).features(torch.zeros(1, 1, 8, 8))
+
+
 def test_loss_accuracy_and_that_of_each_class_are_those_of_a_plain_count(run, data):
     model = load(run.path)
     for split in ("val", "test"):

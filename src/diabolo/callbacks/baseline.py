@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from diabolo.callbacks.pictures import data_of, tensorboard
+from diabolo.data.pixels import unit_interval
 from diabolo.errors import check_int
 from diabolo.measures.metric_names import YARDSTICK
-from diabolo.measures.pca import pca_of
+from diabolo.measures.pca import LinearCode, pca_of
 
 
 class PCABaseline(Callback):
@@ -40,8 +43,18 @@ class PCABaseline(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pl_module.log_dict(self._measure(trainer, pl_module, "test"), rank_zero_only=True)
 
+    def errors(self, trainer: Trainer, module: Any) -> Tensor:
+        """PCA's squared error of each test image, per pixel in [0, 1]: N float32, in the split's order."""
+        pca = self._pca(trainer, module)
+        found = []
+        for part in data_of(trainer).parts("test"):
+            difference = pca.reconstruct(module.corrupted(part)) - unit_interval(part)
+            found.append(difference.square().flatten(1).mean(1))
+        return torch.cat(found)
+
     def _measure(self, trainer: Trainer, module: Any, split: str) -> dict[str, float]:
-        data = data_of(trainer)
-        pca = pca_of(data, module.trained().code_size, self.most_images)
-        measured = pca.measure(data.parts(split), module.corrupted)
+        measured = self._pca(trainer, module).measure(data_of(trainer).parts(split), module.corrupted)
         return {f"{split}/pca_{name}": value for name, value in measured.items()}
+
+    def _pca(self, trainer: Trainer, module: Any) -> LinearCode:
+        return pca_of(data_of(trainer), module.trained().code_size, self.most_images)

@@ -12,23 +12,26 @@ import torch.distributed
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from diabolo.callbacks.baseline import PCABaseline
 from diabolo.callbacks.pictures import after_training, data_of, reconstructing
 from diabolo.errors import check_int
 from diabolo.measures.probes import Labelled, knn_accuracy, labelled_images
+from diabolo.training.lightning_internals import callbacks_of
 from diabolo.training.whole_files import whole
 
 if TYPE_CHECKING:
     from diabolo.training.autoencoder_module import AutoencoderModule
 
 FILE = "per_image.npz"
+MEASURED = ("mse", "mae", "ssim", "pca_mse")
 
 
 class PerImage(Callback):
     """Writes `per_image.npz`: MSE, MAE and SSIM of the best weights on each test image, in the split's order.
 
-    Beside `mse`, `mae` and `ssim` (N float32, per pixel in [0, 1]) it holds `labels` (N int32, -1 where unknown) and
-    `images`, a hash of the images' bytes: two runs with the same hash can be compared image by image. An evaluation of
-    a finished run leaves the file as it is.
+    Beside `mse`, `mae` and `ssim` (N float32, per pixel in [0, 1]) it holds `pca_mse`, where the run has PCA beside it,
+    `labels` (N int32, -1 where unknown) and `images`, a hash of the images' bytes: two runs with the same hash can be
+    compared image by image. An evaluation of a finished run leaves the file as it is.
 
     If there are labels, logs `test/knn_accuracy`: the accuracy on the codes of the labelled test images of the majority
     label of the `neighbours` nearest training codes (Euclidean distance).
@@ -68,6 +71,8 @@ class PerImage(Callback):
         figures = gathered(mine, trainer.world_size)
         self.parts = []
         if after_training(trainer):
+            for baseline in (each for each in callbacks_of(trainer) if isinstance(each, PCABaseline)):
+                figures["pca_mse"] = baseline.errors(trainer, pl_module)
             _write(Path(trainer.default_root_dir) / FILE, figures)
         if self.neighbours and (accuracy := self._accuracy(trainer, pl_module, figures)) is not None:
             pl_module.log("test/knn_accuracy", accuracy, rank_zero_only=True)
@@ -114,8 +119,8 @@ def gathered(mine: dict[str, Tensor], world: int) -> dict[str, Tensor]:
 
 
 def _write(path: Path, figures: dict[str, Tensor]) -> None:
-    mse, mae, ssim = (figures[name].float().numpy() for name in ("mse", "mae", "ssim"))
+    measured: dict[str, Any] = {name: figures[name].float().numpy() for name in MEASURED if name in figures}
     images = hashlib.sha256(figures["hashes"].numpy().tobytes()).hexdigest()
     labels = figures["labels"].int().numpy()
     with whole(path) as draft, draft.open("wb") as file:
-        np.savez(file, images=np.array(images), labels=labels, mse=mse, mae=mae, ssim=ssim)
+        np.savez(file, images=np.array(images), labels=labels, **measured)

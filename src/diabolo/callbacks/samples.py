@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from diabolo.callbacks.layout import rows, titled
-from diabolo.callbacks.pictures import Drawing, decode, encoded
+from diabolo.callbacks.pictures import Drawing, decode
+from diabolo.callbacks.sampling import COMPONENTS, FIT_ON, drawn
 from diabolo.errors import check_int
-from diabolo.measures.mixture import CodeMixture
-from diabolo.network.protocols import CanSample
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -39,8 +37,8 @@ class Samples(Drawing):
         self,
         columns: int = 12,
         lines: int = 8,
-        components: int = 10,
-        codes: int = 10_000,
+        components: int = COMPONENTS,
+        codes: int = FIT_ON,
         seed: int = 0,
         every_n_epochs: int = 5,
     ) -> None:
@@ -51,13 +49,7 @@ class Samples(Drawing):
         self.seed = check_int("seed", seed, 0)
 
     def draw(self, module: AutoencoderModule, data: ImageData) -> Tensor:
-        count, bottleneck = self.columns * self.lines, module.autoencoder.bottleneck
-        if isinstance(bottleneck, CanSample):
-            torch.manual_seed(self.seed)  # `Drawing` restores the state
-            codes, source = bottleneck.sample(count), "samples of the prior"
-        else:
-            mixture = CodeMixture(encoded(module, data, "train", self.codes), self.components, self.seed)
-            codes = mixture.sample(count)
-            source = f"no prior: samples of {mixture} fitted to {min(self.codes, data.count('train')):,} training codes"
+        count = self.columns * self.lines
+        codes, source = drawn(module, data, count, None, self.components, self.seed, self.codes)
         images = data.shown(decode(module, codes.to(module.device)))
         return titled(rows(images.split(self.columns)), source)

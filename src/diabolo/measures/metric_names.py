@@ -61,6 +61,11 @@ METRICS = (
     Metric("knn_accuracy", "kNN accuracy", "max", "%", shown=("losses", "page")),
     Metric("pca_mse", "MSE of PCA", shown=("table", "page")),
     Metric("accuracy", "accuracy", "max", "%", digits=2),
+    Metric("mixture_frechet_distance", "FD of a mixture", shown=("table", "page")),
+    Metric("frechet_distance", "Fréchet distance", shown=()),
+    Metric("kernel_distance", "kernel distance", shown=()),
+    Metric("precision", "precision", "max", shown=()),
+    Metric("recall", "recall", "max", shown=()),
     Metric("auroc", "AUROC", "max", shown=()),
     Metric("average_precision", "average precision", "max", shown=()),
 )

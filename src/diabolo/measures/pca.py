@@ -8,11 +8,12 @@ from math import prod
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from diabolo.data.pixels import brightest, unit_interval
+from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError
 from diabolo.measures.yardstick import Yardstick
@@ -39,6 +40,9 @@ class LinearCode:
     randomised solver of Halko, Martinsson & Tropp, "Finding structure with randomness", 2011. If there are more
     components than the images span, these images are reproduced without error.
 
+    The images are centred before the solver sees them: it takes the mean off the products, and bright images of little
+    contrast would leave nothing but rounding errors there.
+
     Args:
         images: to fit on, N x C x H x W, as stored.
         size: numbers of the code.
@@ -49,21 +53,27 @@ class LinearCode:
 
     def __init__(self, images: Tensor, size: int) -> None:
         self.shape = tuple(images.shape[1:])
-        pixels = images.flatten(1)
-        self.mean_image = (pixels.float().mean(0) / brightest(images)).view(self.shape)
-        data = unit_interval(pixels).numpy()
+        data = unit_interval(images.flatten(1)).numpy()
+        self.mean = data.mean(0, dtype=np.float64)  # C H W
+        self.mean_image = torch.from_numpy(self.mean).float().view(self.shape)
         size = min(size, *data.shape)
         solver = "covariance_eigh" if data.shape[1] <= EXACT_UP_TO else "randomized"
-        self.pca = PCA(size, svd_solver=solver, random_state=0).fit(data)
+        pca = PCA(size, svd_solver=solver, random_state=0).fit(_less(data, self.mean))
+        self.components = pca.components_  # size x C H W, float32
+
+    def encode(self, images: Tensor) -> Tensor:
+        """N x C x H x W, as stored or floats in [0, 1] -> codes, N x size float32."""
+        return torch.from_numpy(self._centred(images) @ self.components.T)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes, or the first numbers of each, N x size -> N x C x H x W float32 in the scale of [0, 1], not clipped."""
+        pixels = codes.numpy() @ self.components[: codes.shape[1]] + self.mean
+        return torch.from_numpy(pixels).float().view(-1, *self.shape)
 
     def reconstruct(self, images: Tensor, size: int | None = None) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> float32 in the scale of [0, 1], not clipped, of all
         components or of the first `size`."""
-        codes = self.pca.transform(unit_interval(images.flatten(1)).numpy())
-        if size is not None:
-            codes[:, size:] = 0
-        reconstructions = self.pca.inverse_transform(codes)
-        return torch.from_numpy(reconstructions).float().view(-1, *self.shape)
+        return self.decode(self.encode(images)[:, :size])
 
     def measure(
         self, parts: Iterable[Tensor], corrupt: Callable[[Tensor], Tensor] = lambda images: images
@@ -85,14 +95,23 @@ class LinearCode:
 
         Each component takes its share off an image's squared distance to the mean; the rest is the error.
         """
-        taken, distance, numbers = torch.zeros(self.pca.n_components_, dtype=torch.float64), 0.0, 0
+        taken, distance, numbers = np.zeros(len(self.components)), 0.0, 0
+        components = self.components.T.astype(np.float64)
         for part in parts:
-            data = unit_interval(part.flatten(1)).numpy()
-            projected = torch.from_numpy(self.pca.transform(data)).double()  # N x size
-            taken += projected.square().sum(0)
-            distance += float(torch.from_numpy(data - self.pca.mean_).double().square().sum())
+            data = unit_interval(part.flatten(1)).numpy() - self.mean
+            taken += np.square(data @ components).sum(0)
+            distance += float(np.square(data).sum())
             numbers += data.size
-        return (distance - taken.cumsum(0)).clamp(min=0) / numbers
+        return torch.from_numpy((distance - taken.cumsum()).clip(0) / numbers)
+
+    def _centred(self, images: Tensor) -> np.ndarray:
+        """N x C x H x W, as stored or floats in [0, 1] -> N x C H W float32, less the mean image."""
+        return _less(unit_interval(images.flatten(1)).numpy(), self.mean)
+
+
+def _less(data: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """N x D float32 less D float64, in float32."""
+    return np.subtract(data, mean, dtype=np.float32, casting="same_kind")
 
 
 _fitted: WeakKeyDictionary[ImageData, dict[tuple[int, int], LinearCode]] = WeakKeyDictionary()

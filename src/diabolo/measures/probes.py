@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -22,6 +21,7 @@ from torch import Tensor
 from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import ConfigError, UserError, check_int
+from diabolo.measures.pca import LinearCode
 
 if TYPE_CHECKING:
     from diabolo.data.datamodule import ImageData
@@ -96,10 +96,7 @@ class Probe:
     def pca(self, size: int) -> tuple[Labelled, Labelled]:
         """Training and test codes of PCA, fitted on the chosen training images, with `size` numbers or as many as there
         can be."""
-        train, test = self.pixels()
-        pca = PCA(min(size, *train.vectors.shape), random_state=0).fit(train.vectors.numpy())
-        train_codes, test_codes = (torch.from_numpy(pca.transform(part.vectors.numpy())) for part in (train, test))
-        return Labelled(train_codes, train.labels), Labelled(test_codes, test.labels)
+        return self._both(LinearCode(self.data.images("train", self.chosen["train"]), size).encode)
 
     def measure(self, train: Labelled, test: Labelled) -> dict[str, float]:
         """`linear_probe_accuracy` and `knn_accuracy`, each a share in [0, 1]."""

@@ -59,6 +59,23 @@ class Classifier(nn.Module):
         """N x size -> logits, N x classes, float32."""
         return self.head(code).float()
 
+    def features(self, images: Tensor) -> Tensor:
+        """N x C x H x W in the network's scale -> what the last linear layer gets, N x numbers float32.
+
+        Raises:
+            UserError: there is no linear layer.
+        """
+        linear = [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+        if not linear:
+            raise UserError("this classifier has no linear layer whose inputs could be features: take task.head=true.")
+        seen: list[Tensor] = []
+        hook = linear[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            self.decode(self.encode(images))
+        finally:
+            hook.remove()
+        return seen[-1].flatten(1).float()
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """N x C x H x W in the network's scale -> logits, and what is added to the loss, if anything: a scalar."""
         code, penalty = self.bottleneck(self.encoder(images))

@@ -16,8 +16,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from diabolo.report.collect import Run
 from diabolo.report.figures import png as plot_png
 from diabolo.report.plots import plots
-from diabolo.report.sheets import Sheet, captioned
-from diabolo.report.sheets import png as sheet_png
+from diabolo.report.sheet import Sheet, captioned
+from diabolo.report.sheet import png as sheet_png
 from diabolo.report.table import unwritable_file
 from diabolo.training.whole_files import whole
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from diabolo.report.collect import Run, is_figure
+from diabolo.report.evidence import per_image
 from diabolo.report.figures import Plot, wrapped
-from diabolo.report.lines import ERROR, best_by_size
-from diabolo.report.losses import per_image
+from diabolo.report.lines import ERROR, Value, best_by_size
+from diabolo.report.marks import Mark, part_id
 from diabolo.report.names import Names
 from diabolo.runs.safe_reading import Unreadable
 
@@ -24,18 +25,21 @@ def error_by_class(runs: Sequence[Run]) -> Plot | None:
     having = [run for run in runs if (run.path / "per_image.npz").is_file()]
     best = sorted(best_by_size(having, MOST_ROWS), key=lambda run: run.number(ERROR) or 0)
     names = Names(runs)
-    rows = [(wrapped(names.run(run), 40), means) for run in best if (means := _class_means(run))]
+    rows = [(run, means) for run in best if (means := _class_means(run))]
     if not rows:
         return None
+    labels = [wrapped(names.run(run), 40) for run, _ in rows]
     classes = sorted({label for _, means in rows for label in means})
     table = np.array([[means.get(label, math.nan) for label in classes] for _, means in rows])
-    height = 0.12 + 0.13 * max(name.count("\n") + 1 for name, _ in rows)  # inches
+    height = 0.12 + 0.13 * max(name.count("\n") + 1 for name in labels)  # inches
     figure = Figure(figsize=(6.4, 1.2 + height * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(False)
     shades = np.log10(np.maximum(table, min(table[table > 0], default=1)))  # an error of 0 is as dark as the smallest
     axes.imshow(shades, cmap="cividis", aspect="auto")
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), labels, fontsize=8)
+    for place, label in enumerate(axes.get_yticklabels()):
+        label.set_gid(part_id("row", place))
     every = max(1, len(classes) // 15)
     axes.set_xticks(range(0, len(classes), every), [str(label) for label in classes[::every]])
     axes.set(xlabel="class")
@@ -43,7 +47,14 @@ def error_by_class(runs: Sequence[Run]) -> Plot | None:
     if len(classes) <= 12:
         _write_values(axes, table, shades)
     note = "Test MSE per pixel times 1,000, the mean over the images of a class. Brighter is worse."
-    return Plot("error_by_class", "Error by class", note, figure)
+    marks = [_mark(run, means, classes, place, names.run(run)) for place, (run, means) in enumerate(rows)]
+    return Plot("error_by_class", "Error by class", note, figure, tuple(marks))
+
+
+def _mark(run: Run, means: Mapping[int, float], classes: Sequence[int], place: int, name: str) -> Mark:
+    there = [(column, label) for column, label in enumerate(classes) if label in means]
+    points = [[Value(run, run.code_size or 0, column, place)] for column, _ in there]
+    return Mark("row", name, "", points, [f"class {label}: {means[label]:.4g}" for _, label in there])
 
 
 def _class_means(run: Run) -> dict[int, float]:

@@ -12,15 +12,16 @@ from rich.console import Console
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run, Skipped, collect
-from diabolo.report.losses import compare_losses, matrix, pairs, summary
+from diabolo.report.evidence import Figures
+from diabolo.report.losses import MATRIX, PAIRS, compare_losses, matrix, numbers, pairs, summary
 from diabolo.report.names import Names
 from diabolo.report.select import where
-from diabolo.report.table import Table, for_terminal, markdown, tabulate, to_markdown, write_csv, write_text
+from diabolo.report.table import Table, for_terminal, markdown, tabulate, to_markdown, write_csv, write_rows, write_text
 from diabolo.report.words import say
 from diabolo.runs.terminal import text_table, visible
 
 if TYPE_CHECKING:
-    from diabolo.report.sheets import Sheet
+    from diabolo.report.sheet import Sheet
 
 DEFAULT_FOLDERS = ("runs", "sweeps")
 MOST_LINES = 40  # of a table of losses in the terminal
@@ -38,7 +39,7 @@ def compare(arguments: Sequence[str]) -> None:
     add_selection(parser)
     parser.add_argument("--sort", metavar="KEY", help="a metric, best first, or a config key, such as test/mse")
     parser.add_argument("--top", type=count, metavar="N", help="the first N rows of the table only")
-    parser.add_argument("--csv", metavar="FILE", help="write the table in full precision")
+    parser.add_argument("--csv", metavar="FILE", help="write the table in full precision, and beside it the losses")
     parser.add_argument("--markdown", metavar="FILE", help="write words and tables as Markdown")
     parser.add_argument("--html", metavar="FILE", help="write one page with everything, plots and pictures included")
     parser.add_argument("--plots", metavar="DIR", help="write the plots as PNG and SVG")
@@ -50,17 +51,18 @@ def compare(arguments: Sequence[str]) -> None:
 
     runs, skipped = selected(given.folders, given.where)
     table = tabulate(runs, given.sort, given.top)
-    losses, columns = compare_losses(runs), Names(runs).columns
-    words = [*say(runs), *summary(losses)]
-    blocks = [
-        ("Losses on every metric (* the best of its setting)", *matrix(losses, columns)),
-        ("Losses image by image", *pairs(losses, columns)),
-    ]
+    figures, columns = Figures(), Names(runs).columns
+    losses = compare_losses(runs, figures)
+    words = [*say(runs, figures), *summary(losses)]
+    blocks = [(MATRIX, *matrix(losses, columns)), (PAIRS, *pairs(losses, columns))]
     blocks = [block for block in blocks if block[2]]
     _print(words, table, blocks)
     say_skipped(skipped)
     if given.csv:
         write_csv(table, given.csv)
+        heads, lines = numbers(losses, columns)
+        if lines:
+            write_rows([heads, *lines], Path(given.csv).with_suffix(".losses.csv"))
     if given.markdown:
         write_text(given.markdown, _markdown(words, table, blocks))
     pictures: tuple[list[Sheet], list[str]] = ([], [])

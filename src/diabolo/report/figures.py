@@ -18,18 +18,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from diabolo.plotting import COLOURS, INK, STYLE
+from diabolo.report.marks import ON_PAGE, PART, Mark
 
+POINTS = 72  # an inch, the unit of matplotlib's SVG files
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with a file name, a title and a sentence on how to read it."""
+    """A figure with a file name, a title, a sentence on how to read it, and what of it stands for which runs."""
 
     name: str
     title: str
     note: str
     figure: Figure
+    marks: tuple[Mark, ...] = ()
 
     def _repr_png_(self) -> bytes:
         """For notebooks."""
@@ -57,9 +60,25 @@ def inline_svg(plot: Plot) -> str:
     element = re.sub(r"^<svg[^>]*>", lambda tag: re.sub(r' (width|height)="[^"]*"', "", tag[0]), element)
     for place, colour in enumerate(COLOURS):
         element = element.replace(colour.lower(), f"var(--series-{place})")  # lighter on black
-    element = re.sub(r'<g id="[^"]*"', "<g", element)
+    element = re.sub(r'<g id="[^"]*"', "<g", re.sub(PART, ON_PAGE, element))
     element = re.sub(r'( id="|href="#|url\(#)', rf"\1{plot.name}-", element)  # several figures share a page
     return element.replace("<svg", f'<svg role="img" aria-label="{plot.title}"', 1).strip()
+
+
+def frame(plot: Plot) -> dict[str, Any]:
+    """Where the axes of a plot that was saved lie in the SVG file, and what they span, so that its points can be found.
+
+    `box` is left, top, width and height; `x` and `y` have a label, the values at both ends and whether they are log.
+    """
+    (axes,) = plot.figure.axes
+    width, height = plot.figure.get_size_inches() * POINTS
+    place = axes.get_position()
+    box = [place.x0 * width, (1 - place.y1) * height, place.width * width, place.height * height]
+    sides = {
+        name: {"label": axis.label.get_text(), "ends": list(map(float, ends)), "log": axis.get_scale() == "log"}
+        for name, axis, ends in (("x", axes.xaxis, axes.get_xlim()), ("y", axes.yaxis, axes.get_ylim()))
+    }
+    return {"box": [round(float(side), 4) for side in box], **sides}
 
 
 def _saved(plot: Plot, titled: bool, **how: Any) -> bytes:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from diabolo.report.collect import Run, Skipped
 from diabolo.report.command import selected
+from diabolo.report.evidence import Figures
 from diabolo.report.figures import Plot
 from diabolo.report.losses import compare_losses, summary
 from diabolo.report.plots import plots
@@ -102,5 +103,7 @@ def compare(
         UserError: as in `runs`, or `sort` is a key that no run has.
     """
     found, skipped = selected(list(map(str, folders)), where)
-    words = [*say(found), *summary(compare_losses(found))]
+    figures = Figures()
+    losses = compare_losses(found, figures)
+    words = [*say(found, figures), *summary(losses)]
     return Comparison(found, words, tabulate(found, sort, top), plots(found), skipped)

@@ -36,15 +36,44 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Value:
+    """What one run has at one code size."""
+
+    run: Run
+    size: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Point:
     """The runs of one code size on a line: mean, smallest and largest over their seeds."""
 
-    size: int
-    x: float
-    mean: float
-    low: float
-    high: float
-    count: int
+    values: tuple[Value, ...]
+
+    @property
+    def size(self) -> int:
+        return self.values[0].size
+
+    @property
+    def x(self) -> float:
+        return fmean(value.x for value in self.values)
+
+    @property
+    def mean(self) -> float:
+        return fmean(value.y for value in self.values)
+
+    @property
+    def low(self) -> float:
+        return min(value.y for value in self.values)
+
+    @property
+    def high(self) -> float:
+        return max(value.y for value in self.values)
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
 
 
 def lines(runs: Sequence[Run]) -> list[Line]:
@@ -57,16 +86,13 @@ def lines(runs: Sequence[Run]) -> list[Line]:
 def points(line: Line, x_key: str | None = None, y_key: str = ERROR) -> list[Point]:
     """A line's points by code size; x is the mean of `x_key` over the seeds, or the size itself: a nested run then has
     a point for each of its sizes."""
-    measured = [one for run in line.runs for one in _measured(run, x_key, y_key)]
-    found = []
-    for alike in grouped(sorted(measured), lambda one: one[0]):
-        ys = [y for _, _, y in alike]
-        found.append(Point(alike[0][0], fmean(x for _, x, _ in alike), fmean(ys), min(ys), max(ys), len(alike)))
-    return found
+    measured = [value for run in line.runs for value in _measured(run, x_key, y_key)]
+    measured.sort(key=lambda value: (value.size, value.x, value.y))
+    return [Point(tuple(alike)) for alike in grouped(measured, lambda value: value.size)]
 
 
-def _measured(run: Run, x_key: str | None, y_key: str) -> list[tuple[int, float, float]]:
-    """Size, x and y of each point of a run; log axes show only what is above 0."""
+def _measured(run: Run, x_key: str | None, y_key: str) -> list[Value]:
+    """A run's values, one for each of its sizes; log axes show only what is above 0."""
     errors = {run.code_size: run.number(y_key)}
     if x_key is None:
         at = f"{y_key}_at/"
@@ -76,7 +102,7 @@ def _measured(run: Run, x_key: str | None, y_key: str) -> list[tuple[int, float,
     for size, y in errors.items():
         x = size if x_key is None else run.number(x_key)
         if size is not None and x is not None and y is not None and x > LEAST and y > LEAST:
-            measured.append((size, float(x), y))
+            measured.append(Value(run, size, float(x), y))
     return measured
 
 

@@ -1,129 +1,132 @@
-"""Losses compared on every metric: rows trained with, columns measured by, and paired differences image by image."""
+"""Losses compared on every metric: rows trained with, columns measured by, and paired differences."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
+from itertools import chain, combinations
+from statistics import median
 
-import numpy as np
-
-from diabolo.measures.metric_names import direction, shown_in
+from diabolo.measures.metric_names import METRICS, shown_in
 from diabolo.report.collect import Run
+from diabolo.report.evidence import SAME, Difference, Figures, Pair, common, enough_seeds
 from diabolo.report.fold import Folded, fold, grouped
 from diabolo.report.names import Names
 from diabolo.report.numbers import in_unit
 from diabolo.report.settings import Words
-from diabolo.runs.identity import plain
-from diabolo.runs.safe_reading import Unreadable, read_arrays
 
-PAIRED = ("mse", "mae", "ssim")  # figures that single images have
-NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
-FEWEST = 30  # images under which the normal approximation is not to be trusted
-
-
-@dataclass
-class Difference:
-    """What training with `first` instead of `second` does to a metric, image by image on the same images.
-
-    `mean` is that of first - second over the images, each image first averaged over seeds. `low` and `high` bound its
-    95 % confidence interval by the normal approximation: what to expect on other images of this kind, not of other
-    seeds.
-    """
-
-    metric: str
-    first: str
-    second: str
-    mean: float
-    low: float
-    high: float
-    images: int
-    share: float  # of the images that `first` is better on
-    seeds: int  # in both
-    agreeing: int  # of these, how many have a mean difference of the same sign
-
-    @property
-    def better(self) -> str | None:
-        """The better loss; None where the interval holds 0, or the images are too few to tell."""
-        if self.images < FEWEST or not math.isfinite(self.mean) or self.low <= 0 <= self.high:
-            return None
-        return self.first if (self.mean > 0) == (direction(self.metric) == "max") else self.second
-
-    def verdict(self) -> str:
-        """One sentence without the setting."""
-        interval = f"{self.mean:+.3g}, 95 % interval {self.low:+.3g} to {self.high:+.3g}, {self.images:,} images"
-        pair = f"{self.first} - {self.second}: {interval}"
-        if self.better is None:
-            return (
-                f"Measured by {self.metric.upper()}, neither {self.first} nor {self.second} is surely better ({pair})."
-            )
-        other = self.second if self.better == self.first else self.first
-        share = 100 * (self.share if self.better == self.first else 1 - self.share)
-        seeds = f", in {self.agreeing} of {self.seeds} seeds" if self.seeds > 1 else ""
-        shares = f"better on {share:.0f} % of them{seeds}"
-        return f"Measured by {self.metric.upper()}, {self.better} is better than {other} ({pair}, {shares})."
+MATRIX = "Losses on every metric (* better than all others of its setting, beyond chance)"
+PAIRS = "Losses pair by pair (95 % intervals over seeds and images, corrected for all pairs of the table)"
+FIGURES = ("first - second", "low", "high", "p", "p corrected")
+NUMBERS = ("first", "second", "metric", *FIGURES, "seeds", "images", "better")  # of the CSV file
 
 
 @dataclass
 class Comparison:
-    """Runs that differ only in loss and seed: `rows` by the name of the loss, each folded over its seeds."""
+    """Runs that differ only in loss and seed: `rows` by the name of the loss, each folded over its seeds, and the
+    `differences` of each pair of losses; `apart` are pairs without a common seed."""
 
     setting: Words
     rows: dict[str, Folded]
     differences: list[Difference]
-    unread: list[Unreadable]  # files without which differences are missing
+    apart: list[Pair]
 
 
-def compare_losses(runs: Sequence[Run]) -> list[Comparison]:
+def compare_losses(runs: Sequence[Run], figures: Figures | None = None) -> list[Comparison]:
     """A comparison for each setting in which at least two losses were trained, in the order of the settings."""
-    names = Names(runs)
+    names, figures = Names(runs), figures or Figures()
     done = sorted((run for run in runs if run.state == "done"), key=names.place)
-    found = []
+    found, groups = [], []
     for alike in grouped(done, lambda run: frozenset(_without_loss(run).items())):
         rows = dict(sorted((names.loss(row), row) for row in fold(alike)))
-        if len(rows) > 1:
-            found.append(Comparison(_without_loss(alike[0]), rows, *_differences(rows)))
+        pairs = list(combinations(rows, 2))
+        if pairs:
+            differences = [figures.differences(rows[one], rows[other], (one, other)) for one, other in pairs]
+            apart = [pair for pair in pairs if not common(rows[pair[0]], rows[pair[1]])]
+            found.append(Comparison(_without_loss(alike[0]), rows, list(chain.from_iterable(differences)), apart))
+            groups += differences
+    figures.decide(groups)
     return sorted(found, key=lambda one: names.place(next(iter(one.rows.values()))))
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
-    """One sentence a pair of losses and metric, over all settings, and one for each file that could not be read."""
+    """One sentence a pair of losses and metric, over all settings."""
     alike = grouped(
         (one for comparison in comparisons for one in comparison.differences),
         lambda one: (one.first, one.second, one.metric),
     )
-    said = [_over_settings(differences) if len(differences) > 1 else differences[0].verdict() for differences in alike]
-    damaged = [failure for comparison in comparisons for failure in comparison.unread]
-    return said + [f"A run is not compared image by image: {failure}" for failure in damaged]
+    said = [_over_settings(differences) if len(differences) > 1 else _verdict(differences[0]) for differences in alike]
+    apart = dict.fromkeys(pair for comparison in comparisons for pair in comparison.apart)
+    return said + [
+        f"{first} and {second} have no seed in common and are not compared: train both with the same seeds."
+        for first, second in apart
+    ]
+
+
+def _verdict(one: Difference) -> str:
+    """A difference in one setting."""
+    by, pair = f"Measured by {_title(one.metric)}", f"{one.first} and {one.second}"
+    better, ahead = one.better, one.ahead
+    if one.mean.seeds == 1:
+        ahead = f"{ahead} is ahead" if ahead else "neither is ahead"
+        shares = f", {_share(one, one.ahead)}" if one.share is not None and one.ahead else ""
+        return (
+            f"{by}, one seed gives no verdict on {pair}: on these two networks {ahead} ({one.figures()}{shares})."
+            f" If seeds differ as usual, {enough_seeds(one.seeds_needed)}."
+        )
+    if better is None:
+        if one.equal:
+            return f"{by}, {pair} are equal."
+        few = f"{one.mean.images} images are too few for a verdict"
+        needed = f"if the difference is as it looks, {enough_seeds(one.seeds_needed)}"
+        return f"{by}, {pair} are within the noise ({one.figures()}): {few if one.few_images else needed}."
+    other = one.second if better == one.first else one.first
+    shares = f", {_share(one, better)}" if one.share is not None else ""
+    seeds = f", in {one.agreeing} of {one.mean.seeds} seeds"
+    weak = " Two seeds are weak evidence: train a third." if one.mean.seeds == 2 else ""
+    return f"{by}, {better} is better than {other} ({one.figures()}{shares}{seeds}).{weak}"
 
 
 def _over_settings(differences: Sequence[Difference]) -> str:
+    """A pair of losses in several settings."""
     first, second = differences[0].first, differences[0].second
+    by, number = f"Measured by {_title(differences[0].metric)}", len(differences)
+    means = [one.mean.mean for one in differences]
+    reach = f"mean {first} - {second}: {differences[0].shown(min(means))} to {differences[0].shown(max(means))}"
+    if all(one.mean.seeds == 1 for one in differences):
+        ahead = {name: sum(one.ahead == name for one in differences) for name in (first, second)}
+        needed = median(one.seeds_needed or math.inf for one in differences)
+        seeds = f"{math.ceil(needed)} seeds would" if needed < math.inf else "even 100 seeds would not"
+        return (
+            f"{by}, one seed gives no verdict on {first} and {second}: on these networks {first} is ahead in"
+            f" {ahead[first]} and {second} in {ahead[second]} of {number} settings ({reach}). If seeds differ as usual,"
+            f" {seeds} decide half of them, probably."
+        )
     wins = {name: sum(one.better == name for one in differences) for name in (first, second)}
-    means = [one.mean for one in differences]
-    undecided = len(differences) - sum(wins.values())
-    left = f", {undecided} undecided" if undecided else ""
+    single = sum(one.mean.seeds == 1 for one in differences)
+    weak = sum(one.mean.seeds == 2 and one.better is not None for one in differences)
+    open_ones = number - sum(wins.values()) - single
+    left = [f"{open_ones} equal or within the noise"] * bool(open_ones) + [f"{single} with one seed"] * bool(single)
     return (
-        f"Measured by {differences[0].metric.upper()}, {first} is better in {wins[first]} and {second} in"
-        f" {wins[second]} of {len(differences)} settings{left} (mean {first} - {second}: {min(means):+.3g} to"
-        f" {max(means):+.3g}; decided by 95 % intervals over the images)."
+        f"{by}, {first} is better in {wins[first]} and {second} in {wins[second]} of {number} settings"
+        + (f", {' and '.join(left)}" if left else "")
+        + f" ({reach}; by corrected 95 % intervals over seeds and images)."
+        + (f" {weak} of these verdicts are weak, with two seeds." if weak else "")
     )
 
 
 def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of "trained with" against "measured by", the best of each setting marked by a star; `columns` are
-    the settings' keys to show."""
+    """Heads and rows of "trained with" against "measured by"; a star marks what is better than all the others of its
+    setting beyond chance. `columns` are the settings' keys to show."""
     shown = [key for key in columns if any(key in one.setting for one in comparisons)]
     rows = [row for one in comparisons for row in one.rows.values()]
     metrics = [metric for metric in shown_in("losses") if any(row.values(metric.key) for row in rows)]
     heads = [*shown, "trained with", *(metric.head for metric in metrics)]
     lines = []
     for one in comparisons:
-        best = {metric: _best(one.rows, metric.key) for metric in metrics}
         for name, row in one.rows.items():
-            cells = [_marked(row, metric.key, name == best[metric]) for metric in metrics]
+            cells = [_cell(row, metric.key, _best(one, name, metric.name)) for metric in metrics]
             lines.append([*(one.setting.get(key, "") for key in shown), name, *cells])
     return heads, lines
 
@@ -131,15 +134,17 @@ def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[l
 def pairs(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows of the paired differences."""
     shown = [key for key in columns if any(key in one.setting for one in comparisons)]
-    heads = [*shown, "losses", "measured by", "mean difference", "95 % interval", "better"]
+    heads = [*shown, "losses", "measured by", "mean difference", "95 % interval", "seeds", "better", "to decide"]
     lines = [
         [
             *(one.setting.get(key, "") for key in shown),
             f"{difference.first} - {difference.second}",
-            difference.metric.upper(),
-            f"{difference.mean:+.3g}",
-            f"{difference.low:+.3g} to {difference.high:+.3g}",
-            difference.better or "undecided",
+            _title(difference.metric),
+            difference.shown(difference.mean.mean),
+            _interval(difference),
+            str(difference.mean.seeds),
+            _better(difference),
+            _to_decide(difference),
         ]
         for one in comparisons
         for difference in one.differences
@@ -147,98 +152,64 @@ def pairs(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[li
     return heads, lines
 
 
+def numbers(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The paired differences in full precision: heads and rows of a CSV file."""
+    shown = [key for key in columns if any(key in one.setting for one in comparisons)]
+    heads = [*shown, *NUMBERS]
+    lines = []
+    for one in comparisons:
+        for found in one.differences:
+            low, high = found.interval if found.mean.known else (math.nan, math.nan)
+            p = found.mean.p if found.decides else math.nan
+            figures = (found.mean.mean, low, high, p, p if math.isnan(p) else min(1.0, p * found.correction))
+            cells = ["" if math.isnan(value) else repr(float(value)) for value in figures]
+            settings = [one.setting.get(key, "") for key in shown]
+            counts = [str(found.mean.seeds), str(found.mean.images)]
+            lines.append([*settings, found.first, found.second, found.metric, *cells, *counts, _better(found)])
+    return heads, lines
+
+
 def _without_loss(run: Run) -> Words:
     return {key: value for key, value in run.settings.items() if key.partition(".")[0] != "loss"}
 
 
-def _differences(rows: dict[str, Folded]) -> tuple[list[Difference], list[Unreadable]]:
-    """The differences of each pair of losses, and the files that could not be read."""
-    unread: list[Unreadable] = []
-    figures = {name: _of_seeds(row, unread) for name, row in rows.items()}
-    found = []
-    for first, second in combinations(rows, 2):
-        one, other = figures[first], figures[second]
-        if one is not None and other is not None and one[0] == other[0]:
-            found += [_difference(metric, first, second, one[1], other[1]) for metric in PAIRED]
-    return found, unread
+def _title(metric: str) -> str:
+    return next((one.title for one in METRICS if one.name == metric), metric)
 
 
-Seeds = dict[str, dict[str, np.ndarray]]  # seed -> metric -> N figures
+def _share(one: Difference, name: str | None) -> str:
+    part = (one.share or 0.0) if name == one.first else 1 - (one.share or 0.0)
+    return f"better on {100 * part:.0f} % of the images"
 
 
-def _of_seeds(row: Folded, unread: list[Unreadable]) -> tuple[str, Seeds] | None:
-    """The hash of the images and the figures of each seed; None where a run has none or was measured on others. A run
-    whose file is damaged is left out, and the file goes to `unread`."""
-    seeds: Seeds = {}
-    images = set()
-    for run in row.runs:
-        try:
-            read = per_image(run.path)
-        except Unreadable as damaged:
-            unread.append(damaged)
-            continue
-        if read is None:
-            return None
-        images.add(f"{read[0]} {len(read[1]['labels'])}")
-        seeds[plain(run.get("seed"))] = read[1]
-    return (images.pop(), seeds) if len(images) == 1 else None
+def _interval(one: Difference) -> str:
+    if not one.mean.known:
+        return ""
+    low, high = one.interval
+    return f"{one.shown(low)} to {one.shown(high)}"
 
 
-def per_image(folder: Path) -> tuple[str, dict[str, np.ndarray]] | None:
-    """What `diabolo.callbacks.per_image` left in a run folder: the hash of the images, and N float32 figures each of
-    mse, mae and ssim, with N int labels. None where there is no such file.
-
-    Raises:
-        Unreadable: it is damaged, or holds something else.
-    """
-    path = folder / "per_image.npz"
-    if not path.exists():
-        return None
-    arrays = read_arrays(path)
-    if missing := [name for name in (*PAIRED, "labels", "images") if name not in arrays]:
-        raise Unreadable(path, f"it has no array {missing[0]!r}")
-    figures = {name: arrays[name] for name in (*PAIRED, "labels")}
-    shapes = {values.shape for values in figures.values()}
-    if len(shapes) > 1 or figures["labels"].ndim != 1 or not len(figures["labels"]):
-        raise Unreadable(path, "its arrays have not a figure for each image")
-    if figures["labels"].dtype.kind not in "iu" or any(figures[name].dtype.kind != "f" for name in PAIRED):
-        raise Unreadable(path, "its arrays hold no numbers of the right kind")
-    if not all(np.isfinite(figures[name]).all() for name in PAIRED):
-        raise Unreadable(path, "a figure in it is not finite")
-    return str(arrays["images"]), {
-        name: values if name == "labels" else values.astype(np.float32) for name, values in figures.items()
-    }
+def _better(one: Difference) -> str:
+    if one.mean.seeds == 1:
+        return "one seed: no verdict"
+    if one.equal:
+        return "equal"
+    return (one.better or "within the noise") + (" (weak)" if one.better and one.mean.seeds == 2 else "")
 
 
-def _difference(metric: str, first: str, second: str, one: Seeds, other: Seeds) -> Difference:
-    """`one` and `other` are the figures of `first` and `second`, of the same images."""
-    averaged = [np.stack([seed[metric] for seed in seeds.values()]).mean(0, np.float64) for seeds in (one, other)]
-    difference: np.ndarray = averaged[0] - averaged[1]
-    mean, count = float(difference.mean()), len(difference)
-    half = NORMAL_95 * float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
-    sign = 1 if direction(metric) == "max" else -1
-    common = [float((one[seed][metric] - other[seed][metric]).mean(dtype=np.float64)) for seed in one if seed in other]
-    return Difference(
-        metric,
-        first,
-        second,
-        mean,
-        low=mean - half,
-        high=mean + half,
-        images=count,
-        share=float((sign * difference > 0).mean()),
-        seeds=len(common),
-        agreeing=sum((each > 0) == (mean > 0) for each in common),
-    )
+def _to_decide(one: Difference) -> str:
+    if one.better or one.equal:
+        return ""
+    return f"{one.seeds_needed} seeds" if one.seeds_needed else "over 100 seeds"
 
 
-def _best(rows: dict[str, Folded], key: str) -> str | None:
-    means = {name: mean for name, row in rows.items() if (mean := row.mean(key)) is not None}
-    pick = max if direction(key) == "max" else min
-    leading = [name for name, mean in means.items() if mean == pick(means.values())]
-    return leading[0] if len(leading) == 1 < len(means) else None  # no best where all are the same
+def _best(one: Comparison, name: str, metric: str) -> bool:
+    """Whether a loss is better than every other of its setting, beyond chance."""
+    measured = [each for each in one.differences if each.metric == SAME.get(metric, metric)]
+    mine = [each for each in measured if name in (each.first, each.second)]
+    return len(mine) == len(one.rows) - 1 and all(each.better == name for each in mine)
 
 
-def _marked(row: Folded, key: str, best: bool) -> str:
+def _cell(row: Folded, key: str, best: bool) -> str:
     mean = row.mean(key)
     return "" if mean is None else in_unit(key, mean, row.deviation(key)) + (" *" if best else "")

@@ -29,11 +29,15 @@ from diabolo.report.figures import inline_svg
 from diabolo.report.lines import ERROR
 from diabolo.report.names import Names
 from diabolo.report.numbers import head, scale
+from diabolo.report.page_data import Places
 from diabolo.report.plots import plots
-from diabolo.report.sheets import Row, Sheet, png
+from diabolo.report.sheet import Row, Sheet, png
 from diabolo.report.table import unwritable_file, write_text
+from diabolo.runs.pages import in_script, joined, policy
 from diabolo.runs.terminal import visible
 
+MODULES = ("element", "runs", "sort", "filter", "plot", "pair", "start")
+START = '\nstart(JSON.parse(document.getElementById("data").textContent));\n'
 BESIDE_METRICS = ("val/mse", "compression_ratio", "parameters", "seconds", "epochs")
 
 
@@ -45,6 +49,7 @@ class Grid:
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
     note: str = ""
+    runs: Sequence[Run] = ()  # those of the rows, where each row is one
 
 
 def write_page(
@@ -69,23 +74,30 @@ def write_page(
     environment = Environment(
         autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"short": short, "whole": whole, "image": image, "head": head}
+    environment.filters |= {"short": short, "whole": whole, "figures": figures, "image": image, "head": head}
     template = environment.from_string((files("diabolo.report") / "page.html").read_text("utf-8"))
     states = Counter(run.state for run in runs)
+    places, drawn, table = Places(runs), plots(runs), run_table(runs)
+    elements = [(plot, Markup(inline_svg(plot))) for plot in drawn]
+    script = Markup(joined(files("diabolo.report") / "script", MODULES) + START)
     page = template.render(
         title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} compared",
         states=", ".join(f"{count} {state}" for state, count in states.most_common()),
         words=words,
         colours=(COLOURS, ON_BLACK),
-        plots=[(plot, Markup(inline_svg(plot))) for plot in plots(runs)],
+        plots=elements,
+        places=places,
         sheets=sheets,
         missing=missing,
-        grids=[*(Grid(*table) for table in tables), run_table(runs)],
+        grids=[*(Grid(*further) for further in tables), table],
         unfinished=[run for run in runs if run.state != "done"],
         skipped=skipped,
         command=shlex.join(["diabolo", *sys.argv[1:]]),
         made=datetime.now().astimezone().isoformat(sep=" ", timespec="minutes"),
         versions=_versions(runs),
+        policy=policy(script, images=True),
+        data=in_script(places.data([*settings_of(runs), "state"], drawn)),
+        script=script,
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -99,16 +111,21 @@ def _shown(value: Any) -> Any:
     return value if isinstance(value, Markup) or not isinstance(value, str | Path) else visible(str(value))
 
 
+def settings_of(runs: Sequence[Run]) -> list[str]:
+    """The settings that differ, and code size and seed, where any run has them."""
+    keys = dict.fromkeys([*Names(runs).columns, "bottleneck.size", "seed"])
+    return [key for key in keys if any(run.get(key) is not None for run in runs)]
+
+
 def run_table(runs: Sequence[Run]) -> Grid:
     """A row a run, by error: the settings that differ, the metrics that any run has, its name and its folder."""
-    names = Names(runs)
-    keys = list(dict.fromkeys([*names.columns, "bottleneck.size", "seed"]))
-    keys = [key for key in keys if any(run.get(key) is not None for run in runs)]
+    names, keys = Names(runs), settings_of(runs)
     measured = [*(metric.key for metric in shown_in("page")), *BESIDE_METRICS]
     keys += [key for key in measured if any(run.number(key) is not None for run in runs)]
     ordered = sorted(runs, key=lambda run: (math.inf if (error := run.number(ERROR)) is None else error, run.name))
     rows = [[*(run.get(key) for key in keys), run.state, names.run(run), run.name] for run in ordered]
-    return Grid("All runs", [*keys, "state", "run", "folder"], rows, "Click on the head of a column to sort by it.")
+    note = "Click on the head of a column to sort by it."
+    return Grid("All runs", [*keys, "state", "run", "folder"], rows, note, ordered)
 
 
 def short(value: Any, key: str = "") -> str:
@@ -126,6 +143,11 @@ def short(value: Any, key: str = "") -> str:
 def whole(value: Any) -> str | None:
     """A number with all its digits; None for what is none."""
     return None if isinstance(value, bool) or not isinstance(value, int | float) else json.dumps(value)
+
+
+def figures(values: Sequence[float]) -> str:
+    """Numbers as JSON, null for one that is not finite."""
+    return json.dumps([value if math.isfinite(value) else None for value in values])
 
 
 def image(row: Row) -> Markup:

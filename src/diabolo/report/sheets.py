@@ -5,7 +5,6 @@ Needs the models, their data and torch, all of which are loaded here and nowhere
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from diabolo.errors import UserError
 from diabolo.report.collect import Run
 from diabolo.report.fold import grouped
 from diabolo.report.lines import ERROR, PCA_ERROR, best_by_size
 from diabolo.report.names import Names
+from diabolo.report.sheet import Row, Sheet, strip
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import seen
 from diabolo.runs.loading import load
@@ -40,29 +39,6 @@ MOST_RUNS = 12
 IMAGES = 10  # of the test split, from its start
 EXTREMES = 10  # best and worst images of the best run
 SMALLEST_TILE = 56  # pixels on a screen; smaller images are enlarged by a whole factor
-LONGEST_CAPTION = 400  # letters in a picture
-GAP, GREY = 1, 128  # pixels between images; a grey that shows on white and on black
-
-
-@dataclass(frozen=True)
-class Row:
-    """A caption and H x W (grey) or H x W x 3 bytes, to be shown `scale` times as large."""
-
-    caption: str
-    picture: np.ndarray
-    scale: int = 1
-    error: float | None = None
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """Captioned pictures below each other, or side by side where there is room."""
-
-    name: str
-    title: str
-    note: str
-    rows: tuple[Row, ...]
-    side_by_side: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +87,7 @@ def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[
         note = "As these runs drew them: images, reconstructions, error. Their models or data cannot be used here."
         made.append(Sheet("kept_reconstructions", "Reconstructions drawn by the runs", note, tuple(drawn), True))
     lines = [
-        Row(names.run(run), picture, 1, run.number(ERROR))
+        Row(names.run(run), picture, 1, run.number(ERROR), run)
         for run in picked
         if (picture := _last_drawn(run, "interpolation")) is not None
     ]
@@ -119,41 +95,6 @@ def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[
         note = "From one test image to another. In a pair of rows, the upper one blends pixels, the lower one codes."
         made.append(Sheet("interpolations", "Interpolations", note, tuple(lines), True))
     return made, missing
-
-
-def strip(images: np.ndarray) -> np.ndarray:
-    """N x C x H x W bytes, grey or colour, in a row, a grey line between them: H x W' or H x W' x 3."""
-    count, channels, height, width = images.shape
-    line = np.full((height, count * (width + GAP) - GAP, channels), GREY, np.uint8)
-    for place, image in enumerate(images):
-        left = place * (width + GAP)
-        line[:, left : left + width] = image.transpose(1, 2, 0)
-    return line[..., 0] if channels == 1 else line
-
-
-def png(picture: np.ndarray) -> bytes:
-    """H x W or H x W x 3 bytes as a PNG file."""
-    Image.fromarray(picture).save(file := io.BytesIO(), "PNG", optimize=True)
-    return file.getvalue()
-
-
-def captioned(sheet: Sheet) -> np.ndarray:
-    """The whole sheet as one picture on white, each row under its caption: H x W x 3 bytes."""
-    font, line = ImageFont.load_default(16), 26
-    pictures = [row.picture.repeat(row.scale, 0).repeat(row.scale, 1) for row in sheet.rows]
-    texts = [" ".join(_said(row).split())[:LONGEST_CAPTION] for row in sheet.rows]
-    width = max(*(p.shape[1] for p in pictures), *(int(font.getlength(text)) for text in texts)) + 12
-    page = Image.new("RGB", (width, sum(p.shape[0] + line + 6 for p in pictures) + 6), "white")
-    pen, top = ImageDraw.Draw(page), 0
-    for text, picture in zip(texts, pictures, strict=True):
-        pen.text((6, top + 4), text, fill="black", font=font)
-        page.paste(Image.fromarray(picture), (6, top + line))
-        top += line + picture.shape[0] + 6
-    return np.asarray(page)
-
-
-def _said(row: Row) -> str:
-    return row.caption if row.error is None else f"{row.caption}   MSE {row.error:.4g}"
 
 
 # ---- the sheets ----
@@ -168,20 +109,24 @@ def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     images = data.images("test", list(range(min(IMAGES, data.count("test")))))
     sizes = [run.code_size or 0 for run in loaded.runs]
     pca = pca_of(data, max(sizes)) if data.count("train") > 1 else None  # one fit: components come by their variance
-    scale = _scale(images)
-    rows = [Row("originals", strip(_bytes(data.shown(unit_interval(images)))), scale)]
+    scale, originals = _scale(images), unit_interval(images)
+    rows = [Row("originals", strip(_bytes(data.shown(originals))), scale)]
+
+    def row(caption: str, made: Tensor, error: float | None, run: Run | None = None) -> Row:
+        errors = tuple((made - originals).square().flatten(1).mean(1).tolist())
+        return Row(caption, strip(_bytes(data.shown(made))), scale, error, run, errors)
+
     for alike in grouped(loaded.runs, lambda run: run.code_size):
         first, size = alike[0], alike[0].code_size or 0
         if pca is not None:
             linear = pca.reconstruct(loaded.models[first.path].corrupted(images), size)
-            rows.append(Row(f"PCA of size {size}", strip(_bytes(data.shown(linear))), scale, first.number(PCA_ERROR)))
+            rows.append(row(f"PCA of size {size}", linear, first.number(PCA_ERROR)))
         for run in alike:
-            (reconstructions,) = loaded.reconstruct(run, [images])
-            rows.append(
-                Row(loaded.names.run(run), strip(_bytes(data.shown(reconstructions))), scale, run.number(ERROR))
-            )
+            (made,) = loaded.reconstruct(run, [images])
+            rows.append(row(loaded.names.run(run), made, run.number(ERROR), run))
     note = "The first test images through PCA and the runs. The error is that of the whole test split."
-    return Sheet(f"contact_sheet{suffix}", f"The same test images{images_of}", note, tuple(rows))
+    title = f"The same test images{images_of}"
+    return Sheet(f"contact_sheet{suffix}", title, note, tuple(rows), images=len(images))
 
 
 def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
@@ -201,8 +146,9 @@ def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
         (reconstructions,) = loaded.reconstruct(run, [images])
         low, high = float(errors[places].min()), float(errors[places].max())
         scale = _scale(images)
-        rows.append(Row(f"{name}: originals", strip(_bytes(data.shown(unit_interval(images)))), scale))
-        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", strip(_bytes(data.shown(reconstructions))), scale))
+        originals, made = (strip(_bytes(data.shown(shown))) for shown in (unit_interval(images), reconstructions))
+        rows.append(Row(f"{name}: originals", originals, scale, run=run))
+        rows.append(Row(f"{name}: MSE {low:.3g} to {high:.3g}", made, scale, run=run))
     note = f"Of {loaded.names.run(run)}, the best run here, by the error of each of {len(errors):,} test images."
     return Sheet(f"best_and_worst{suffix}", f"Best and worst reconstructions{images_of}", note, tuple(rows))
 
@@ -215,7 +161,7 @@ def _drawn_itself(run: Run, names: Names, failure: Exception) -> tuple[Row | Non
     picture = _last_drawn(run, "reconstructions")
     if picture is None:
         return None, f"{names.run(run)} (in {run.name}): no picture, since {why}"
-    row = Row(names.run(run), picture, 1, run.number(ERROR))
+    row = Row(names.run(run), picture, 1, run.number(ERROR), run)
     return row, f"{names.run(run)} (in {run.name}): as it was drawn in training, since {why}"
 
 

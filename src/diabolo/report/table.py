@@ -126,6 +126,15 @@ def write_csv(table: Table, file: str | Path) -> None:
         numbers = ["" if figure is None else repr(figure) for figure in figures]
         folders = ";".join(str(run.path) for run in row.runs)
         lines.append([*table.words(row), *numbers, table.names.setting(row), folders])
+    write_rows(lines, file)
+
+
+def write_rows(lines: Iterable[Sequence[str]], file: str | Path) -> None:
+    """Writes a CSV file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     try:
         with Path(file).open("w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows(map(csv_cell, line) for line in lines)

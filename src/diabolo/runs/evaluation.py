@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from diabolo.runs.config import override
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
@@ -29,19 +31,23 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
     from diabolo.runs.train import measure
 
     run = RunFolder.find(folder)
-    config = override(
-        revised(run, overrides, also=["trainer.precision"], trust=trust), ["trainer.devices=1", "trainer.strategy=auto"]
-    )  # one process says it once
+    config = evaluated(run, overrides, trust)
     with logging_to(run.log):
         module = load(folder, trust=trust)
         with run.describes_a_run():
             data = build_data(config)
-            callbacks = [callback for callback in build_callbacks(config) if not isinstance(callback, Drawing)]
+            callbacks = [callback for callback in build_callbacks(config, trust) if not isinstance(callback, Drawing)]
             trainer = build_trainer(
                 config, folder=run.path, callbacks=callbacks, recorders=[], logger=None, validates=data.has_val
             )
             data.setup()
         return measure(trainer, module, data)
+
+
+def evaluated(run: RunFolder, overrides: Sequence[str], trust: bool) -> DictConfig:
+    """The config under which a run is measured again: in one process, which says it once."""
+    config = revised(run, overrides, also=["trainer.precision"], trust=trust)
+    return override(config, ["trainer.devices=1", "trainer.strategy=auto"])
 
 
 def print_evaluation(folder: str | Path, measured: dict[str, Any]) -> None:

@@ -44,6 +44,26 @@ def load(
     return module.eval().requires_grad_(False)  # type: ignore[return-value]
 
 
+def load_classifier(run_folder: str | Path, trust: bool = False) -> ClassifierModule:
+    """The trained classifier of a run of `task=classify`, as `load` gives it; a training around it goes on as without.
+
+    Raises:
+        UserError: as `load`, or the run is no classifier.
+    """
+    import torch
+
+    from diabolo.training.classifier_module import ClassifierModule
+
+    with torch.random.fork_rng(devices=[]):  # from which the weights are drawn that those of the run replace
+        module = load(run_folder, trust=trust)
+    if not isinstance(module, ClassifierModule):
+        raise UserError(
+            f"{str(run_folder)!r} is no run of a classifier, whose features are asked for: train one on the same images"
+            " with task=classify."
+        )
+    return module
+
+
 def load_weights(module: Learner, path: Path) -> dict[str, Any]:
     """Gives the module the weights of the checkpoint at `path`, and returns the checkpoint.
 

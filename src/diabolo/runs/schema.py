@@ -261,6 +261,8 @@ SCHEMA: dict[str, Check] = {  # * is any one part of a key
     "callbacks.*.units": integer(1, 1000),
     "callbacks.*.side": integer(2, 1000),
     "callbacks.*.columns": integer(1, 1000),
+    "callbacks.*.count": LOOKED_AT,
+    "callbacks.*.features": folder,
     "callbacks.*.lines": integer(1, 1000),
     "callbacks.*.components": integer(1, 10_000),
     "callbacks.*.patience": integer(),

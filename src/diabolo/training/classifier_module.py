@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class ClassifierModule(Learner):
     """Trains a classifier by cross-entropy and measures loss, accuracy and the accuracy on each class.
 
-    Outside training it speaks of images in [0, 1]: `encode`, `classify`, and called itself it gives the logits. It has
-    no decoder, so that `decode` and `reconstruct` raise a UserError.
+    Outside training it speaks of images in [0, 1]: `encode`, `classify`, `features`, and called itself it gives the
+    logits. It has no decoder, so that `decode` and `reconstruct` raise a UserError.
 
     Args:
         encoder, bottleneck, penalty: the network's; `task.head` puts a linear layer from the code to the classes.
@@ -69,6 +69,11 @@ class ClassifierModule(Learner):
     def forward(self, images: Tensor | np.ndarray) -> Tensor:
         """N x C x H x W, as stored or floats in [0, 1] -> logits, N x classes, float32."""
         return self.classifier(self._given(images))[0]
+
+    def features(self, images: Tensor | np.ndarray) -> Tensor:
+        """N x C x H x W, as stored or floats in [0, 1] -> what the last linear layer gets, N x numbers float32: what
+        the network has made of the images when all that is left is to tell the classes apart by a plane."""
+        return self.classifier.features(self._given(images))
 
     def _given(self, images: Tensor | np.ndarray) -> Tensor:
         return self.pixels.to_network(given("images", images, self.classifier.image_shape, self.device))

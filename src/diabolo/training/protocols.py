@@ -23,6 +23,17 @@ class AfterStep(Protocol):
         ...
 
 
+@runtime_checkable
+class SeesFeatures(Protocol):
+    """A callback that looks at images through the classifier of another run."""
+
+    features: str  # the folder of that run
+
+    def see_by(self, classifier: LightningModule) -> None:
+        """Called once, with the trained `ClassifierModule` of that run."""
+        ...
+
+
 class Corrupts(Protocol):
     """A corruption: N x C x H x W images, as stored or floats in [0, 1], to float32 in [0, 1]. See
     `diabolo.data.corruptions`."""

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from diabolo.callbacks.layout import labelled, rows, stacked, titled
-from diabolo.callbacks.pictures import encoded
+from diabolo.callbacks.sampling import COMPONENTS, SOURCES, drawn
 from diabolo.data.datamodule import ImageData
 from diabolo.data.pixels import unit_interval
 from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_choice, check_int, printable
-from diabolo.measures.mixture import CodeMixture
-from diabolo.network.protocols import CanSample
 from diabolo.runs.terminal import say
 from diabolo.use.arguments import add_out, parser_of, refuse_existing
 from diabolo.use.codes import Codes, write_codes
@@ -24,10 +22,8 @@ from diabolo.use.nearest import Nearest, nearest_images
 from diabolo.use.trained import Trained, open_trained
 from diabolo.use.writing import ImageWriter, save_picture
 
-SOURCES = ("prior", "gaussian", "mixture")
 COLUMNS = 12  # of the sheet
 MOST_TESTED = 256  # test images whose nearest training images are asked for, too
-FIT_ON = 10_000  # training codes
 
 
 def sample(arguments: Sequence[str]) -> None:
@@ -44,7 +40,7 @@ def sample(arguments: Sequence[str]) -> None:
     parser.add_argument("-n", type=int, default=64, metavar="N", help="how many (64)")
     parser.add_argument("--from", dest="source", help="prior: the bottleneck's own; gaussian, mixture: fitted to the"
                         " codes of the training images (prior where there is one, else mixture)")  # fmt: skip
-    parser.add_argument("--components", type=int, default=10, metavar="K", help="Gaussians of the mixture (10)")
+    parser.add_argument("--components", type=int, default=COMPONENTS, metavar="K", help="Gaussians of the mixture (10)")
     parser.add_argument("--seed", type=int, default=0, help="of the random codes (0)")
     add_out(parser, "FOLDER|FILE", "a folder for images, codes and sheet, or sheet.png for the sheet alone")
     given = parser.parse_args(arguments)
@@ -58,8 +54,8 @@ def sample(arguments: Sequence[str]) -> None:
     sheet = out if alone else out / "sheet.png"
     refuse_existing([sheet] if alone else [sheet, out / "codes.npz"], given.overwrite)
     trained = open_trained(given.run, given.trust, given.data_root)
-    components = 1 if given.source == "gaussian" else check_int("--components", given.components)
-    codes, source = drawn(trained, count, given.source, components, given.seed)
+    components = check_int("--components", given.components)
+    codes, source = drawn(trained.module, trained.images(), count, given.source, components, given.seed)
     images = trained.decoded(codes)
     nearest, usual = _nearest(images, trained.images())
     if not alone:
@@ -74,32 +70,6 @@ def sample(arguments: Sequence[str]) -> None:
         f" {float(nearest.errors[least]):.5f} (sample {least + 1}, training image {int(nearest.places[least])});"
         f" of {len(usual):,} test images: median {float(usual.median()):.5f}"
     )
-
-
-def drawn(trained: Trained, count: int, source: str | None, components: int, seed: int) -> tuple[Tensor, str]:
-    """`count` random codes, count x size, that the bottleneck can give, and where they come from, in words.
-
-    Args:
-        source: one of `SOURCES`, or None for the prior where there is one, else a mixture.
-        components: the most Gaussians of a mixture.
-
-    Raises:
-        UserError: the bottleneck has no prior, or the run's data are gone.
-    """
-    bottleneck = trained.module.autoencoder.bottleneck
-    if source == "prior" or (source is None and isinstance(bottleneck, CanSample)):
-        if not isinstance(bottleneck, CanSample):
-            raise UserError(
-                f"--from prior: the bottleneck {type(bottleneck).__name__} has none; take gaussian or mixture, which"
-                " are fitted to the codes of the training images."
-            )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            return bottleneck.sample(count).cpu(), "samples of the prior"
-    with torch.no_grad():
-        codes = encoded(trained.module, trained.images(), "train", FIT_ON)
-    mixture = CodeMixture(codes, components, seed)
-    return mixture.sample(count), f"samples of {mixture} fitted to {len(codes):,} training codes"
 
 
 def _nearest(images: Tensor, data: ImageData) -> tuple[Nearest, Tensor]:

@@ -130,7 +130,7 @@ class _Page:
     def pca(self, size: int) -> dict[str, Any]:
         """PCA of the same size, as two linear layers."""
         linear = pca_of(self.data, size)
-        components, mean = (torch.from_numpy(part).float() for part in (linear.pca.components_, linear.pca.mean_))
+        components, mean = (torch.from_numpy(part).float() for part in (linear.components, linear.mean))
         into, out = nn.Linear(len(mean), len(components)), nn.Linear(len(components), len(mean))
         into.weight, out.bias = nn.Parameter(components), nn.Parameter(mean)
         into.bias = nn.Parameter(-components @ mean)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from diabolo.plotting import COLOURS, ON_BLACK
+from diabolo.runs.pages import in_script, policy
 from diabolo.runs.terminal import visible
 from diabolo.use.explore.content import content
 from diabolo.use.explore.script import joined
@@ -51,18 +49,4 @@ def page_of(runs: Sequence[Trained], most_images: int = 1000, half: bool = False
         precision=16 if half else 32,
         data=in_script(held),
         script=script,
-    )
-
-
-def policy(script: str) -> str:
-    """What the browser may do: run this script, and nothing that is not in the page."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    own = f"script-src 'sha256-{digest}'; style-src 'unsafe-inline'"
-    return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
-
-
-def in_script(value: Any) -> Markup:
-    """A value as JSON within a <script>, which none of its texts can end."""
-    return Markup(
-        json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", "")
     )

@@ -1,0 +1,160 @@
+"""What the figures of runs show beyond chance, in words: the best, the bottleneck that is enough, PCA beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diabolo.measures.metric_names import Metric, shown_in
+from diabolo.report.evidence import BESIDE_PCA, SAME, Difference, Figures, count, enough_seeds
+from diabolo.report.fold import Folded
+from diabolo.report.names import Names
+from diabolo.report.numbers import figure, with_unit
+
+ENOUGH = 1.05  # "within 5 % of the best"
+MOST_NAMED = 5  # runs named in one sentence
+ONE_SEED = "On these networks, one seed each, "
+LIMIT = ("a size", "1.05 times the best")
+CHOSEN = {"val": "chosen on validation images, measured on test images", "test": "chosen and measured on test images"}
+
+
+def best(rows: Sequence[Folded], names: Names, figures: Figures) -> list[str]:
+    """The best of each metric, one sentence for metrics that agree; chosen on validation where every run has that."""
+    found: dict[tuple[int, str, str], list[Metric]] = {}
+    for metric in shown_in("words"):
+        measured = [row for row in rows if row.values(metric.key)]
+        if len(measured) < 2:
+            continue
+        split = "val" if all(row.values(f"val/{metric.name}") for row in measured) else "test"
+        pick = max if metric.better == "max" else min
+        means = [row.mean(f"{split}/{metric.name}") or 0.0 for row in measured]
+        winner = measured[means.index(pick(means))]
+        others = sorted((row for row in measured if row is not winner), key=names.place)
+        found.setdefault((rows.index(winner), split, _beside(winner, others, metric, names, figures)), []).append(
+            metric
+        )
+    return [
+        f"Best {conjoined([metric.title for metric in metrics])} ({CHOSEN[split]}): {names.setting(rows[i])}, with "
+        + conjoined([f"{metric.title} {mean_of(rows[i], metric.key)}" for metric in metrics])
+        + (f" over {rows[i].n} seeds" if rows[i].n > 1 else "")
+        + f", {beside}."
+        for (i, split, beside), metrics in found.items()
+    ]
+
+
+def _beside(winner: Folded, others: Sequence[Folded], metric: Metric, names: Names, figures: Figures) -> str:
+    """How sure it is that the winner is the best."""
+    mine = SAME.get(metric.name, metric.name)
+    groups = [figures.differences(winner, row, (names.setting(winner), names.setting(row))) for row in others]
+    figures.decide(groups)
+    found = [next((one for one in group if one.metric == mine), None) for group in groups]
+    of, known = f"best of {len(others) + 1}", [one for one in found if one is not None]
+    if all(one.mean.seeds == 1 for one in known):
+        seeds = f" ({_seeds(known)})" if known else ""
+        return f"{of} with one seed each: other seeds may give another order{seeds}"
+    open_ones = [names.setting(row) for row, one in zip(others, found, strict=True) if one is None or not one.better]
+    if open_ones:
+        return f"{of}, within the noise of {count(len(open_ones), 'other')} ({listed(open_ones)})"
+    return f"{of}, beyond chance"
+
+
+def enough(rows: Sequence[Folded], figures: Figures) -> list[str]:
+    """The smallest code whose test MSE comes within 5 % of the lowest."""
+    measured = [
+        (row.code_size, mse, row) for row in rows if row.code_size and (mse := row.mean("test/mse")) is not None
+    ]
+    sizes: dict[int, tuple[float, Folded]] = {}  # the best of each
+    for size, mse, row in sorted(measured, key=lambda one: one[:2]):
+        sizes.setdefault(size, (mse, row))
+    if len(sizes) < 2:
+        return []
+    lowest, best_row = min(sizes.values(), key=lambda one: one[0])
+    size = next(size for size, (mse, _) in sizes.items() if mse <= ENOUGH * lowest)
+    said = (
+        f"smallest bottleneck within 5 % of the lowest test MSE ({figure(lowest)}) is {size} ({figure(sizes[size][0])})"
+        + (", the largest that was tried: larger ones may still be better" if size == max(sizes) else "")
+    )
+    asked = {tried: row for tried, (_, row) in sizes.items() if tried <= size and row is not best_row}
+    found = {tried: figures.difference(row, best_row, LIMIT, "mse", ENOUGH) for tried, row in asked.items()}
+    margins = {tried: one for tried, one in found.items() if one is not None}
+    figures.decide([[one] for one in margins.values()])
+    single = [one for one in margins.values() if one.mean.seeds == 1]
+    if single or best_row.n == 1:
+        return [f"{ONE_SEED}the {said}{f'; {_seeds(single)}' if single else ''}."]
+    open_ones = [tried for tried, one in margins.items() if one.better is None]
+    return [f"The {said}{_open_sizes(open_ones, size)}."]
+
+
+def _open_sizes(open_ones: Sequence[int], size: int) -> str:
+    """What the noise leaves open about the smallest size that is enough."""
+    parts = [f"{size} may be too small"] * (size in open_ones)
+    if smaller := [str(one) for one in open_ones if one < size]:
+        parts.insert(0, f"{conjoined(smaller)} may be enough, too")
+    return f"; within the noise, {' or '.join(parts)}" if parts else ""
+
+
+def beside_pca(rows: Sequence[Folded], names: Names, figures: Figures) -> list[str]:
+    """Where PCA of the same size has the lower test MSE: for single settings, and for all of a size."""
+    found = [(row, one) for row in rows if (one := figures.beside_pca(row)) is not None]
+    figures.decide([[one] for _, one in found])
+    single = [(row, one) for row, one in found if one.mean.seeds == 1]
+    several = [(row, one) for row, one in found if one.mean.seeds > 1]
+    said = [f"{ONE_SEED}{sentence[0].lower()}{sentence[1:]}" for sentence in _lower(single, names)]
+    if single:
+        said[-1] = f"{said[-1][:-1]}; {_seeds([one for _, one in single])}."
+    return said + _lower(several, names)
+
+
+def _lower(found: Sequence[tuple[Folded, Difference]], names: Names) -> list[str]:
+    """Who has the lower error, network or PCA: beyond chance, or with one seed as it is."""
+    verdicts = [(row, one.ahead if one.mean.seeds == 1 else one.better) for row, one in found]
+    if verdicts and all(lower == BESIDE_PCA[0] for _, lower in verdicts):
+        every = "Every network has" if len(verdicts) > 1 else "The network has"
+        return [f"{every} a lower test MSE than PCA of its own size."]
+    lost = [
+        size
+        for size in sorted({row.code_size for row, _ in verdicts if row.code_size is not None})
+        if all(lower == BESIDE_PCA[1] for row, lower in verdicts if row.code_size == size)
+    ]
+    said = []
+    if lost:
+        at = f"At bottleneck size{'s' * (len(lost) > 1)} {conjoined(list(map(str, lost)))}"
+        said.append(f"{at}, PCA has a lower test MSE than every run.")
+    rest = [row for row, lower in verdicts if lower == BESIDE_PCA[1] and row.code_size not in lost]
+    if rest:
+        said.append(
+            f"PCA of the same size has a lower test MSE than {listed([_with_pca(row, names) for row in rest])}."
+        )
+    open_ones = [row for row, lower in verdicts if lower is None]
+    if open_ones:
+        said.append(
+            f"PCA of the same size is within the noise of {listed([_with_pca(row, names) for row in open_ones])}."
+        )
+    return said
+
+
+def _with_pca(row: Folded, names: Names) -> str:
+    return (
+        f"{names.setting(row)} ({figure(row.mean('test/mse') or 0.0)}, PCA {figure(row.mean('test/pca_mse') or 0.0)})"
+    )
+
+
+def _seeds(differences: Sequence[Difference]) -> str:
+    """The seeds that would probably decide all of them."""
+    needed = [one.seeds_needed for one in differences]
+    return enough_seeds(None if None in needed else max(number for number in needed if number))
+
+
+def mean_of(row: Folded, key: str) -> str:
+    """A metric's mean over seeds, with deviation and unit."""
+    return with_unit(key, row.mean(key) or 0.0, row.deviation(key))
+
+
+def conjoined(words: Sequence[str]) -> str:
+    """a, b and c."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+
+
+def listed(named: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(named) - MOST_NAMED
+    return f"{', '.join(named[:MOST_NAMED])} and {more} more" if more > 0 else conjoined(named)
