@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,33 @@ def write_mnist(root: Path, train: int = 64, test: int = 32, names: Sequence[str
         for prefix, count in (("train", train), ("t10k", test)):
             write_idx(root / name / "raw" / f"{prefix}-images-idx3-ubyte", draw.integers(0, 256, (count, 28, 28)))
             write_idx(root / name / "raw" / f"{prefix}-labels-idx1-ubyte", np.arange(count) % 10)
+    return root
+
+
+def photograph_parts(count: int, side: int = 32) -> np.ndarray:
+    """Parts of the two photographs of scikit-learn, first of one, then of the other: N x H x W x 3 bytes."""
+    photographs = load_sample_images().images  # 427 x 640 x 3 each
+    draw = np.random.default_rng(0)
+    parts = []
+    for i in range(count):
+        top, left = draw.integers(0, 427 - side), draw.integers(0, 640 - side)
+        parts.append(photographs[2 * i // count][top : top + side, left : left + side])
+    return np.stack(parts)
+
+
+def write_cifar10(root: Path, images: np.ndarray, test: int, labels: Sequence[int] | None = None) -> Path:
+    """Writes images, N x 32 x 32 x 3 bytes, in the layout of torchvision's CIFAR10 below `root` and returns it; the
+    last `test` are for the test. torchvision asks for the checksums of the true files: see `any_cifar10`."""
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    labels = [i % 10 for i in range(len(images))] if labels is None else list(labels)
+    rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+    train = len(images) - test
+    ends = [train * i // 5 for i in range(6)] + [len(images)]
+    names = [*(f"data_batch_{i + 1}" for i in range(5)), "test_batch"]
+    for name, start, end in zip(names, ends[:-1], ends[1:], strict=True):
+        (folder / name).write_bytes(pickle.dumps({"data": rows[start:end], "labels": labels[start:end]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}))
     return root
 
 

@@ -19,7 +19,7 @@ from diabolo.runs.build import build_module
 from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from support import CONF, write_mnist, write_photographs
+from support import CONF, photograph_parts, write_cifar10, write_mnist, write_photographs
 
 YAMLS = sorted(path.relative_to(CONF).with_suffix("").as_posix().split("/") for path in CONF.glob("*/*.yaml"))
 ONE_STEP = (
@@ -108,10 +108,11 @@ def write_as(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", names("experiment"))
-def test_an_experiment_trains_a_step_with_its_own_values(trained, name, mnist_root, tmp_path):
+def test_an_experiment_trains_a_step_with_its_own_values(trained, name, mnist_root, any_cifar10, tmp_path):
     own = OmegaConf.load(CONF / "experiment" / f"{name}.yaml")
     small = ("data.batch_size=64", "trainer.max_epochs=1", "trainer.accelerator=cpu")
     root = write_photographs(tmp_path / "photographs", 24) if name.startswith("colour") else mnist_root
+    root = write_cifar10(tmp_path / "cifar", photograph_parts(32), test=8) if name.startswith("cifar") else root
     config = one_step(trained, f"experiment={name}", f"data.root={root}", own=small).config()
     for group in ("model", "bottleneck", "optimizer", "callbacks"):
         if group in own:

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from diabolo.network.autoencoder import Autoencoder
+from diabolo.network.bottlenecks.quantised import Quantised
 from diabolo.network.upsampling import Upsample
 from diabolo.runs.build import build_autoencoder, build_callbacks, build_module
 from diabolo.runs.config import compose_config
@@ -38,9 +39,14 @@ def test_with_the_same_weights_the_network_computes_what_the_published_one_does(
     for part, published in ((ours.encoder, encoder), (ours.decoder, decoder)):
         weights = zip(published.state_dict(), part.state_dict().values(), strict=True)
         published.load_state_dict(dict(weights))
-    images = torch.rand(4, 1, 28, 28)
-    torch.testing.assert_close(ours.encode(images), encoder(images), rtol=0, atol=1e-6)
-    torch.testing.assert_close(ours.decode(ours.encode(images)), decoder(encoder(images)), rtol=0, atol=1e-6)
+    images = torch.rand(4, *ours.image_shape)
+    features = ours.encoder(images)
+    wanted = encoder[:-1](images) if isinstance(encoder[-1], nn.ReLU) else encoder(images)
+    torch.testing.assert_close(features, wanted, rtol=0, atol=1e-6)
+    code = ours.encode(images)
+    if not isinstance(ours.bottleneck, Quantised):
+        torch.testing.assert_close(code, encoder(images), rtol=0, atol=1e-6)
+    torch.testing.assert_close(ours.decode(code), decoder(code), rtol=0, atol=1e-6)
 
 
 TRANSPOSE_CONV = [
@@ -97,6 +103,20 @@ def test_upsample_conv_pools_before_its_relus_and_never_makes_its_largest_maps(m
             + [(16, 16, 3, 3), (16,), (16, 16, 5, 5), (16,), (16, 16, 3, 3), (16,), (16, 1, 3, 3), (1,)],
             209_057,
         ),
+        (
+            "hinton",
+            [(1000, 784), (1000,), (500, 1000), (500,), (250, 500), (250,), (30, 250), (30,)]
+            + [(250, 30), (250,), (500, 250), (500,), (1000, 500), (1000,), (784, 1000), (784,)],
+            2_837_314,
+        ),
+        ("logistic_pca", [(30, 784), (30,), (784, 30), (784,)], 47_854),
+        (
+            "cifar_autoencoder",
+            [(32, 3, 3, 3), (32,), (32, 32, 3, 3), (32,), (64, 32, 3, 3), (64,), (64, 64, 3, 3), (64,)]
+            + [(64, 64, 3, 3), (64,), (64, 1024), (64,), (1024, 64), (1024,), (64, 64, 3, 3), (64,)]
+            + [(64, 64, 3, 3), (64,), (64, 32, 3, 3), (32,), (32, 32, 3, 3), (32,), (32, 3, 3, 3), (3,)],
+            168_096 + 168_995,
+        ),
     ],
 )
 def test_a_preset_has_the_published_weights(experiment, shapes, parameters):
@@ -113,6 +133,26 @@ def test_the_ways_of_upsampling_are_compared_at_matched_parameters(way):
     assert abs(count / wanted - 1) < 0.004
     shapes = [[tuple(p.shape) for p in one.encoder.parameters()] for one in (ours, reference)]
     assert shapes[0] == shapes[1], "one encoder for all"
+
+
+def test_the_published_codebook_has_a_place_in_8_by_8_for_each_of_its_entries():
+    ours = network("experiment=cifar_vq")
+    assert [sum(p.numel() for p in part.parameters()) for part in (ours.encoder, ours.decoder)] == [372_416, 290_307]
+    assert (ours.bottleneck.entries, ours.bottleneck.dim, ours.code_size) == (512, 64, 8 * 8 * 64)
+    figures = ours.diagnostics(ours.encoder(torch.rand(2, 3, 32, 32)))
+    assert figures["bits"] == 576
+    seen = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    ours.encoder(seen)[0, :64].square().sum().backward()  # the vector of the first place
+    assert seen.grad[..., :22, :22].abs().sum() > 0
+    assert seen.grad[..., 24:, :].abs().sum() == 0, "it comes from the corner of the image alone"
+
+
+def test_a_tuned_preset_takes_the_published_code_and_for_cifar_a_tenth_of_the_epochs():
+    for name in ("hinton", "cifar_autoencoder"):
+        published, tuned = (compose_config([f"experiment={one}"]) for one in (name, f"{name}_tuned"))
+        assert tuned.bottleneck == published.bottleneck
+        assert tuned.published == published.published
+    assert tuned.trainer.max_epochs == published.trainer.max_epochs / 10
 
 
 FAMILIES = sorted(path.name for path in (CONF / "experiment").iterdir() if path.is_dir())
@@ -140,6 +180,10 @@ def test_a_tuned_preset_has_the_code_that_it_is_named_for(size):
         ("transpose_conv_relu_corrected", 64, "Identity"),
         ("lenet_autoencoder", 10, "Identity"),
         ("lenet_wide", 80, "Identity"),
+        ("hinton", 30, "Sigmoid"),
+        ("logistic_pca", 30, "Sigmoid"),
+        ("cifar_autoencoder", 64, "Tanh"),
+        ("cifar_vq", 4096, "Identity"),
     ],
 )
 def test_a_preset_has_the_published_code_and_output(experiment, size, output):
@@ -162,6 +206,39 @@ SETTINGS = {
     "lenet_wide": NORMALISED | {"data.batch_size": 256, "trainer.max_epochs": 10, "optimizer.lr": 0.003},
     "lenet_autoencoder_annealed": {"data.batch_size": 128} | ANNEALED,
     "lenet_wide_annealed": {"data.batch_size": 128} | ANNEALED,
+    "hinton": {"loss._target_": "diabolo.training.BCE", "data.val_fraction": 0.02} | OPEN_RATE,
+    "logistic_pca": {"loss._target_": "diabolo.training.BCE", "data.val_fraction": 0.02} | OPEN_RATE,
+    "cifar_autoencoder": {
+        "data.source.dataset": "CIFAR10",
+        "data.mean": 0.5,
+        "data.std": 0.5,
+        "data.val_fraction": 0.1,
+        "data.batch_size": 256,
+        "loss.reduction": "sum",
+        "optimizer.lr": 0.001,
+        "scheduler._target_": "diabolo.training.plateau",
+        "scheduler.patience": 20,
+        "scheduler.factor": 0.2,
+        "scheduler.lowest": 5e-5,
+        "trainer.gradient_clip": 1.0,
+        "trainer.max_epochs": 500,
+    },
+    "cifar_vq": {
+        "data.source.dataset": "CIFAR10",
+        "data.mean": 0.5,
+        "data.std": 1.0,
+        "data.batch_size": 32,
+        "data.limit": 40_000,
+        "data.limit_by": "first",
+        "bottleneck.decay": 0.99,
+        "bottleneck.commitment": 0.25,
+        "bottleneck.replace_below": 0,
+        "loss.weights.mse": round(1 / 0.06337, 2),
+        "loss.weights.mae": 0,
+        "loss.weights.ms_ssim": 0,
+        "optimizer.lr": 3e-4,
+        "trainer.max_epochs": 10_000 * 32 / 40_000,
+    },
 }
 
 

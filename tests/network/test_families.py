@@ -161,6 +161,51 @@ def test_the_mlp_head_goes_through_its_hidden_layers(model):
     assert of(linear.encoder, nn.Linear, "in_features") == [maps]
 
 
+def test_stages_have_strides_and_kernels_of_their_own_and_the_mirror_restores_each_size():
+    stages = ("model.channels=[4,5,6]", "model.strides=[1,2,3]", "model.kernel=[4,3,5]", "data.image_shape=[2,19,26]")
+    both = made(*stages)
+    assert of(both.encoder, nn.Conv2d, "stride") == [(1, 1), (2, 2), (3, 3)]
+    assert of(both.encoder, nn.Conv2d, "kernel_size") == [(4, 4), (3, 3), (5, 5)]
+    assert of(both.decoder, nn.ConvTranspose2d, "stride") == [(3, 3), (2, 2), (1, 1)]
+    assert of(both.decoder, nn.ConvTranspose2d, "kernel_size") == [(5, 5), (3, 3), (4, 4)]
+    assert len(of(both.decoder, nn.ReLU, "training")) == 3, "after the head and each stage but the last"
+    assert both(torch.rand(2, 2, 19, 26)).raw.shape == (2, 2, 19, 26)
+    spatial = made(*stages, "model.head=spatial", "bottleneck.size=20", "model.strides=[1,2,3,1]", "model.kernel=3")
+    assert spatial(torch.rand(2, 2, 19, 26)).raw.shape == (2, 2, 19, 26)
+
+
+def test_a_transposed_convolution_of_stride_1_is_a_convolution_with_its_kernel_turned_round():
+    layer = made("model.channels=[4,4]", "model.strides=[2,1]").decoder[-3]
+    assert layer.stride == (1, 1)
+    maps = torch.rand(2, 4, 5, 6)
+    turned = nn.functional.conv2d(maps, layer.weight.transpose(0, 1).flip(2, 3), layer.bias, padding=1)
+    torch.testing.assert_close(layer(maps), turned)
+
+
+def test_a_stack_of_residual_layers_lies_between_the_stages_and_the_head():
+    both = made("model.channels=[4,8]", "model.stack=2", "model.norm=batch")
+    for part, place in ((both.encoder, 6), (both.decoder, 2)):
+        assert [type(layer) for layer in list(part)[place : place + 2]] == [ResidualBlock] * 2
+        block = part[place].residual
+        assert [tuple(layer.weight.shape) for layer in block if isinstance(layer, nn.Conv2d)] == [
+            (2, 8, 3, 3),
+            (8, 2, 1, 1),
+        ]
+        assert [type(layer) for layer in list(part)[place + 2 : place + 4]] == [nn.BatchNorm2d, nn.ReLU]
+
+
+@pytest.mark.parametrize("model", ["conv_transpose", "conv_upsample", "residual"])
+def test_the_numbers_of_a_place_stand_together_in_a_code_of_places(model):
+    both = made(f"model={model}", "model.channels=[4,8]", "model.head=places", f"bottleneck.size={7 * 7 * 3}")
+    convolution = both.encoder[-3]
+    assert (convolution.kernel_size, convolution.out_channels) == ((1, 1), 3)
+    maps = torch.rand(2, 8, 7, 7)
+    code = nn.Sequential(*list(both.encoder)[-3:])(maps)
+    torch.testing.assert_close(code.view(2, 7, 7, 3)[:, 2, 5], convolution(maps)[:, :, 2, 5])
+    torch.testing.assert_close(nn.Sequential(*list(both.decoder)[:2])(code), convolution(maps))
+    assert both(torch.rand(2, 1, 28, 28)).raw.shape == (2, 1, 28, 28)
+
+
 # ---- each knob changes what it is named after ----
 
 CONV, POOLED, FC, LENET, RESIDUAL = (
@@ -259,13 +304,18 @@ def test_a_residual_block_adds_to_what_it_is_given():
         ([LENET, "model.kernel=4"], "`encoder.kernel` .= 4. must be odd"),
         ([LENET, "model.kernel=[[3,4],[5]]"], r"`encoder.kernel` .= \[\[3, 4\], \[5\]\]. must be odd"),
         ([LENET, "model.kernel=[[3],[5],[3]]"], "must be one number or a list for each of the 2 `channels`"),
-        ([LENET, "model.kernel=[3,5]"], r"`model.kernel\[0\]` .= 3. must be a list of whole numbers"),
+        ([LENET, "model.kernel=[3,5]"], r"`encoder.kernel\[0\]` .= 3. must be a list of whole numbers"),
+        ([CONV, "model.kernel=[3,1,3]"], r"`encoder.kernel\[1\]` .= 1. must be a whole number of at least 2"),
+        ([CONV, "model.kernel=[3,5]"], r"`encoder.kernel` .= \[3, 5\]. must have 3 entries, one a stage"),
+        ([CONV, "model.strides=[2,1]"], r"`encoder.strides` .= \[2, 1\]. must have 3 entries, one a stage"),
+        ([CONV, "model.strides=[2,1,0]"], r"`model.strides\[2\]` .= 0. must be a whole number of at least 1"),
+        ([CONV, "model.head=places", "bottleneck.size=40"], "with `model.head=places` it must be a multiple of 16"),
         (["encoder=fc", "decoder=conv_upsample", "model.kernel=2"], "`decoder.kernel` .= 2. must be odd"),
         ([CONV, "model.kernel=1"], "`encoder.kernel` .= 1. must be a whole number of at least 2"),
         ([CONV, "model.channels=[]"], r"`model.channels` .= \[\]. must be a list of whole numbers"),
         ([CONV, "model.channels=16"], "`model.channels` .= 16. must be a list of whole numbers"),
         ([FC, "model.hidden=[0]"], r"`model.hidden\[0\]` .= 0. must be a whole number of at least 1"),
-        ([CONV, "model.head=flat"], "`model.head` .= 'flat'. must be one of linear, mlp, conv, spatial"),
+        ([CONV, "model.head=flat"], "`model.head` .= 'flat'. must be one of linear, mlp, conv, spatial, places"),
         ([POOLED, "model.pool=min"], "`model.pool` .= 'min'. must be one of max, average"),
         ([RESIDUAL, "model.blocks=-1"], "`model.blocks` .= -1. must be a whole number of at least 0"),
     ],

@@ -61,9 +61,9 @@ def test_a_target_out_of_reach_is_refused_with_its_numbers(size, target):
 
 
 def test_descent_lists_the_sizes_from_the_image_down():
-    assert descent((28, 28), 3, pooled_size) == [(28, 28), (14, 14), (7, 7), (4, 4)]
-    assert descent((9, 13), 2, pooled_size) == [(9, 13), (5, 7), (3, 4)]
-    assert descent((8, 8), 0, pooled_size) == [(8, 8)]
+    assert descent((28, 28), [pooled_size] * 3) == [(28, 28), (14, 14), (7, 7), (4, 4)]
+    assert descent((9, 13), [pooled_size] * 2) == [(9, 13), (5, 7), (3, 4)]
+    assert descent((8, 8), []) == [(8, 8)]
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_descent_lists_the_sizes_from_the_image_down():
 )
 def test_an_image_too_small_for_the_depth_is_told_how_deep_it_may_be(image, stages, message):
     with pytest.raises(UserError, match=message):
-        descent(image, stages, pooled_size)
+        descent(image, [pooled_size] * stages)

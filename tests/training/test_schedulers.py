@@ -60,6 +60,15 @@ def test_plateau_multiplies_the_rate_when_patience_is_over():
     assert seen == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
 
 
+def test_plateau_does_not_fall_below_the_lowest_rate():
+    sgd = optimizer()
+    rate = sgd.param_groups[0]["lr"]
+    scheduler = plateau(sgd, STEPS, patience=0, factor=0.1, lowest=0.04 * rate)["scheduler"]
+    for _ in range(5):
+        scheduler.step(1.0)
+    assert sgd.param_groups[0]["lr"] == pytest.approx(0.04 * rate)
+
+
 def test_plateau_knows_which_metrics_grow_as_images_get_better():
     sgd = optimizer()
     scheduler = plateau(sgd, STEPS, patience=0, factor=0.5, monitor="val/ssim")["scheduler"]

@@ -50,6 +50,21 @@ def norm_act(channels: int, norm_name: str, activation_name: str, spatial: bool 
     return [*after, activation(activation_name)]
 
 
+class Permute(nn.Module):
+    """Puts the axes behind N into another order, of which 0 is the first: `Permute(1, 2, 0)` makes N x H x W x C of
+    N x C x H x W."""
+
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values.permute(0, *(axis + 1 for axis in self.order))
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.order))
+
+
 def initialise(module: nn.Module, scheme: str) -> None:
     """Draws the weights of every linear and convolutional layer anew, in place; "default" keeps PyTorch's.
 

@@ -5,7 +5,7 @@ Sizes are those of one spatial axis unless a name says otherwise. The formulas a
 learning" (2016).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from diabolo.errors import UserError
 
@@ -44,19 +44,20 @@ def output_padding(size: int, target: int, kernel: int, stride: int, padding: in
     return missing
 
 
-def descent(image: Size, stages: int, step: Callable[[int], int]) -> list[Size]:
-    """Sizes from the image down: `[image, after stage 1, ..., after stage n]`, each side through `step`.
+def descent(image: Size, steps: Sequence[Callable[[int], int]]) -> list[Size]:
+    """Sizes from the image down: `[image, after stage 1, ..., after stage n]`, each side through the stage's step.
 
     Raises:
         UserError: the image is too small for so many stages (a side of 1 would have to shrink again).
     """
     sizes = [image]
-    for stage in range(stages):
+    for stage, step in enumerate(steps):
         height, width = sizes[-1]
         if min(height, width) < 2:
             raise UserError(
-                f"an image of {image[0]}x{image[1]} is too small for {stages} stages: it is down to {height}x{width}"
-                f" after {stage}; use at most {stage} (fewer `model.channels`) or larger images (`data.image_shape`)."
+                f"an image of {image[0]}x{image[1]} is too small for {len(steps)} stages: it is down to"
+                f" {height}x{width} after {stage}; use at most {stage} (fewer `model.channels`) or larger images"
+                " (`data.image_shape`)."
             )
         sizes.append((step(height), step(width)))
     return sizes

@@ -213,11 +213,35 @@ def compile_mode(key: str, value: Any) -> None:
 
 
 def kernel(key: str, value: Any) -> None:
-    """One number; for LeNet also a list of numbers for each stage."""
+    """One number, or a list with a number a stage; for LeNet a list of numbers a stage."""
     if not isinstance(value, list):
         check_int(key, value, 1, 255)
     for i, stage in enumerate(value if isinstance(value, list) else ()):
-        check_ints(f"{key}[{i}]", stage, maximum=255)
+        if isinstance(stage, list):
+            check_ints(f"{key}[{i}]", stage, maximum=255)
+        else:
+            check_int(f"{key}[{i}]", stage, 1, 255)
+
+
+def by_size(key: str, value: Any) -> None:
+    """Pairs of a code's size and a published figure."""
+    if not isinstance(value, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in value):
+        raise ConfigError(key, value, "must be a list of pairs, a code's size and a figure, such as [[30, 3.0]]")
+    for size, published in value:
+        check_int(key, size)
+        check_positive(key, published)
+
+
+PUBLISHED: dict[str, Check] = {"what": text, "metric": text, "times": positive(1e12), "values": by_size}
+
+
+def published_figures(key: str, value: Any) -> None:
+    """A list of mappings with the keys of `PUBLISHED`; see `diabolo.runs.published`."""
+    if not isinstance(value, list) or any(not isinstance(one, Mapping) or set(one) != set(PUBLISHED) for one in value):
+        raise ConfigError(key, value, f"must be a list of mappings with the keys {', '.join(PUBLISHED)}")
+    for i, published in enumerate(value):
+        for name, check in PUBLISHED.items():
+            check(f"{key}[{i}].{name}", published[name])
 
 
 def class_name(key: str, value: Any) -> None:

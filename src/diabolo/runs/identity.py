@@ -82,6 +82,9 @@ KINDS: dict[str, Kind] = {  # a key is of the kind of its longest beginning in t
     "callbacks": Kind.DRAWING,  # but see `kind`
     "metrics": Kind.DRAWING,  # they change no weight, and no figure but their own
     "logger": Kind.DRAWING,
+    "published": Kind.WHERE,  # is said beside the run's figures, and changes none
+    "published.source": Kind.WHERE,
+    "published.figures": Kind.WHERE,
     "rerun": Kind.WHERE,
     "hydra": Kind.WHERE,
 }

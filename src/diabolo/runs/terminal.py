@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diabolo.measures.metric_names import Metric, shown_in
+from diabolo.runs.published import beside_published
 
 console = Console(
     highlight=False,
@@ -131,6 +132,7 @@ def text_table(
 
 
 COLUMNS = (("val", "val/"), ("test", "test/"), ("test, PCA of the same size", "test/pca_"))
+BESIDE = ("here", "published")
 
 
 def closing_table(metrics: Mapping[str, Any]) -> Table:
@@ -139,7 +141,25 @@ def closing_table(metrics: Mapping[str, Any]) -> Table:
     columns = [(title, prefix) for title, prefix in COLUMNS if any(f"{prefix}{row.name}" in metrics for row in rows)]
     titles = [title for title, _ in columns]
     lines = [[row.head, *(_cell(row, metrics.get(prefix + row.name)) for _, prefix in columns)] for row in rows]
+    if "test/mse" in metrics and (values := _values_of_an_image(metrics)):
+        errors = [metrics.get(f"{prefix}mse") for _, prefix in columns]
+        lines.append(
+            [f"sum of {values:,} squared errors", *("" if mse is None else f"{values * mse:.4g}" for mse in errors)]
+        )
     return text_table(["per pixel in [0, 1]" if "test/mse" in metrics else "", *titles], lines, right=titles)
+
+
+def closing_tables(metrics: Mapping[str, Any], published: Mapping[str, Any] | None = None) -> list[Table]:
+    """The closing table and, where the config has figures that were published of this setting, those beside ours."""
+    lines = beside_published(published, metrics)
+    source = str(published.get("source", "")) if published else ""
+    beside = text_table([source, *BESIDE], lines, right=BESIDE)
+    return [closing_table(metrics), *([beside] if lines else [])]
+
+
+def _values_of_an_image(metrics: Mapping[str, Any]) -> int:
+    """How many pixel values an image has; 0 where the metrics do not tell."""
+    return round(metrics.get("code_size", 0) * metrics.get("compression_ratio", 0))
 
 
 def _cell(metric: Metric, value: float | None) -> str:
@@ -157,10 +177,11 @@ def say(line: str) -> None:
     console.print(visible(line), soft_wrap=True, markup=False)
 
 
-def say_closing(metrics: Mapping[str, Any], run: Path) -> None:
-    """Prints the closing table and where to look next."""
+def say_closing(metrics: Mapping[str, Any], run: Path, published: Mapping[str, Any] | None = None) -> None:
+    """Prints the closing tables and where to look next."""
     folder = visible(short(run))
-    console.print(closing_table(metrics))
+    for table in closing_tables(metrics, published):
+        console.print(table)
     console.print(
         f"{metrics['parameters']:,} parameters, {metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)} in"
         f" {metrics['seconds']:.1f} s ({metrics['train/images_per_second']:,.0f} images/s)"

@@ -212,7 +212,7 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
     metrics = measure(trainer, module, data)
     metrics |= _figures(run, module, data, clock) | {"seconds": round(seconds, 3), "kept_epoch": best["epoch"] + 1}
     if trainer.is_global_zero:
-        say_closing(metrics, run.path)
+        say_closing(metrics, run.path, config.get("published"))
     return metrics
 
 

@@ -33,9 +33,14 @@ def one_cycle(optimizer: Optimizer, total_steps: int, rise: float = 0.3) -> dict
 
 
 def plateau(
-    optimizer: Optimizer, total_steps: int, patience: int = 5, factor: float = 0.1, monitor: str = "val/mse"
+    optimizer: Optimizer,
+    total_steps: int,
+    patience: int = 5,
+    factor: float = 0.1,
+    lowest: float = 0.0,
+    monitor: str = "val/mse",
 ) -> dict[str, Any]:
     """Multiplies the rate by `factor` when `monitor`, the name of a logged metric, has not got better for `patience`
-    epochs."""
-    scheduler = ReduceLROnPlateau(optimizer, direction(monitor), factor=factor, patience=patience)
+    epochs, but not below `lowest`."""
+    scheduler = ReduceLROnPlateau(optimizer, direction(monitor), factor=factor, patience=patience, min_lr=lowest)
     return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}

@@ -24,7 +24,7 @@ from diabolo.runs.identity import same
 from diabolo.runs.loading import load
 from diabolo.runs.resume import refuse_another, refuse_done
 from diabolo.runs.safe_reading import read_picture, read_rows
-from diabolo.runs.terminal import closing_table
+from diabolo.runs.terminal import closing_tables
 from diabolo.runs.train import train as train_run
 from diabolo.runs.trusted_classes import note_own_parts
 
@@ -82,7 +82,8 @@ class FinishedRun:
 
     def _table(self) -> Console:
         console = Console(record=True, width=120, file=io.StringIO(), force_jupyter=False)
-        console.print(closing_table(self.metrics))
+        for table in closing_tables(self.metrics, RunFolder(self.folder).config().get("published")):
+            console.print(table)
         return console
 
 

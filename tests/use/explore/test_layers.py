@@ -28,6 +28,11 @@ LAYERS = {
     "max-pooling": pooling("max"),
     "average pooling": pooling("average"),
     "residual": network.ResidualBlock(6, "silu", "group"),
+    "residual of fewer maps": network.ResidualBlock(6, "relu", "none", inner=2),
+    "permuted": nn.Sequential(
+        network.Permute(1, 2, 0), nn.Flatten(), nn.Unflatten(1, (5, 7, 6)), network.Permute(2, 0, 1)
+    ),
+    "permuted otherwise": network.Permute(2, 0, 1),
     **{mode: make((9, 14)) for mode, make in MODES.items() if mode != "pixel_shuffle"},
     "nearest to any size": network.Upsample((8, 17)),
     "bilinear to any size": network.Upsample((8, 17), "bilinear"),
@@ -85,9 +90,9 @@ def test_every_pair_gives_what_torch_gives(encoder, decoder, norm):
     check(overrides("fc", "vector", "", f"encoder={encoder}", f"decoder={decoder}", f"model.norm={norm}"))
 
 
-@pytest.mark.parametrize("head", ["mlp", "conv", "spatial"])
+@pytest.mark.parametrize("head", ["mlp", "conv", "spatial", "places"])
 def test_every_head_gives_what_torch_gives(head):
-    check((*overrides("conv_upsample", "vector", "nearest", f"model.head={head}"), "bottleneck.size=16"))
+    check((*overrides("conv_upsample", "vector", "nearest", f"model.head={head}"), "bottleneck.size=24"))
 
 
 def test_the_pixel_scale_and_the_output_belong_to_the_networks():

@@ -19,15 +19,18 @@ class ResidualBlock(nn.Module):
     Args:
         channels: of the maps.
         activation, norm: before each convolution; see `diabolo.network.layers`.
+        inner: maps between the two convolutions, of which the second then is 1x1 (van den Oord et al., "Neural
+            Discrete Representation Learning", 2017, section 4.1); by default as many as `channels`, and both are 3x3.
     """
 
-    def __init__(self, channels: int, activation: str, norm: str) -> None:
+    def __init__(self, channels: int, activation: str, norm: str, inner: int | None = None) -> None:
         super().__init__()
+        between = inner or channels
         self.residual = nn.Sequential(
             *norm_act(channels, norm, activation),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            *norm_act(channels, norm, activation),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(channels, between, 3, padding=1),
+            *norm_act(between, norm, activation),
+            nn.Conv2d(between, channels, 1) if inner else nn.Conv2d(channels, channels, 3, padding=1),
         )
 
     def forward(self, maps: Tensor) -> Tensor:

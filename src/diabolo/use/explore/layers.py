@@ -154,6 +154,10 @@ def _unflatten(layer: Any, _: Numbers) -> list[Layer]:
     return [{"kind": "reshape", "shape": list(layer.unflattened_size)}]
 
 
+def _permute(layer: Any, _: Numbers) -> list[Layer]:
+    return [{"kind": "permute", "order": list(layer.order)}]
+
+
 def _residual(layer: Any, weights: Numbers) -> list[Layer]:
     return [{"kind": "residual", "layers": described(layer.residual, weights)}]
 
@@ -224,6 +228,7 @@ DESCRIPTIONS: dict[type[nn.Module], Callable[[Any, Numbers], list[Layer]]] = {
     network.PixelShuffle: _to_size("shuffle"),
     nn.Flatten: _flatten,
     nn.Unflatten: _unflatten,
+    network.Permute: _permute,
     nn.Identity: _nothing,
     network.ResidualBlock: _residual,
     **dict.fromkeys(ACTIVATION_NAMES, _activation),

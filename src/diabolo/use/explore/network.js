@@ -23,6 +23,19 @@ function through(layers, maps, weights) {
 const LAYERS = {
   reshape: ({ values, shape }, layer) => ({ values, shape: layer.shape[0] < 0 ? [values.length] : layer.shape }),
 
+  permute({ values, shape }, { order }) {  // of three axes
+    const out = new Float32Array(values.length), to = order.map(axis => shape[axis]), at = [0, 0, 0];
+    let place = 0;
+    for (at[order[0]] = 0; at[order[0]] < to[0]; at[order[0]]++) {
+      for (at[order[1]] = 0; at[order[1]] < to[1]; at[order[1]]++) {
+        for (at[order[2]] = 0; at[order[2]] < to[2]; at[order[2]]++) {
+          out[place++] = values[(at[0] * shape[1] + at[1]) * shape[2] + at[2]];
+        }
+      }
+    }
+    return { values: out, shape: to };
+  },
+
   linear({ values }, { outputs, transposed, ...layer }, numbers) {
     const weight = numbers(layer.weight), bias = numbers(layer.bias), inputs = values.length;
     const out = new Float32Array(outputs);
