@@ -198,6 +198,25 @@ def test_the_matrix_stars_what_is_better_beyond_chance(tmp_path):
     )
 
 
+def test_of_many_pairs_only_verdicts_are_said(tmp_path):
+    for place, loss in enumerate(("bce", "huber", "mae", "mse", "ssim")):
+        for seed in range(3):
+            noise = DRAW.normal(size=400) / 1000
+            errors = 0.5 * (loss == "mse") + 0.2 + noise
+            write(tmp_path, loss, seed=seed, figures={"mse": errors, "mae": errors * place}, mse=errors.mean())
+    compared = compare_losses(collect([tmp_path])[0])
+    pairs_of_mse = [one for one in compared[0].differences if "mse" in (one.first, one.second) and one.metric == "mse"]
+    assert len(compared[0].differences) == 30
+    assert all(one.better not in (None, "mse") for one in pairs_of_mse)
+    *said, rest = summary(compared)
+    decided = [one for one in compared[0].differences if one.better]
+    assert len(said) == min(12, len(decided))
+    assert all(" is better than " in one for one in said)
+    open_ones = 30 - len(decided)
+    more = f" and {len(decided) - 12} with one" if len(decided) > 12 else ""
+    assert rest == f"Of 30 pairs of losses and metrics, {open_ones} without a verdict{more} are in the table only."
+
+
 def test_with_one_seed_each_the_settings_are_counted_without_a_verdict(tmp_path):
     for size in (2, 4, 8):
         write(tmp_path, "mae", size, figures={"mse": THEIRS + 0.1}, mse=0.6)

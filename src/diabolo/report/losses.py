@@ -18,6 +18,7 @@ from diabolo.report.settings import Words
 
 MATRIX = "Losses on every metric (* better than all others of its setting, beyond chance)"
 PAIRS = "Losses pair by pair (95 % intervals over seeds and images, corrected for all pairs of the table)"
+MOST_SAID = 12  # sentences
 FIGURES = ("first - second", "low", "high", "p", "p corrected")
 NUMBERS = ("first", "second", "metric", *FIGURES, "seeds", "images", "better")  # of the CSV file
 
@@ -51,12 +52,18 @@ def compare_losses(runs: Sequence[Run], figures: Figures | None = None) -> list[
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
-    """One sentence a pair of losses and metric, over all settings."""
+    """One sentence a pair of losses and metric, over all settings; of many, only those with a verdict."""
     alike = grouped(
         (one for comparison in comparisons for one in comparison.differences),
         lambda one: (one.first, one.second, one.metric),
     )
-    said = [_over_settings(differences) if len(differences) > 1 else _verdict(differences[0]) for differences in alike]
+    found = alike if len(alike) <= MOST_SAID else [group for group in alike if any(one.better for one in group)]
+    said = [_over_settings(group) if len(group) > 1 else _verdict(group[0]) for group in found[:MOST_SAID]]
+    if len(said) < len(alike):
+        noise = f"{len(alike) - len(found)} without a verdict" if len(found) < len(alike) else ""
+        more = f"{len(found) - len(said)} with one" if len(said) < len(found) else ""
+        left = " and ".join(filter(None, (noise, more)))
+        said.append(f"Of {len(alike)} pairs of losses and metrics, {left} are in the table only.")
     apart = dict.fromkeys(pair for comparison in comparisons for pair in comparison.apart)
     return said + [
         f"{first} and {second} have no seed in common and are not compared: train both with the same seeds."
