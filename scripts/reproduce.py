@@ -19,8 +19,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from diabolo.report.collect import Run, collect
+from diabolo.report.numbers import figure
 from diabolo.report.table import to_markdown, write_text
-from diabolo.report.words import figure
 from diabolo.runs.config import quoted
 
 

@@ -10,7 +10,8 @@ from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.importance import Importance
 from diabolo.network.families.fc import FCDecoder, FCEncoder
 from diabolo.training.autoencoder_module import AutoencoderModule, importance_bound
-from diabolo.training.losses import BCE, MAE, MSE, SSIM
+from diabolo.training.losses import BCE, MAE, MSE
+from diabolo.training.structural_losses import SSIM
 
 SHAPE = (1, 8, 8)
 IMAGES = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(0))

@@ -205,6 +205,7 @@ def test_what_was_chosen_of_each_group_is_recorded_and_kept_on_continuing(diabol
     }
     assert set(chosen) == {
         "data",
+        "metrics",
         "corruption",
         "augmentation",
         "penalty",

@@ -1,5 +1,6 @@
 """Run folders of diabolo 0.1, in which a `_target_` named a file: every command reads them."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -12,10 +13,11 @@ from omegaconf import OmegaConf
 
 from diabolo.data.digits import digit_images
 from diabolo.errors import UserError
+from diabolo.runs.config import compose_config
 from diabolo.runs.folder import RunFolder
-from diabolo.runs.identity import same
+from diabolo.runs.identity import flat, same
 from diabolo.runs.loading import load
-from diabolo.runs.old_names import current_name
+from diabolo.runs.old_names import current_name, of_today
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty")  # it is the run's own
 
@@ -89,6 +91,37 @@ def test_it_is_compared_with_a_run_of_today_which_is_the_same_run(old, diabolo, 
     today = RunFolder(again).config()
     today.seed = today.callbacks.hparams.params.seed = 0
     assert same(config, today)
+
+
+LATER = {  # what chooses a class -> keys that it did not have at first
+    "model=conv_transpose": [
+        "model.strides",
+        "model.stack",
+        "encoder.strides",
+        "decoder.stack",
+        "decoder.spectral_norm",
+    ],
+    "model=conv_upsample": ["decoder.spectral_norm", "bottleneck.conditional", "bottleneck.classes"],
+    "model=fc_tied": ["decoder.spectral_norm"],
+    "model=lenet": ["decoder.spectral_norm"],
+    "model=residual": ["decoder.spectral_norm"],
+    "scheduler=plateau": ["scheduler.lowest"],
+    "loss=mix": ["loss.terms.gradient", "loss.terms.focal_frequency", "loss.weights.gradient"],
+}
+
+
+@pytest.mark.parametrize("choice", LATER)
+def test_keys_that_came_later_have_the_value_of_before(choice):
+    today = OmegaConf.to_container(compose_config([choice, "data.mean=0.5", "data.std=0.25"]), resolve=True)
+    before = copy.deepcopy(today)
+    for key in LATER[choice]:
+        *groups, last = key.split(".")
+        node = before
+        for group in groups:
+            node = node[group]
+        del node[last]
+    assert before != today
+    assert flat(of_today(before)) == flat(today)
 
 
 def test_it_is_probed(old, diabolo):

@@ -139,7 +139,9 @@ def test_compare_names_the_classifier_of_the_highest_accuracy(diabolo, tmp_path)
     for seed, accuracy in ((0, 0.8), (1, 0.9)):
         figures = {"val/accuracy": accuracy, "test/accuracy": accuracy + 0.05}
         write_run(tmp_path / "runs" / f"s{seed}", metrics=figures, config={"optimizer.lr": seed})
-    best = "Best accuracy (chosen on validation images, measured on test images): optimizer.lr=1, with accuracy 95 %."
+    best = (
+        "Best accuracy (chosen on validation images, measured on test images): optimizer.lr=1, with accuracy 95 %, best"
+    )
     assert best in diabolo("compare", "runs").out
 
 

@@ -85,7 +85,7 @@ def test_dead_units_are_looked_for_in_the_codes_of_corrupted_images(run):
     """Masked wholly, images are all the same: a code of clean images would have no dead unit."""
     module, data = load(run.path), data_of(DRAWN)
     module.corruption = Masking(1)
-    codes, _ = Codes()._ask(module, data.images("test"))
+    codes, _ = Codes()._ask(module, data.images("test"), data.labels("test"))
     assert dead_units(codes) == 4
     assert dead_units(module.encode(data.images("test"))) == 0
 

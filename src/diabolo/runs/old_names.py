@@ -20,10 +20,30 @@ ROOMS = {  # first part of the path of a file of 0.1 -> today's room
 }
 CAME_LATER: dict[str, dict[str, Any]] = {  # keys of a group, with what was before
     "data": {"limit_by": "first", "depth": "uint8", "value_range": None, "shown_channels": None},
+    "model": {"strides": None, "stack": 0},
     "bottleneck": {"conditional": False, "classes": 10},
-    "decoder": {"spectral_norm": False},
 }
-OF_OWN_CLASSES = ("decoder",)  # whose keys stand in the yamls of diabolo's own classes alone
+SPECTRAL = {"spectral_norm": False}
+CAME_LATER_OF: dict[str, dict[str, Any]] = {  # keys of a class
+    "diabolo.network.ConvEncoder": {"strides": None, "stack": 0},
+    "diabolo.network.ConvTransposeDecoder": {"strides": None, "stack": 0, **SPECTRAL},
+    "diabolo.network.UpsampleDecoder": SPECTRAL,
+    "diabolo.network.FCDecoder": SPECTRAL,
+    "diabolo.network.FCTiedDecoder": SPECTRAL,
+    "diabolo.network.LeNetDecoder": SPECTRAL,
+    "diabolo.network.ResidualDecoder": SPECTRAL,
+    "diabolo.training.plateau": {"lowest": 0.0},
+}
+MIXED_LATER = {  # terms of the mixed loss, which also know the scale of the images
+    "gradient": {"_target_": "diabolo.training.Gradient", "pixel": "mse", "weight": 1.0, "operator": "difference"},
+    "focal_frequency": {
+        "_target_": "diabolo.training.FocalFrequency",
+        "alpha": 1.0,
+        "patch_factor": 1,
+        "ave_spectrum": False,
+        "log_matrix": False,
+    },
+}
 RENAMED = {"diabolo.data.digits": "diabolo.data.digit_images"}
 
 
@@ -45,10 +65,15 @@ def current_name(target: str) -> str:
 def of_today(config: dict[str, Any]) -> dict[str, Any]:
     """A run's plain config as it would be written today."""
     config = with_current_names(config)
-    for group, keys in CAME_LATER.items():
-        own = group not in OF_OWN_CLASSES or str((config.get(group) or {}).get("_target_")).startswith("diabolo.")
-        if own and isinstance(node := config.get(group), dict):
-            config[group] = keys | node
+    for group, node in config.items():
+        if isinstance(node, dict):
+            config[group] = CAME_LATER.get(group, {}) | CAME_LATER_OF.get(str(node.get("_target_")), {}) | node
+    loss, data = config.get("loss"), config.get("data")
+    if isinstance(loss, dict) and isinstance(data, dict) and loss.get("_target_") == "diabolo.training.Mix":
+        scale = {"mean": data.get("mean"), "std": data.get("std"), "channels": (data.get("image_shape") or [1])[0]}
+        terms = {name: term | scale for name, term in MIXED_LATER.items()}
+        loss["terms"] = terms | (loss.get("terms") or {})
+        loss["weights"] = dict.fromkeys(terms, 0) | (loss.get("weights") or {})
     return config
 
 
