@@ -11,7 +11,8 @@ from torch import nn
 from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.quantised import Quantised
 from diabolo.network.upsampling import Upsample
-from diabolo.runs.build import build_autoencoder, build_callbacks, build_module
+from diabolo.runs.build import build_autoencoder, build_module
+from diabolo.runs.build_callbacks import build_callbacks
 from diabolo.runs.config import compose_config
 from published import CLASSIFIERS, PUBLISHED
 from support import CONF, write_photographs

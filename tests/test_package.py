@@ -82,7 +82,7 @@ def test_what_yaml_names_is_imported_by_no_room_but_its_own():
 
 def test_only_build_instantiates_and_only_train_is_a_hydra_main():
     texts = {name: path.read_text() for name, path in MODULES.items()}
-    assert {name for name, text in texts.items() if "hydra.utils" in text} == {"diabolo.runs.build"}
+    assert {name for name, text in texts.items() if "hydra.utils" in text} == {"diabolo.runs.make"}
     assert {name for name, text in texts.items() if "\n@hydra.main" in text} == {"diabolo.runs.train"}
 
 

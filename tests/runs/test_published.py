@@ -9,10 +9,10 @@ from rich.console import Console
 import diabolo
 from diabolo.errors import UserError
 from diabolo.runs.config import compose_config
+from diabolo.runs.config_check import check_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import same, settings
 from diabolo.runs.published import beside_published
-from diabolo.runs.schema import check_config
 from diabolo.runs.terminal import closing_tables
 from support import TINY
 

@@ -15,9 +15,10 @@ from diabolo.network import layers, upsampling
 from diabolo.network.families import heads
 from diabolo.runs.checks import COMPILE_MODES, PRECISIONS
 from diabolo.runs.config import compose_config
+from diabolo.runs.config_check import check_config, check_of
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import flat
-from diabolo.runs.schema import SCHEMA, check_config, check_of
+from diabolo.runs.schema import SCHEMA
 from diabolo.training import losses, trainer
 from support import CONF, TINY
 
@@ -222,7 +223,7 @@ def test_checking_takes_milliseconds_and_no_torch():
     config = compose_config(["experiment=vae"])
     best = min(_seconds(config) for _ in range(5))
     assert best < 0.02, f"{best} s"
-    script = "import sys, diabolo.runs.schema; assert not {'torch', 'lightning', 'numpy'} & set(sys.modules)"
+    script = "import sys, diabolo.runs.config_check; assert not {'torch', 'lightning', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

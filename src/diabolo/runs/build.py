@@ -1,22 +1,19 @@
-"""Config in, objects out: the only file that instantiates."""
+"""Config in, the parts of a run out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, check_positive
 from diabolo.measures.metric_names import DESCRIBED, describe
+from diabolo.runs.make import brief, check_made, make, make_if_any, make_without, target_of
 
 if TYPE_CHECKING:
-    from lightning import Callback, Trainer
+    from lightning import Trainer
     from torch import nn
 
     from diabolo.data.augmentation import Augmentation
@@ -24,33 +21,6 @@ if TYPE_CHECKING:
     from diabolo.measures.image_metrics import ImageMetric
     from diabolo.network.autoencoder import Autoencoder
     from diabolo.training.learner import Learner
-
-
-def make(config: DictConfig, group: str, **arguments: Any) -> Any:
-    """Instantiates `config[group]`, its lists and mappings as plain ones.
-
-    Raises:
-        UserError: the node names no class, its class refuses the arguments, or it makes what has no place there; the
-            message begins with the group.
-    """
-    node = OmegaConf.select(config, group)
-    if node is None:
-        raise UserError(f"{group}: the config has none; choose one by {group}=NAME.")
-    if "_target_" not in node:
-        raise UserError(f"{group}: the config names no class (_target_); choose one by {group}=NAME.")
-    for key, value in arguments.items():
-        if key in node and node[key] != value:  # it would go unread
-            raise UserError(f"nothing reads the key `{group}.{key}` (= {node[key]}): leave it out.")
-    try:
-        made = instantiate(node, _convert_="all", **arguments)
-    except OmegaConfBaseException as failure:
-        raise UserError(f"{group}: {_brief(failure)}.") from failure
-    except InstantiationException as failure:
-        raise _refusal(group, node, failure.__cause__ or failure) from failure
-    if isinstance(made, partial):
-        return _guarded(group, node, made)
-    _check_made(group, node, made)
-    return made
 
 
 def build_data(config: DictConfig) -> ImageData:
@@ -71,12 +41,12 @@ def build_autoencoder(config: DictConfig) -> Autoencoder:
     condition = Condition(classes, bottleneck.in_features) if classes else None
     encoder = _encoder(config, shape, bottleneck.in_features)
     width = bottleneck.size + classes  # of what the decoder takes
-    decoder = _without(config, "decoder", "spectral_norm", image_shape=shape, in_features=width)
+    decoder = make_without(config, "decoder", "spectral_norm", image_shape=shape, in_features=width)
     for part in (encoder, decoder):
         initialise(part, config.model.init)
     if config.decoder.get("spectral_norm"):
         spectrally_normalised(decoder)
-    penalty = _optional(config, "penalty")
+    penalty = make_if_any(config, "penalty")
     return Autoencoder(encoder, bottleneck, decoder, shape, config.model.output, penalty, condition)
 
 
@@ -102,14 +72,14 @@ def build_module(config: DictConfig, data: ImageData | None = None) -> Learner:
     try:
         takes = signature(task).parameters
     except ValueError as failure:  # of something built in, which tells nothing of its arguments
-        raise ConfigError("task._target_", _target(config.task), "must make a Learner") from failure
+        raise ConfigError("task._target_", target_of(config.task), "must make a Learner") from failure
     parts = {name: part(config) for name, part in PARTS.items() if name in takes}
     if "augmentation" not in takes and build_augmentation(config) is not None:
-        raise UserError(f"`augmentation` has no place in `task` ({_target(config.task)}): take augmentation=none.")
+        raise UserError(f"`augmentation` has no place in `task` ({target_of(config.task)}): take augmentation=none.")
     if "pixels" in takes:
         parts["pixels"] = (data or build_data(config)).pixels
     module: Learner = task(**parts)
-    _check_made("task", config.task, module)
+    check_made("task", config.task, module)
     return module.to(memory_format=torch.channels_last)  # convolutions take 1.1 to 1.5 times as long in the other
 
 
@@ -155,7 +125,7 @@ def check_steps(config: DictConfig) -> None:
     if not str(config.optimizer._target_).startswith("torch.optim."):  # one's own may want more than weights
         return
     optimizer = _optimizer(config)([weights])
-    schedule = _optional(config, "scheduler")
+    schedule = make_if_any(config, "scheduler")
     settings = schedule(optimizer, TRIED_STEPS) if schedule is not None else {"scheduler": None}
     if not isinstance(settings, Mapping) or "scheduler" not in settings:
         name = config.scheduler._target_
@@ -164,7 +134,7 @@ def check_steps(config: DictConfig) -> None:
     try:
         optimizer.step()
     except Exception as failure:
-        raise UserError(f"optimizer: {_brief(failure)} ({_target(config.optimizer)}).") from failure
+        raise UserError(f"optimizer: {brief(failure)} ({target_of(config.optimizer)}).") from failure
 
 
 TRIED_STEPS = 100
@@ -183,43 +153,11 @@ PARTS: dict[str, Callable[[DictConfig], Any]] = {  # by the name of a LightningM
     "image_shape": lambda config: config.data.image_shape,
     "loss": lambda config: make(config, "loss"),
     "optimizer": _optimizer,
-    "scheduler": lambda config: _optional(config, "scheduler"),
+    "scheduler": lambda config: make_if_any(config, "scheduler"),
     "augmentation": build_augmentation,
-    "corruption": lambda config: _optional(config, "corruption"),
-    "penalty": lambda config: _optional(config, "penalty"),
+    "corruption": lambda config: make_if_any(config, "corruption"),
+    "penalty": lambda config: make_if_any(config, "penalty"),
 }
-
-
-def build_callbacks(config: DictConfig, trust: bool = False) -> list[Callback]:
-    """The callbacks of the config, without those that are switched off: experiments may set something of a callback
-    that the command line has left out. What one of them cannot draw costs no training.
-
-    Args:
-        trust: whether to run what the config of another run names by which a callback sees.
-
-    Raises:
-        UserError: as `make`; or the run by which a callback sees is not there, or is no classifier.
-    """
-    from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
-
-    from diabolo.callbacks.sparing import spared
-    from diabolo.runs.loading import load_classifier
-    from diabolo.training.protocols import SeesFeatures
-
-    nodes = (config.get("callbacks") or {}).items()
-    made = {name: make(config, f"callbacks.{name}") for name, node in nodes if node and "_target_" in node}
-    for name, callback in made.items():
-        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
-            rule = "must not change what the config says of a run: sweep data.batch_size or optimizer.lr instead"
-            raise ConfigError(f"callbacks.{name}", type(callback).__name__, rule)
-        if isinstance(callback, SeesFeatures):
-            try:
-                callback.see_by(load_classifier(callback.features, trust))
-            except UserError as failure:
-                raise UserError(
-                    f"callbacks.{name}.features: {failure} Or go without: callbacks.{name}=null."
-                ) from failure
-    return [spared(callback, name) for name, callback in made.items()]
 
 
 def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
@@ -241,55 +179,15 @@ def build_trainer(config: DictConfig, **arguments: Any) -> Trainer:
         ) from failure
 
 
-def _optional(config: DictConfig, group: str) -> Any:
-    """What `make` makes of a group that may be empty, or None."""
-    return make(config, group) if config.get(group) else None
-
-
-def _check_made(group: str, node: Any, made: Any) -> None:
-    """Refuses what a `_target_` has made where it is none of what the others of its group are."""
-    fits, what = _is_such(group.partition(".")[0], made)
-    if not fits:
-        raise ConfigError(f"{group}._target_", _target(node), f"must make {what}")
-
-
-def _is_such(group: str, made: Any) -> tuple[bool, str]:
-    """Whether something has a place in the group, and what has; what is large is imported where it is needed anyway."""
-    if group in ("encoder", "decoder", "bottleneck"):
-        from torch import nn
-
-        from diabolo.network.protocols import Bottleneck
-
-        if group == "bottleneck":
-            return isinstance(made, nn.Module) and isinstance(made, Bottleneck), "a module with size and in_features"
-        return isinstance(made, nn.Module), "a torch.nn.Module"
-    if group in ("loss", "augmentation", "corruption", "penalty", "metrics"):
-        return callable(made), "something that can be called"
-    import lightning
-    from lightning.pytorch.loggers import Logger
-
-    from diabolo.training.learner import Learner
-
-    classes: dict[str, tuple[type, str]] = {
-        "callbacks": (lightning.Callback, "a Callback"),
-        "data": (lightning.LightningDataModule, "a LightningDataModule"),
-        "logger": (Logger, "a Logger"),
-        "task": (Learner, "a Learner"),
-        "trainer": (lightning.Trainer, "a Trainer"),
-    }
-    wanted, what = classes.get(group, (object, "a part"))
-    return isinstance(made, wanted), what
-
-
 def _bottleneck(config: DictConfig) -> Any:
     """The config's bottleneck; whether encoder and decoder are given labels is no matter of its class."""
-    return _without(config, "bottleneck", "conditional", "classes")
+    return make_without(config, "bottleneck", "conditional", "classes")
 
 
 def _unconditional(config: DictConfig) -> Any:
     """The bottleneck of a network that is given no labels, as a classifier is none."""
     if config.bottleneck.get("conditional"):
-        raise ConfigError("bottleneck.conditional", True, f"has no place in `task` ({_target(config.task)})")
+        raise ConfigError("bottleneck.conditional", True, f"has no place in `task` ({target_of(config.task)})")
     return _bottleneck(config)
 
 
@@ -297,49 +195,5 @@ def _encoder(config: DictConfig, shape: Sequence[int], features: int) -> nn.Modu
     """The config's encoder, out of training where it says so; where it starts from is no matter of its class."""
     from diabolo.network.layers import freeze
 
-    encoder = _without(config, "encoder", "init_from", "frozen", image_shape=shape, out_features=features)
+    encoder = make_without(config, "encoder", "init_from", "frozen", image_shape=shape, out_features=features)
     return freeze(encoder) if config.encoder.get("frozen") else encoder
-
-
-def _without(config: DictConfig, group: str, *keys: str, **arguments: Any) -> Any:
-    """What `make` makes of a group without these keys, which are no matter of its class."""
-    node = config[group]
-    own = OmegaConf.masked_copy(node, [key for key in node if key not in keys])
-    return make(OmegaConf.create({group: own}), group, **arguments)
-
-
-def _guarded(group: str, node: Any, half: partial[Any]) -> Callable[..., Any]:
-    """A partial whose class, called later, refuses its arguments in the same words as one called at once."""
-
-    @wraps(half.func, updated=())
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return half(*args, **kwargs)
-        except (TypeError, ValueError, AttributeError, UserError) as failure:
-            raise _refusal(group, node, failure) from failure
-
-    return call
-
-
-def _refusal(group: str, node: Any, cause: BaseException) -> BaseException:
-    """The error to raise for what a class said about its arguments."""
-    if isinstance(cause, ConfigError):
-        return cause.within(group)
-    if isinstance(cause, UserError):
-        return cause
-    if isinstance(cause, TypeError | ValueError | ImportError | AttributeError | InstantiationException):
-        said = f"{group}: {_brief(cause)} ({_target(node)})"
-        elsewhere = "ModuleNotFoundError" in said and not _target(node).startswith("diabolo.")
-        return UserError(f"{said}{'; go into the folder that this module lies in' if elsewhere else ''}.")
-    return cause
-
-
-def _brief(failure: BaseException) -> str:
-    """The first line of a message, with the next one where the first only announces it."""
-    lines = str(failure).strip().splitlines()
-    said = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else type(failure).__name__
-    return said.rstrip(".")
-
-
-def _target(node: Any) -> str:
-    return str(node.get("_target_", "no _target_")) if isinstance(node, DictConfig) else repr(node)

@@ -22,8 +22,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, did_you_mean
+from diabolo.runs.config_check import check_config
 from diabolo.runs.identity import Kind, kind
-from diabolo.runs.schema import check_config
 
 ROOT = "train"
 MODULE = "diabolo.conf"

@@ -30,7 +30,8 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), trust: bool = Fa
         UserError: no run folder, no checkpoint, an override of what is settled, or its data are no longer there.
     """
     from diabolo.callbacks.pictures import Drawing
-    from diabolo.runs.build import build_callbacks, build_data, build_metrics, build_trainer
+    from diabolo.runs.build import build_data, build_metrics, build_trainer
+    from diabolo.runs.build_callbacks import build_callbacks
     from diabolo.runs.terminal import logging_to
     from diabolo.runs.train import measure
 

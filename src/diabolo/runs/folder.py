@@ -30,10 +30,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from diabolo.errors import ConfigError, UserError, out_of_memory
+from diabolo.runs.config_check import check_config
 from diabolo.runs.files_written import is_free, is_ours, remove_drafts, remove_written
 from diabolo.runs.old_names import of_today
 from diabolo.runs.safe_reading import Unreadable, read_metrics, read_state, read_text, read_yaml
-from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import check
 from diabolo.runs.unwritable import unwritable
 from diabolo.training.whole_files import write_whole
@@ -106,7 +106,7 @@ class RunFolder:
         Raises:
             Unreadable: it is damaged, as one whose end is missing.
             Distrusted: it names what is neither diabolo's nor the reader's own; see `diabolo.runs.trusted_classes`.
-            UserError: values in it cannot be; see `diabolo.runs.schema`.
+            UserError: values in it cannot be; see `diabolo.runs.config_check`.
         """
         plain = of_today(read_yaml(self.path / "config.yaml"))
         if missing := [group for group in GROUPS if not isinstance(plain.get(group), dict)]:

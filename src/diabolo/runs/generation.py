@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from diabolo.errors import UserError
 from diabolo.measures.generation import FIGURES, WAYS
 from diabolo.measures.metric_names import metric_of
+from diabolo.runs.config_check import check_config
 from diabolo.runs.evaluation import evaluated
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.loading import load
-from diabolo.runs.schema import check_config
 from diabolo.runs.unwritable import unwritable
 
 
@@ -34,7 +34,8 @@ def measure_generation(
     Raises:
         UserError: no run folder, no checkpoint, no or no fitting classifier, or its data are no longer there.
     """
-    from diabolo.runs.build import build_callbacks, build_data, build_trainer
+    from diabolo.runs.build import build_data, build_trainer
+    from diabolo.runs.build_callbacks import build_callbacks
     from diabolo.runs.terminal import logging_to
 
     run = RunFolder.find(folder)

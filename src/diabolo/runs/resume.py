@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 from diabolo.errors import ConfigError, UserError
 from diabolo.runs.config import override
+from diabolo.runs.config_check import check_config
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.identity import KINDS, Kind, flat, kind, plain, same
 from diabolo.runs.safe_reading import Unreadable, read_checkpoint, read_rows
-from diabolo.runs.schema import check_config
 
 log = logging.getLogger(__name__)
 

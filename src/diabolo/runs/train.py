@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from diabolo.errors import UserError, check_bool
 from diabolo.runs.collecting import collect_as_usual
 from diabolo.runs.config import chosen, explain, refuse_unread, register_resolvers, resolved
+from diabolo.runs.config_check import check_config
 from diabolo.runs.ddp import LAUNCHED, LaunchFailed, is_needed, launch
 from diabolo.runs.find_folder import done, place, wait_for
 from diabolo.runs.folder import Held, RunFolder, named_folder
@@ -27,7 +28,6 @@ from diabolo.runs.loading import load_weights
 from diabolo.runs.made_folders import NoteMissing, remove_empty, remove_what_hydra_wrote
 from diabolo.runs.resume import going_on_from, refuse_another, refuse_done, revised
 from diabolo.runs.safe_reading import read_rows
-from diabolo.runs.schema import check_config
 from diabolo.runs.trusted_classes import note_own_parts
 from diabolo.training.machine import keep_freed_memory
 
@@ -155,14 +155,14 @@ def _train(config: DictConfig, run: RunFolder, stop: SignalStop, callbacks: Sequ
 
     from diabolo.errors import check_int
     from diabolo.runs.build import (
-        build_callbacks,
         build_data,
         build_metrics,
         build_module,
         build_trainer,
         check_steps,
-        make,
     )
+    from diabolo.runs.build_callbacks import build_callbacks
+    from diabolo.runs.make import make
     from diabolo.runs.terminal import console, say_closing
     from diabolo.runs.transfer import start_from
     from diabolo.training.first_nan import first_nan_named
