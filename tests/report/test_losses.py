@@ -217,6 +217,15 @@ def test_of_many_pairs_only_verdicts_are_said(tmp_path):
     assert rest == f"Of 30 pairs of losses and metrics, {open_ones} without a verdict{more} are in the table only."
 
 
+def test_of_many_pairs_with_one_seed_the_seeds_are_said(tmp_path):
+    for place, loss in enumerate(("bce", "huber", "mae", "mse", "ssim")):
+        write(tmp_path, loss, mse=0.5 + place, figures={"mse": THEIRS + place, "mae": MINE, "ssim": MINE})
+    assert summary(compare_losses(collect([tmp_path])[0])) == [
+        "Of 30 pairs of losses and metrics, 30 without a verdict are in the table only. One seed gives no verdict: if"
+        " seeds differ as usual, even 100 seeds would not decide half of them, probably."
+    ]
+
+
 def test_with_one_seed_each_the_settings_are_counted_without_a_verdict(tmp_path):
     for size in (2, 4, 8):
         write(tmp_path, "mae", size, figures={"mse": THEIRS + 0.1}, mse=0.6)

@@ -63,7 +63,9 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
         noise = f"{len(alike) - len(found)} without a verdict" if len(found) < len(alike) else ""
         more = f"{len(found) - len(said)} with one" if len(said) < len(found) else ""
         left = " and ".join(filter(None, (noise, more)))
-        said.append(f"Of {len(alike)} pairs of losses and metrics, {left} are in the table only.")
+        single = [one for group in alike for one in group if one.mean.seeds == 1]
+        seeds = f" One seed gives no verdict: if seeds differ as usual, {_half(single)}." if single else ""
+        said.append(f"Of {len(alike)} pairs of losses and metrics, {left} are in the table only.{seeds}")
     apart = dict.fromkeys(pair for comparison in comparisons for pair in comparison.apart)
     return said + [
         f"{first} and {second} have no seed in common and are not compared: train both with the same seeds."
@@ -103,12 +105,10 @@ def _over_settings(differences: Sequence[Difference]) -> str:
     reach = f"mean {first} - {second}: {differences[0].shown(min(means))} to {differences[0].shown(max(means))}"
     if all(one.mean.seeds == 1 for one in differences):
         ahead = {name: sum(one.ahead == name for one in differences) for name in (first, second)}
-        needed = median(one.seeds_needed or math.inf for one in differences)
-        seeds = f"{math.ceil(needed)} seeds would" if needed < math.inf else "even 100 seeds would not"
         return (
             f"{by}, one seed gives no verdict on {first} and {second}: on these networks {first} is ahead in"
             f" {ahead[first]} and {second} in {ahead[second]} of {number} settings ({reach}). If seeds differ as usual,"
-            f" {seeds} decide half of them, probably."
+            f" {_half(differences)}."
         )
     wins = {name: sum(one.better == name for one in differences) for name in (first, second)}
     single = sum(one.mean.seeds == 1 for one in differences)
@@ -121,6 +121,13 @@ def _over_settings(differences: Sequence[Difference]) -> str:
         + f" ({reach}; by corrected 95 % intervals over seeds and images)."
         + (f" {weak} of these verdicts are weak, with two seeds." if weak else "")
     )
+
+
+def _half(differences: Sequence[Difference]) -> str:
+    """The seeds that would decide every second of them."""
+    needed = median(one.seeds_needed or math.inf for one in differences)
+    seeds = f"{math.ceil(needed)} seeds would" if needed < math.inf else "even 100 seeds would not"
+    return f"{seeds} decide half of them, probably"
 
 
 def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
