@@ -72,7 +72,7 @@ def test_the_smallest_bottleneck_that_is_enough(words, errors, sentence):
 @pytest.mark.parametrize(
     ("errors", "sentence"),
     [
-        ((0.2, 0.101, 0.1), "is 4 (0.101); 11 seeds would probably decide it."),
+        ((0.2, 0.101, 0.1), "is 4 (0.101); 14 seeds would probably decide it."),
         ((0.1, 0.2, 0.3), "is 2 (0.1)."),
     ],
 )
@@ -131,3 +131,67 @@ def test_pca_is_measured_on_the_same_images(tmp_path):
     assert (wide.better, close.better) == (None, "the network")
     assert wide.mean.error == pytest.approx(stats.sem(effects), rel=0.01)
     assert close.mean.mean == pytest.approx(-0.05, abs=0.001)
+
+
+def written(folder, **errors: dict[int, float]) -> list[str]:
+    """What is said of losses by name, each with errors on validation and test by seed."""
+    for loss, by_seed in errors.items():
+        for seed, (val, test) in by_seed.items():
+            metrics = {"val/mse": val, "test/mse": test}
+            write_run(folder / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics)
+    return say(collect([folder])[0])
+
+
+def test_what_validation_chose_may_be_worse_on_test_images(tmp_path):
+    near_ones = dict(enumerate(near(1.0)))
+    said = written(
+        tmp_path,
+        mse={seed: (0.009, 0.012 * part) for seed, part in near_ones.items()},
+        mae=dict.fromkeys(near_ones, (0.0095, 0.0101)),
+    )
+    assert said[1].endswith("over 4 seeds, best of 2, not better on test images than 1 other (loss=mae).")
+
+
+def test_what_cannot_be_compared_is_said(tmp_path):
+    said = written(tmp_path, mse={0: (0.1, 0.1), 1: (0.1, 0.1)}, mae={2: (0.2, 0.2), 3: (0.2, 0.2)})
+    assert said[1].endswith("over 2 seeds, best of 2, not compared with 1 other (loss=mae).")
+    said = written(tmp_path / "partly", mse={0: (0.1, 0.1), 1: (0.1, 0.1)}, mae={1: (0.2, 0.2), 3: (0.2, 0.2)})
+    assert said[1].endswith("best of 2, with one seed in common, which decides nothing, beside 1 other (loss=mae).")
+
+
+def test_a_run_without_the_figure_takes_its_seed_out_of_the_pair(tmp_path):
+    errors = {0: (0.1, 0.1), 1: (0.11, 0.11), 2: (0.09, 0.09)}
+    others = {0: (0.2, 0.2), 1: (0.22, 0.2101), 2: (1.0, math.nan)}
+    said = written(tmp_path, mse=errors, mae=others)
+    assert said[1].endswith("over 3 seeds, best of 2, beyond chance; two seeds are weak evidence.")
+
+
+def test_two_seeds_are_weak_everywhere(tmp_path):
+    for size, mse in ((4, 0.2), (8, 0.1)):
+        for seed in (0, 1):
+            metrics = {"test/mse": mse * (1 + seed / 1e4), "test/pca_mse": 0.5}
+            write_run(tmp_path / f"{size}{seed}", size, seed=seed, metrics=metrics)
+    said = say(collect([tmp_path])[0])[1:]
+    assert len(said) == 3
+    assert all(one.endswith("; two seeds are weak evidence.") for one in said), said
+
+
+def test_counts_that_agree_by_chance_decide_nothing(tmp_path):
+    """Accuracies of 1,000 images are whole thousandths, and differences of two seeds are often the same."""
+    for loss, gain in (("mse", 0.0), ("mae", 0.001)):
+        for seed in (0, 1):
+            metrics = {"test/accuracy": 0.91 + seed / 100 + gain}
+            write_run(tmp_path / f"{loss}{seed}", loss=loss, seed=seed, metrics=metrics)
+    assert "within the noise of 1 other" in say(collect([tmp_path])[0])[1]
+
+
+def test_networks_with_one_seed_and_with_several_are_told_apart_beside_pca(tmp_path):
+    for loss, errors in (("mse", near(0.008)), ("mae", [0.02]), ("huber", [0.03])):
+        for seed, mse in enumerate(errors):
+            write_run(tmp_path / f"{loss}{seed}", 8, loss, seed, metrics={"test/mse": mse, "test/pca_mse": 0.01})
+    said = [one for one in say(collect([tmp_path])[0]) if "PCA" in one]
+    assert said == [
+        "On these networks, one seed each, PCA of the same size has a lower test MSE than loss=huber (0.03, PCA 0.01)"
+        " and loss=mae (0.02, PCA 0.01); 3 seeds would probably decide it.",
+        "PCA of the same size has a higher test MSE than loss=mse (0.008, PCA 0.01).",
+    ]

@@ -97,7 +97,7 @@ def test_only_common_seeds_count(tmp_path):
     assert one.mean.mean == pytest.approx(-(0.1 + 0.3) / 2, rel=1e-5)
     assert (one.mean.seeds, one.agreeing) == (2, 2)
     assert summary([comparison])[-2:] == [
-        f"huber and {loss} have no seed in common and are not compared: train both with the same seeds."
+        f"huber and {loss} are not compared: they have no seed in common; train both with the same seeds."
         for loss in ("mae", "mse")
     ]
 
@@ -233,7 +233,7 @@ def test_with_one_seed_each_the_settings_are_counted_without_a_verdict(tmp_path)
     said = summary(compare_losses(collect([tmp_path])[0]))
     assert said[0] == (
         "Measured by MSE, one seed gives no verdict on mae and mse: on these networks mae is ahead in 0 and mse in 3 of"
-        " 3 settings (mean mae - mse: +0.1 to +0.1). If seeds differ as usual, 3 seeds would decide half of them,"
+        " 3 settings (mean mae - mse: +0.1 to +0.1). If seeds differ as usual, 4 seeds would decide half of them,"
         " probably."
     )
 

@@ -37,8 +37,8 @@ def test_the_best_run_of_each_metric_is_named_with_its_figures(words):
     assert said[0] == "3 runs, 2 settings: 3 done."
     assert said[1] == (  # (.1 + .3) / 2 and sqrt(.01 + .01); PSNR 10 and 5.2288
         "Best MSE, MAE and PSNR (chosen on validation images, measured on test images): bottleneck.size=2, with MSE"
-        " 0.2 ± 0.14, MAE 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds, best of 2 with one seed each: other seeds"
-        " may give another order (3 seeds would probably decide it)."
+        " 0.2 ± 0.14, MAE 0.1 ± 0.071 and PSNR 7.614 ± 3.4 dB over 2 seeds, best of 2, with one seed in common, which"
+        " decides nothing, beside 1 other (bottleneck.size=4)."
     )
     assert said[2].startswith(
         "Best SSIM (chosen on validation images, measured on test images): bottleneck.size=4, with SSIM 0.9, best of 2"
@@ -132,6 +132,6 @@ def test_accuracies_are_in_percent(words):
     )
     assert said[1] == (  # (34 - 32) / sqrt 2
         "Best accuracy (chosen on validation images, measured on test images): bottleneck.size=2, with accuracy"
-        " 33 ± 1.4 % over 2 seeds, best of 2 with one seed each: other seeds may give another order (3 seeds would"
-        " probably decide it)."
+        " 33 ± 1.4 % over 2 seeds, best of 2, with one seed in common, which decides nothing, beside 1 other"
+        " (bottleneck.size=4)."
     )

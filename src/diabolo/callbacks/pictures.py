@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from diabolo.callbacks.layout import as_bytes
+from diabolo.data.subsets import evenly_spaced
 from diabolo.errors import UserError, check_choice, check_int
 from diabolo.network.protocols import CanFindNearest
 from diabolo.training.ema import averaged_weights
@@ -135,9 +136,11 @@ def after_training(trainer: Trainer) -> bool:
     return trainer.is_global_zero and trainer.global_step > 0
 
 
-def encoded(module: AutoencoderModule, data: ImageData, split: str, count: int) -> Tensor:
-    """The codes of the first `count` images of a split, N x size float32 on the CPU."""
-    parts = torch.arange(min(count, data.count(split))).split(data.eval_batch_size)
+def encoded(module: AutoencoderModule, data: ImageData, split: str, count: int, spread: bool = False) -> Tensor:
+    """The codes of the first `count` images of a split, or of as many that are spread evenly over it: N x size float32
+    on the CPU."""
+    count = min(count, data.count(split))
+    parts = (evenly_spaced(data.count(split), count) if spread else torch.arange(count)).split(data.eval_batch_size)
     labels = data.labels(split)
     return torch.cat(
         [module.encode(data.images(split, part).to(module.device), labels[part]).float().cpu() for part in parts]

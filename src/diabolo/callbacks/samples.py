@@ -26,7 +26,7 @@ class Samples(Drawing):
     Args:
         columns, lines: how many images side by side and one below the other.
         components: Gaussians of the mixture, each with a full covariance.
-        codes: how many training codes, from the start of the split, the mixture is fitted to.
+        codes: how many training codes, spread evenly over the split, the mixture is fitted to.
         seed: of the random codes.
         every_n_epochs: as in `Drawing`.
     """

@@ -42,7 +42,7 @@ def drawn(
         source: one of `SOURCES`, or None for the prior where there is one, else a mixture.
         components: the most Gaussians of a mixture.
         seed: of the fit and of what is drawn.
-        fit_on: training codes that Gaussians are fitted to, from the start of the split.
+        fit_on: training codes that Gaussians are fitted to, spread evenly over the split.
 
     Raises:
         UserError: no such source, or the run has no prior.
@@ -60,6 +60,6 @@ def drawn(
             torch.manual_seed(seed)
             return autoencoder.sample(count).float().cpu(), "samples of the prior"
     with torch.no_grad():
-        codes = encoded(module, data, "train", fit_on)
+        codes = encoded(module, data, "train", fit_on, spread=True)
     mixture = CodeMixture(codes, 1 if source == "gaussian" else components, seed)
     return mixture.sample(count), f"samples of {mixture} fitted to {len(codes):,} training codes"

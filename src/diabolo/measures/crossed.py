@@ -9,8 +9,10 @@ that of images, each known as well as its own count allows.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import nctdtr, stdtrit
@@ -55,7 +57,7 @@ class Mean:
         """The standard error; that over the images alone where there is one seed."""
         return math.sqrt(self._falling + self.of_images) if self.known else math.inf
 
-    @property
+    @cached_property
     def p(self) -> float:
         """How probable a mean at least as far from 0 is, where the true one is 0."""
         if self.mean == 0 or not self.known:
@@ -80,11 +82,12 @@ class Mean:
             of_seeds: in place of one's own, which a single seed does not have.
         """
         falling = self.of_seeds if of_seeds is None else of_seeds
-        more = (
-            Mean(self.mean, number, self.images, falling, self.of_images)
-            for number in range(FEWEST_SEEDS, MOST_SEEDS + 1)
-        )
-        return next((mean.seeds for mean in more if mean._power(correction) >= POWER), None)
+
+        def enough(number: int) -> bool:
+            return Mean(self.mean, number, self.images, falling, self.of_images)._power(correction) >= POWER
+
+        number = FEWEST_SEEDS + bisect_left(range(FEWEST_SEEDS, MOST_SEEDS + 1), True, key=enough)
+        return number if number <= MOST_SEEDS else None
 
     @property
     def _falling(self) -> float:
@@ -135,7 +138,8 @@ def corrections(families: Sequence[Sequence[float]]) -> list[list[float]]:
     steps = [(0.0, len(ordered))]  # the level from which on the families before are found, and the number of the others
     for i in ordered:
         for p, within in zip(families[i], _hochberg(families[i]), strict=True):
-            adjusted = min(max(level, left * within) for level, left in steps)
+            crossing = bisect_left(steps, True, key=lambda step, within=within: step[0] >= step[1] * within)  # type: ignore[misc]
+            adjusted = min(max(level, left * within) for level, left in steps[max(crossing - 1, 0) : crossing + 1])
             found[i].append(adjusted / p if p else float(steps[-1][1]))
         level, left = steps[-1]
         steps.append((max(level, left * max(families[i])), left - 1))

@@ -41,6 +41,7 @@ class Perceptual:
                 " leave it out."
             )
         reconstructions = reconstructions.nan_to_num(0.0).clamp(0, 1)  # NaN stops a run by its MSE, with a sentence
+        targets = targets.clamp(0, 1)  # on their way through normalised pixels they may come out at 1.0000001
         if channels == 3:
             return self.compare(reconstructions, targets)
         grey = (images.flatten(0, 1)[:, None] for images in (reconstructions, targets))

@@ -60,9 +60,7 @@ def compare(arguments: Sequence[str]) -> None:
     say_skipped(skipped)
     if given.csv:
         write_csv(table, given.csv)
-        heads, lines = numbers(losses, columns)
-        if lines:
-            write_rows([heads, *lines], Path(given.csv).with_suffix(".losses.csv"))
+        _write_differences(given.csv, numbers(losses, columns))
     if given.markdown:
         write_text(given.markdown, _markdown(words, table, blocks))
     pictures: tuple[list[Sheet], list[str]] = ([], [])
@@ -82,6 +80,18 @@ def compare(arguments: Sequence[str]) -> None:
         from diabolo.report.board import write_board
 
         write_board(runs, Path(given.tensorboard), pictures[0])
+
+
+def _write_differences(table: str, differences: tuple[list[str], list[list[str]]]) -> None:
+    """Writes the differences of losses beside the table: table.losses.csv beside table.csv. An earlier comparison's
+    file does not stay beside a table that it says nothing of."""
+    file = Path(table)
+    if not file.is_file():  # but a pipe or a terminal
+        return
+    beside = file.with_name(f"{file.name.removesuffix('.csv')}.losses.csv")
+    heads, lines = differences
+    if lines or beside.exists():
+        write_rows([heads, *lines], beside)
 
 
 def _print(words: Sequence[str], table: Table, blocks: Sequence[Block]) -> None:

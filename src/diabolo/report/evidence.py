@@ -55,7 +55,17 @@ class Difference:
     @property
     def decides(self) -> bool:
         """Whether there is something to decide, and seeds and images enough for a verdict."""
-        return self.mean.seeds > 1 and not self.few_images and not self.equal
+        return self.mean.seeds > 1 and not self.few_images and not self.equal and not self.frozen
+
+    @property
+    def weak(self) -> bool:
+        """Whether its verdict, if any, is one of two seeds."""
+        return self.mean.seeds == 2
+
+    @property
+    def frozen(self) -> bool:
+        """Whether each seed has the very same difference of means: chance, of figures that are counts."""
+        return self.mean.images == 1 and self.mean.seeds > 1 and self.mean.of_seeds <= (1e-9 * self.mean.mean) ** 2
 
     @property
     def few_images(self) -> bool:
@@ -99,8 +109,9 @@ class Difference:
         return f"{self.first} - {self.second}: {self.shown(self.mean.mean)}{between}"
 
     def shown(self, value: float) -> str:
-        """A difference with its sign, in the metric's unit."""
-        return f"{scale(self.metric) * value:+.3g} {unit(self.metric)}".rstrip()
+        """A difference with its sign, in the metric's unit; one of percents in points."""
+        of = unit(self.metric)
+        return f"{scale(self.metric) * value:+.3g} {'points' if of == '%' else of}".rstrip()
 
 
 class Figures:
@@ -122,6 +133,8 @@ class Figures:
         found = corrections([[one.mean.p for one in group] for group in deciding])
         for one, correction in zip(chain.from_iterable(deciding), chain.from_iterable(found), strict=True):
             one.correction = self._decided.setdefault((one.about, one.metric), correction)
+        for one in (one for group in groups for one in group if one.mean.seeds == 1):  # as it will be with more seeds
+            one.correction = self._decided.setdefault((one.about, one.metric), float(len([*filter(None, groups)])))
 
     def differences(self, first: Folded, second: Folded, names: Pair, factor: float = 1.0) -> list[Difference]:
         """Those of each metric that both have, first - factor x second, over the seeds that both have."""
@@ -139,8 +152,8 @@ class Figures:
             return None
         figures = _paired([(self._images(one, metric), self._images(other, metric)) for one, other in pairs], factor)
         if figures is None:
-            key = f"test/{metric}"
-            figures = _paired([(one.number(key), other.number(key)) for one, other in pairs], factor)
+            numbers = [(one.number(f"test/{metric}"), other.number(f"test/{metric}")) for one, other in pairs]
+            figures = _paired([(one, other) for one, other in numbers if one is not None and other is not None], factor)
         about = (frozenset(_folders(row) for row in (first, second)), factor)
         return None if figures is None else _difference(metric, names, figures, _error(first, second, metric), about)
 
@@ -213,9 +226,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def enough_seeds(number: int | None) -> str:
-    """What to do about an open question: the seeds that would probably decide it."""
-    return f"{number} seeds would probably decide it" if number else "even 100 seeds would probably not decide it"
+def to_decide(*differences: Difference) -> str:
+    """What would probably decide all of these open questions."""
+    if any(one.few_images for one in differences):
+        return "more test images are needed to decide it"
+    needed = [one.seeds_needed for one in differences]
+    known = [number for number in needed if number]
+    if len(known) < len(needed):
+        return "even 100 seeds would probably not decide it"
+    return f"{max(known)} seeds would probably decide it"
 
 
 Figure = float | np.ndarray | None
@@ -224,7 +243,9 @@ Figure = float | np.ndarray | None
 def _paired(pairs: Sequence[tuple[Figure, Figure]], factor: float = 1.0) -> np.ndarray | None:
     """The first less `factor` times the second of each seed, seeds x images or seeds x 1; None where one is missing."""
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
-    return np.stack([np.atleast_1d(one - factor * other) for one, other in known]) if len(known) == len(pairs) else None
+    if not known or len(known) < len(pairs):
+        return None
+    return np.stack([np.atleast_1d(one - factor * other) for one, other in known])
 
 
 def _folders(row: Folded) -> frozenset[Path]:

@@ -6,18 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
-from statistics import median
+from statistics import median_low
 
 from diabolo.measures.metric_names import known, shown_in
 from diabolo.report.collect import Run
-from diabolo.report.evidence import SAME, Difference, Figures, Pair, common, enough_seeds
+from diabolo.report.evidence import SAME, Difference, Figures, Pair, common, to_decide
 from diabolo.report.fold import Folded, fold, grouped
 from diabolo.report.names import Names
 from diabolo.report.numbers import in_unit
 from diabolo.report.settings import Words
 
-MATRIX = "Losses on every metric (* better than all others of its setting, beyond chance)"
-PAIRS = "Losses pair by pair (95 % intervals over seeds and images, corrected for all pairs of the table)"
+MATRIX = (
+    "Losses on every metric (* better than all others of its setting beyond chance, (*) the same by two seeds: weak)"
+)
+PAIRS = (
+    "Losses pair by pair (95 % intervals over seeds and images, with one seed over the images of these two networks;"
+    " corrected for all pairs of the table)"
+)
 MOST_SAID = 12  # sentences
 FIGURES = ("first - second", "low", "high", "p", "p corrected")
 NUMBERS = ("first", "second", "metric", *FIGURES, "seeds", "images", "better")  # of the CSV file
@@ -26,7 +31,7 @@ NUMBERS = ("first", "second", "metric", *FIGURES, "seeds", "images", "better")  
 @dataclass
 class Comparison:
     """Runs that differ only in loss and seed: `rows` by the name of the loss, each folded over its seeds, and the
-    `differences` of each pair of losses; `apart` are pairs without a common seed."""
+    `differences` of each pair of losses; `apart` are pairs that cannot be compared."""
 
     setting: Words
     rows: dict[str, Folded]
@@ -44,7 +49,7 @@ def compare_losses(runs: Sequence[Run], figures: Figures | None = None) -> list[
         pairs = list(combinations(rows, 2))
         if pairs:
             differences = [figures.differences(rows[one], rows[other], (one, other)) for one, other in pairs]
-            apart = [pair for pair in pairs if not common(rows[pair[0]], rows[pair[1]])]
+            apart = [pair for pair, found_ones in zip(pairs, differences, strict=True) if not found_ones]
             found.append(Comparison(_without_loss(alike[0]), rows, list(chain.from_iterable(differences)), apart))
             groups += differences
     figures.decide(groups)
@@ -66,11 +71,17 @@ def summary(comparisons: Sequence[Comparison]) -> list[str]:
         single = [one for group in alike for one in group if one.mean.seeds == 1]
         seeds = f" One seed gives no verdict: if seeds differ as usual, {_half(single)}." if single else ""
         said.append(f"Of {len(alike)} pairs of losses and metrics, {left} are in the table only.{seeds}")
-    apart = dict.fromkeys(pair for comparison in comparisons for pair in comparison.apart)
+    apart = {pair: comparison for comparison in reversed(comparisons) for pair in comparison.apart}
     return said + [
-        f"{first} and {second} have no seed in common and are not compared: train both with the same seeds."
-        for first, second in apart
+        f"{first} and {second} are not compared: {_why(one, first, second)}." for (first, second), one in apart.items()
     ]
+
+
+def _why(one: Comparison, first: str, second: str) -> str:
+    """Why two losses cannot be compared."""
+    if not common(one.rows[first], one.rows[second]):
+        return "they have no seed in common; train both with the same seeds"
+    return "they were measured on other images, or lack a figure in common"
 
 
 def _verdict(one: Difference) -> str:
@@ -82,18 +93,20 @@ def _verdict(one: Difference) -> str:
         shares = f", {_share(one, one.ahead)}" if one.share is not None and one.ahead else ""
         return (
             f"{by}, one seed gives no verdict on {pair}: on these two networks {ahead} ({one.figures()}{shares})."
-            f" If seeds differ as usual, {enough_seeds(one.seeds_needed)}."
+            f" If seeds differ as usual, {to_decide(one)}."
         )
     if better is None:
         if one.equal:
             return f"{by}, {pair} are equal."
+        if one.frozen:
+            return f"{by}, {pair} differ by the same in each seed, which is chance ({one.figures()}): train more seeds."
         few = f"{one.mean.images} images are too few for a verdict"
-        needed = f"if the difference is as it looks, {enough_seeds(one.seeds_needed)}"
+        needed = f"if the difference is as it looks, {to_decide(one)}"
         return f"{by}, {pair} are within the noise ({one.figures()}): {few if one.few_images else needed}."
     other = one.second if better == one.first else one.first
     shares = f", {_share(one, better)}" if one.share is not None else ""
     seeds = f", in {one.agreeing} of {one.mean.seeds} seeds"
-    weak = " Two seeds are weak evidence: train a third." if one.mean.seeds == 2 else ""
+    weak = " Two seeds are weak evidence: train a third." if one.weak else ""
     return f"{by}, {better} is better than {other} ({one.figures()}{shares}{seeds}).{weak}"
 
 
@@ -112,7 +125,7 @@ def _over_settings(differences: Sequence[Difference]) -> str:
         )
     wins = {name: sum(one.better == name for one in differences) for name in (first, second)}
     single = sum(one.mean.seeds == 1 for one in differences)
-    weak = sum(one.mean.seeds == 2 and one.better is not None for one in differences)
+    weak = sum(one.weak and one.better is not None for one in differences)
     open_ones = number - sum(wins.values()) - single
     left = [f"{open_ones} equal or within the noise"] * bool(open_ones) + [f"{single} with one seed"] * bool(single)
     return (
@@ -125,7 +138,7 @@ def _over_settings(differences: Sequence[Difference]) -> str:
 
 def _half(differences: Sequence[Difference]) -> str:
     """The seeds that would decide every second of them."""
-    needed = median(one.seeds_needed or math.inf for one in differences)
+    needed = median_low(one.seeds_needed or math.inf for one in differences)
     seeds = f"{math.ceil(needed)} seeds would" if needed < math.inf else "even 100 seeds would not"
     return f"{seeds} decide half of them, probably"
 
@@ -140,7 +153,7 @@ def matrix(comparisons: Sequence[Comparison], columns: Sequence[str]) -> tuple[l
     lines = []
     for one in comparisons:
         for name, row in one.rows.items():
-            cells = [_cell(row, metric.key, _best(one, name, metric.name)) for metric in metrics]
+            cells = [_cell(row, metric.key, _star(one, name, metric.name)) for metric in metrics]
             lines.append([*(one.setting.get(key, "") for key in shown), name, *cells])
     return heads, lines
 
@@ -208,22 +221,28 @@ def _better(one: Difference) -> str:
         return "one seed: no verdict"
     if one.equal:
         return "equal"
-    return (one.better or "within the noise") + (" (weak)" if one.better and one.mean.seeds == 2 else "")
+    return (one.better or "within the noise") + (" (weak)" if one.better and one.weak else "")
 
 
 def _to_decide(one: Difference) -> str:
     if one.better or one.equal:
         return ""
+    if one.few_images:
+        return "more images"
+    if one.frozen:
+        return "more seeds"
     return f"{one.seeds_needed} seeds" if one.seeds_needed else "over 100 seeds"
 
 
-def _best(one: Comparison, name: str, metric: str) -> bool:
-    """Whether a loss is better than every other of its setting, beyond chance."""
+def _star(one: Comparison, name: str, metric: str) -> str:
+    """The mark of a loss that is better than every other of its setting, beyond chance."""
     measured = [each for each in one.differences if each.metric == SAME.get(metric, metric)]
     mine = [each for each in measured if name in (each.first, each.second)]
-    return len(mine) == len(one.rows) - 1 and all(each.better == name for each in mine)
+    if len(mine) < len(one.rows) - 1 or any(each.better != name for each in mine):
+        return ""
+    return " (*)" if any(each.weak for each in mine) else " *"
 
 
-def _cell(row: Folded, key: str, best: bool) -> str:
+def _cell(row: Folded, key: str, star: str) -> str:
     mean = row.mean(key)
-    return "" if mean is None else in_unit(key, mean, row.deviation(key)) + (" *" if best else "")
+    return "" if mean is None else in_unit(key, mean, row.deviation(key)) + star

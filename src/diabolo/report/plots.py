@@ -85,7 +85,8 @@ def _error_by_size(looks: Looks) -> Plot | None:
             measured |= bool(baseline)
             marks += _draw_pca(axes, baseline, wins, data)
             if wins:
-                verdicts.append(f"PCA lies lower at size {', '.join(map(str, wins))}{data and f' ({data})'}")
+                at = f"{', '.join(map(str, wins))}{data and f' ({data})'}"
+                verdicts.append(f"By the means alone, PCA lies lower at size {at}")
         axes.set(xlabel="code size", ylabel="test MSE per pixel")
         if len(sizes) <= 12:
             axes.xaxis.set_major_locator(FixedLocator(sizes))
@@ -95,7 +96,7 @@ def _error_by_size(looks: Looks) -> Plot | None:
     seeds = any(point.count > 1 for line in looks for point in points(line))
     dots = ", a small dot a single run" if seeds else ""
     note = f"A line is the mean over seeds, a band reaches from the best to the worst seed{dots}."
-    verdict = "; ".join(verdicts) or ("PCA lies lower at no size" if measured else "")
+    verdict = "; ".join(verdicts) or ("By the means alone, PCA lies lower at no size" if measured else "")
     return Plot(
         "error_by_size", "Error against code size", f"{note} {verdict}.".replace(" .", ""), figure, tuple(marks)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +50,9 @@ class Loaded:
     runs: list[Run]
     names: Names
 
-    def reconstruct(self, run: Run, parts: Iterable[Tensor]) -> list[Tensor]:
-        """N x C x H x W in about [0, 1] of each part, N x C x H x W, as stored."""
-        return _reconstructed(self.models[run.path], parts)
+    def reconstruct(self, run: Run, places: Sequence[int] | Tensor) -> Tensor:
+        """The run's reconstructions of test images, N x C x H x W in about [0, 1]."""
+        return _reconstructed(self.models[run.path], self.data, places)
 
 
 def sheets(runs: Sequence[Run], trust: bool = False) -> tuple[list[Sheet], list[str]]:
@@ -106,7 +106,8 @@ def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
     from diabolo.measures.pca import pca_of
 
     data = loaded.data
-    images = data.images("test", list(range(min(IMAGES, data.count("test")))))
+    places = list(range(min(IMAGES, data.count("test"))))
+    images = data.images("test", places)
     sizes = [run.code_size or 0 for run in loaded.runs]
     pca = pca_of(data, max(sizes)) if data.count("train") > 1 else None  # one fit: components come by their variance
     scale, originals = _scale(images), unit_interval(images)
@@ -122,8 +123,7 @@ def _contact(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
             linear = pca.reconstruct(loaded.models[first.path].corrupted(images), size)
             rows.append(row(f"PCA of size {size}", linear, first.number(PCA_ERROR)))
         for run in alike:
-            (made,) = loaded.reconstruct(run, [images])
-            rows.append(row(loaded.names.run(run), made, run.number(ERROR), run))
+            rows.append(row(loaded.names.run(run), loaded.reconstruct(run, places), run.number(ERROR), run))
     note = "The first test images through PCA and the runs. The error is that of the whole test split."
     title = f"The same test images{images_of}"
     return Sheet(f"contact_sheet{suffix}", title, note, tuple(rows), images=len(images))
@@ -137,13 +137,17 @@ def _extremes(loaded: Loaded, suffix: str, images_of: str) -> Sheet:
 
     data = loaded.data
     run = min(loaded.runs, key=lambda run: run.number(ERROR) or 0)
-    parts = zip(data.parts("test"), loaded.reconstruct(run, data.parts("test")), strict=True)
-    errors = torch.cat([(made - unit_interval(part)).square().flatten(1).mean(1) for part, made in parts])
+    errors = torch.cat(
+        [
+            (loaded.reconstruct(run, part) - unit_interval(data.images("test", part))).square().flatten(1).mean(1)
+            for part in torch.arange(data.count("test")).split(data.eval_batch_size)
+        ]
+    )
     order = errors.argsort(stable=True)
     rows = []
     for name, places in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
         images = data.images("test", places)
-        (reconstructions,) = loaded.reconstruct(run, [images])
+        reconstructions = loaded.reconstruct(run, places)
         low, high = float(errors[places].min()), float(errors[places].max())
         scale = _scale(images)
         originals, made = (strip(_bytes(data.shown(shown))) for shown in (unit_interval(images), reconstructions))
@@ -220,15 +224,17 @@ def _model(run: Run, data: ImageData, trust: bool) -> AutoencoderModule:
         raise TypeError("it reconstructs no images")
     if model.autoencoder.code_size != run.code_size:
         raise ValueError(f"its model has a code of {model.autoencoder.code_size}, and its metrics say {run.code_size}")
-    _reconstructed(model, [data.images("test", [0])])
+    _reconstructed(model, data, [0])
     return model
 
 
-def _reconstructed(model: AutoencoderModule, parts: Iterable[Tensor]) -> list[Tensor]:
+def _reconstructed(model: AutoencoderModule, data: ImageData, places: Sequence[int] | Tensor) -> Tensor:
+    """Test images by a model, which is given their labels where it asks for some."""
     import torch
 
+    images, labels = data.images("test", places), data.labels("test")[places]
     with torch.no_grad():
-        return [model.reconstruct(model.corrupted(part)) for part in parts]
+        return model.reconstruct(model.corrupted(images), labels)
 
 
 def _last_drawn(run: Run, name: str) -> np.ndarray | None:

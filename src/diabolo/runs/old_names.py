@@ -68,13 +68,20 @@ def of_today(config: dict[str, Any]) -> dict[str, Any]:
     for group, node in config.items():
         if isinstance(node, dict):
             config[group] = CAME_LATER.get(group, {}) | CAME_LATER_OF.get(str(node.get("_target_")), {}) | node
-    loss, data = config.get("loss"), config.get("data")
-    if isinstance(loss, dict) and isinstance(data, dict) and loss.get("_target_") == "diabolo.training.Mix":
-        scale = {"mean": data.get("mean"), "std": data.get("std"), "channels": (data.get("image_shape") or [1])[0]}
+    loss, data = _mapping(config.get("loss")), _mapping(config.get("data"))
+    if loss.get("_target_") == "diabolo.training.Mix":
+        shape = data.get("image_shape")
+        channels = shape[0] if isinstance(shape, list) and shape else 1
+        scale = {"mean": data.get("mean"), "std": data.get("std"), "channels": channels}
         terms = {name: term | scale for name, term in MIXED_LATER.items()}
-        loss["terms"] = terms | (loss.get("terms") or {})
-        loss["weights"] = dict.fromkeys(terms, 0) | (loss.get("weights") or {})
+        for key, later in (("terms", terms), ("weights", dict.fromkeys(terms, 0))):
+            if isinstance(there := loss.get(key) or {}, dict):
+                loss[key] = later | there
     return config
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    return node if isinstance(node, dict) else {}
 
 
 def with_current_names(node: Any) -> Any:

@@ -29,4 +29,4 @@ def beside_published(published: Mapping[str, Any] | None, metrics: Mapping[str, 
 
 def _shown(value: float, like: float) -> str:
     """`value` with as many decimals as give `like` its digits."""
-    return f"{value:.{max(0, DIGITS - 1 - floor(log10(like)))}f}"
+    return f"{value:.{max(0, DIGITS - 1 - (floor(log10(abs(like))) if like else 0))}f}"

@@ -48,12 +48,16 @@ class MMD(TowardsNormal):
         code = code.float()
         prior, count = noise_for(code, self.training), len(code)
         pairs = max(1, count * (count - 1))  # of different codes
-        within = sum(self._kernels(one, one).sum() - count * len(self.scales) for one in (code, prior))  # k(z, z) = 1
+        within = sum(
+            self._kernels(one, one).tril(-1).sum() * 2 for one in (code, prior)
+        )  # of a code with itself it is 1
         return self.weight * (within / pairs - 2 * self._kernels(code, prior).mean() * len(self.scales))
 
     def _kernels(self, codes: Tensor, others: Tensor) -> Tensor:
         """Of each code with each other, one scale after the other: scales x N x M."""
-        distances = (codes[:, None] - others).square().sum(2)
+        with torch.autocast(codes.device.type, enabled=False):
+            squares = codes.square().sum(1)[:, None] + others.square().sum(1)
+            distances = (squares - 2 * codes @ others.T).clamp(min=0)  # without N x M x size numbers
         widths = 2 * codes.shape[1] * torch.tensor(self.scales, device=codes.device)[:, None, None]
         return widths / (widths + distances) if self.kernel == "imq" else (-distances / widths).exp()
 

@@ -158,7 +158,7 @@ class AutoencoderModule(Learner):
         super().on_train_start()
         batches = self.trainer.train_dataloader
         if isinstance(self.autoencoder.penalty, CountsImages) and isinstance(batches, Batches):
-            self.autoencoder.penalty.training_images.fill_(batches.order.images)
+            self.autoencoder.penalty.training_images.fill_(batches.order.count)
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()

@@ -19,7 +19,8 @@ class Vamp(Variational):
 
     The divergence from a mixture has no closed form: the penalty is beta (log q(z|x) - log p(z)) of one draw an image,
     in evaluation always the same draw. Pseudo-inputs are in the network's scale and may leave that of images. They pass
-    the encoder in evaluation mode, so that batch normalisation keeps the statistics of the images.
+    the encoder in evaluation mode, so that batch normalisation keeps the statistics of the images. Beside
+    `bottleneck.conditional=true` they have no label: the prior is the same for all.
 
     Each step encodes the pseudo-inputs, too: 500 beside a batch of 128 make the encoder's work five times as much.
 
