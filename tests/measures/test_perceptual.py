@@ -120,3 +120,12 @@ def test_it_measures_the_smallest_images_and_refuses_smaller_ones(metric):
 def test_what_is_no_number_is_left_to_the_yardstick(metric):
     """Whose MSE then ends the run with a sentence."""
     assert metric()(torch.full((2, 1, 16, 16), torch.nan), pair(2, 1, 16, 16)[1]).isfinite().all()
+
+
+@pytest.mark.parametrize("metric", [HaarPSI(), GMSD(), MDSI()])
+def test_images_that_come_back_from_normalised_pixels_may_be_a_rounding_error_outside(metric):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    beyond = images.clone()
+    beyond[0, 0, 0, :2] = torch.tensor([-3e-8, 1.0000002])
+    assert torch.equal(metric(images.flip(3), beyond), metric(images.flip(3), images))

@@ -19,7 +19,7 @@ from diabolo.report.sheet import captioned
 from diabolo.report.sheets import sheets
 from diabolo.runs.folder import RunFolder
 from diabolo.runs.trusted_classes import note_own_parts
-from support import opened_data
+from support import TINY, opened_data
 
 
 @pytest.fixture
@@ -67,6 +67,18 @@ def test_the_contact_sheet_holds_originals_pca_and_each_run(compared):
     assert picture.shape[2] == 3
     original = picture[26 : 26 + 56 : 7, 6 : 6 + 56 : 7, 0]  # below the first caption, 7 times as large
     np.testing.assert_array_equal(original, test[0, 0].numpy())
+
+
+def test_a_conditional_network_is_given_the_labels_of_the_images(trained):
+    plain = ("bottleneck=variational", "bottleneck.conditional=true", "bottleneck.classes=10", "callbacks.pca=null")
+    run = trained(*TINY, *plain, "logger=none")
+    made, missing = sheets(collect([run.path])[0])
+    assert not missing
+    data, model = opened_data(run.config()), diabolo.load(run.path)
+    (row,) = (row for row in made[0].rows if row.run is not None)
+    images, labels = data.images("test", range(10)), data.labels("test")[:10]
+    np.testing.assert_array_equal(images_of(row, 10), as_bytes(model.reconstruct(images, labels)))
+    assert {sheet.name for sheet in made} >= {"contact_sheet", "best_and_worst"}
 
 
 def test_one_fit_serves_the_pca_of_all_sizes(compared, monkeypatch):
