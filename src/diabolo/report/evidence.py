@@ -233,7 +233,8 @@ def to_decide(*differences: Difference) -> str:
     needed = [one.seeds_needed for one in differences]
     known = [number for number in needed if number]
     if len(known) < len(needed):
-        return "even 100 seeds would probably not decide it"
+        few = any(one.mean.images > 1 and one.mean.seeds_needed(one.correction, 0.0) is None for one in differences)
+        return f"even 100 seeds would probably not decide it{' on so few images' if few else ''}"
     return f"{max(known)} seeds would probably decide it"
 
 
