@@ -56,3 +56,10 @@ def test_an_evaluation_measures_it_again(run):
     names = [name for name in run.metrics() if "/pca_" in name]
     assert len(names) == 8
     assert {name: again[name] for name in names} == {name: run.metrics()[name] for name in names}
+
+
+def test_its_errors_of_single_images_are_those_of_its_mean(trained):
+    """Of corrupted images, as the run's own are."""
+    run = trained(*TINY, "corruption=gaussian")
+    with np.load(run.path / "per_image.npz") as figures:
+        assert figures["pca_mse"].mean(dtype=float) == pytest.approx(run.metrics()["test/pca_mse"], rel=1e-5)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from diabolo.callbacks.pictures import encoded
 from diabolo.callbacks.sampling import drawn
+from diabolo.measures.mixture import CodeMixture
 from diabolo.runs.loading import load
 from support import TINY, opened_data, tiles
 
@@ -43,5 +44,6 @@ def test_gaussians_are_fitted_to_codes_from_all_over_the_split(run):
     places = torch.linspace(0, data.count("train") - 1, 5).round().long()
     few = encoded(model, data, "train", 5, spread=True)
     assert torch.equal(few, model.encode(data.images("train", places)))
-    _, words = drawn(model, data, 3, "gaussian", fit_on=5)
+    codes, words = drawn(model, data, 3, "gaussian", fit_on=5)
     assert "fitted to 5 training codes" in words
+    assert torch.equal(codes, CodeMixture(few, 1, 0).sample(3))

@@ -166,3 +166,13 @@ def test_a_real_sweep_is_compared_with_the_figures_of_its_folders(diabolo, tiny,
     with np.load(f"{best}/per_image.npz") as figures:
         expected = (ours - images / 255).square().mean((1, 2, 3))
         assert np.allclose(figures["mse"], expected, atol=1e-6)
+
+
+def test_differences_of_an_earlier_comparison_do_not_stay_beside_a_table_without_any(diabolo, tmp_path):
+    for loss in ("mse", "mae"):
+        write_run(tmp_path / "runs" / loss, loss=loss, metrics={"test/mse": 0.5})
+    assert diabolo("compare", "runs", "--csv", "table.v1").code == 0
+    lines = (tmp_path / "table.v1.losses.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines] == [["first", "second", "metric"], ["mae", "mse", "mse"]]
+    assert diabolo("compare", "runs", "--where", "loss=mse", "--csv", "table.v1").code == 0
+    assert (tmp_path / "table.v1.losses.csv").read_text().splitlines() == lines[:1]

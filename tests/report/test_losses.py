@@ -8,6 +8,7 @@ from scipy import stats
 
 from diabolo.measures.crossed import crossed_mean
 from diabolo.report.collect import collect
+from diabolo.report.evidence import Figures
 from diabolo.report.losses import compare_losses, matrix, numbers, pairs, summary
 from made_runs import write_per_image, write_run
 
@@ -263,3 +264,36 @@ def test_the_numbers_have_all_digits_and_say_the_same(tmp_path):
     row = dict(zip(heads, first, strict=True))
     assert (row["low"], row["p"], row["better"]) == ("", "", "one seed: no verdict")
     assert math.isfinite(float(row["first - second"]))
+
+
+def test_an_answer_that_was_given_once_stays(tmp_path):
+    write_seeds(tmp_path)
+    rows, figures = compare_losses(collect([tmp_path])[0])[0].rows, Figures()
+    first = figures.differences(rows["mae"], rows["mse"], ("mae", "mse"))
+    many = [first, *([one] for one in first for _ in range(9))]
+    figures.decide(many)
+    again = figures.differences(rows["mse"], rows["mae"], ("mse", "mae"))
+    figures.decide([again])
+    assert [one.correction for one in again] == [one.correction for one in first]
+    assert again[0].correction > 1
+
+
+def test_two_seeds_have_a_star_in_brackets_and_few_images_ask_for_more(tmp_path):
+    for seed in (0, 1):
+        write(tmp_path, "mae", seed=seed, figures={"mse": MINE + 1 + seed / 1000}, mse=1.6)
+        write(tmp_path, "mse", seed=seed, figures={"mse": MINE}, mse=0.6)
+    assert matrix(compare_losses(collect([tmp_path])[0]), [])[1][1][1].endswith("0.6 (*)")
+    for seed in range(3):
+        write(tmp_path / "few", "mae", seed=seed, figures={"mse": THEIRS[:20] + seed / 9})
+        write(tmp_path / "few", "mse", seed=seed, figures={"mse": MINE[:20]})
+    compared = compare_losses(collect([tmp_path / "few"])[0])
+    assert pairs(compared, [])[1][0][-2:] == ["within the noise", "more images"]
+
+
+def test_where_images_are_too_few_for_any_number_of_seeds_that_is_said(tmp_path):
+    write(tmp_path, "mae", figures={"mse": DRAW.normal(size=40) + 0.05})
+    write(tmp_path, "mse", figures={"mse": np.zeros(40)})
+    assert (
+        "even 100 seeds would probably not decide it on so few images."
+        in summary(compare_losses(collect([tmp_path])[0]))[0]
+    )

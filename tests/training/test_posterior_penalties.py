@@ -10,6 +10,7 @@ from diabolo.network.autoencoder import Autoencoder
 from diabolo.network.bottlenecks.variational import Variational
 from diabolo.network.bottlenecks.vector import Vector
 from diabolo.network.families.fc import FCDecoder, FCEncoder
+from diabolo.runs.folder import RunFolder
 from diabolo.training.posterior_penalties import DIP, TotalCorrelation, decomposition, stratified
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -135,3 +136,14 @@ def test_a_code_without_gaussians_is_refused(penalty):
 def test_values_out_of_range_are_refused(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+@pytest.mark.slow
+def test_two_processes_count_the_images_of_both(process, tmp_path, tiny):
+    quiet = ("callbacks=none", "logger=none", "bottleneck=variational", "penalty=total_correlation")
+    ddp = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    assert process("train", *tiny, *quiet, *ddp).wait(240) == 0
+    run = RunFolder(tmp_path / "run")
+    kept = torch.load(run.checkpoint("last"), weights_only=True)["state_dict"]
+    config = run.config().data
+    assert int(kept["autoencoder.penalty.training_images"]) == round(config.limit * (1 - config.val_fraction))
